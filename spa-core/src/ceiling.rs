@@ -1,0 +1,68 @@
+//! What the operator called acceptable, from spad.toml alone. The monitor holds every ask against it, so that a captured
+//! worker opens nothing else, and nothing for longer at a time.
+
+use std::collections::HashSet;
+use std::net::IpAddr;
+use std::time::Duration;
+
+use crate::address;
+use crate::service::Service;
+
+/// Longest window at all, unless spad.toml says otherwise.
+pub const DEFAULT_MAX_WINDOW: Duration = Duration::from_secs(60 * 60);
+/// Most open doors, unless spad.toml says otherwise.
+pub const DEFAULT_MAX_GRANTS: usize = 65_536;
+/// Most open doors of one profile, unless spad.toml says otherwise.
+pub const DEFAULT_MAX_GRANTS_PER_PROFILE: usize = 1024;
+
+/// The limits.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Ceiling {
+    /// What may be opened: the protected services. Anything else is not spad's to open.
+    pub services: HashSet<Service>,
+    /// Longest window; a longer wish is cut to it.
+    pub max_window: Duration,
+    /// Most open doors.
+    pub max_grants: usize,
+    /// Most open doors of one profile.
+    pub max_grants_per_profile: usize,
+}
+
+/// Why the ceiling refuses an ask.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum AboveCeiling {
+    /// Not in `protect`.
+    #[error("the service is not among firewall.protect in spad.toml")]
+    Service,
+    /// An address for which nothing ever opens.
+    #[error("nothing opens for this address")]
+    Address,
+    /// A window of no time.
+    #[error("the window is empty")]
+    Window,
+    /// The profile has as many doors open as it may.
+    #[error("the profile has ceiling.max_grants_per_profile doors open")]
+    ProfileFull,
+    /// All together have.
+    #[error("ceiling.max_grants doors are open")]
+    Full,
+}
+
+impl Ceiling {
+    /// The window that is granted for these wishes.
+    pub fn permit(
+        &self,
+        service: Service,
+        address: IpAddr,
+        window: Duration,
+    ) -> Result<Duration, AboveCeiling> {
+        if !self.services.contains(&service) {
+            return Err(AboveCeiling::Service);
+        }
+        if !address::may_be_granted(address) {
+            return Err(AboveCeiling::Address);
+        }
+        let window = window.min(self.max_window);
+        if window.is_zero() { Err(AboveCeiling::Window) } else { Ok(window) }
+    }
+}

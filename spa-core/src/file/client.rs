@@ -1,0 +1,156 @@
+//! `NAME.spa.toml`: the client's half of a profile. Secret.
+
+use std::num::NonZeroU16;
+use std::time::Duration;
+
+use humantime::format_duration;
+use serde::Deserialize;
+
+use super::profile::FreshnessName;
+use super::{BadFile, Secrecy, fields, parse};
+use crate::crypto::header::HeaderKey;
+use crate::crypto::key::{KeyId, ProfileKey, SiteId, SiteKey, to_base64};
+use crate::crypto::suite::{Suite, SuiteKeys};
+use crate::profile::DEFAULT_WINDOW;
+use crate::scheme::native::SealingKeys;
+use crate::service::Service;
+use crate::time::UnixMillis;
+
+/// The client's half: all that a client needs.
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct ClientFile {
+    #[serde(rename = "format", deserialize_with = "fields::format")]
+    _format: (),
+    /// Name of the profile.
+    pub name: String,
+    /// Name or address of the server.
+    pub server: String,
+    /// Its SPA port.
+    #[serde(deserialize_with = "fields::port")]
+    pub port: NonZeroU16,
+    /// Names the site.
+    #[serde(deserialize_with = "fields::site_id")]
+    pub site_id: SiteId,
+    /// Known to every profile of the site.
+    #[serde(deserialize_with = "fields::site_key")]
+    pub site_key: SiteKey,
+    #[serde(deserialize_with = "fields::key_id")]
+    key_id: u32,
+    /// Shared with the server.
+    #[serde(deserialize_with = "fields::profile_key")]
+    pub key: ProfileKey,
+    /// How datagrams are sealed.
+    #[serde(deserialize_with = "fields::text")]
+    pub suite: Suite,
+    /// What is asked for unless the command line names services.
+    #[serde(deserialize_with = "fields::services")]
+    pub open: Vec<Service>,
+    /// The profile's window at the server.
+    #[serde(default = "default_window", deserialize_with = "fields::duration")]
+    pub window: Duration,
+    /// How the server judges this profile's requests fresh.
+    #[serde(default)]
+    pub freshness: FreshnessName,
+    /// When the profile was made.
+    #[serde(deserialize_with = "fields::moment")]
+    pub created: UnixMillis,
+}
+
+fn default_window() -> Duration {
+    DEFAULT_WINDOW
+}
+
+/// What a client's half is made of; the fields of [`ClientFile`] without its format.
+pub struct NewClient {
+    /// Name of the profile.
+    pub name: String,
+    /// Name or address of the server.
+    pub server: String,
+    /// Its SPA port.
+    pub port: NonZeroU16,
+    /// Names the site.
+    pub site_id: SiteId,
+    /// Known to every profile of the site.
+    pub site_key: SiteKey,
+    /// Names the profile key.
+    pub key_id: KeyId,
+    /// Shared with the server.
+    pub key: ProfileKey,
+    /// How datagrams are sealed.
+    pub suite: Suite,
+    /// What the profile may open.
+    pub open: Vec<Service>,
+    /// Its window.
+    pub window: Duration,
+    /// How requests are judged fresh.
+    pub freshness: FreshnessName,
+    /// When the profile was made.
+    pub created: UnixMillis,
+}
+
+impl From<NewClient> for ClientFile {
+    fn from(new: NewClient) -> Self {
+        let NewClient { name, server, port, site_id, site_key, key_id, key, suite, open, window, .. } = new;
+        let NewClient { freshness, created, .. } = new;
+        let (_format, key_id) = ((), key_id.0);
+        Self {
+            _format,
+            name,
+            server,
+            port,
+            site_id,
+            site_key,
+            key_id,
+            key,
+            suite,
+            open,
+            window,
+            freshness,
+            created,
+        }
+    }
+}
+
+impl ClientFile {
+    /// Reads the text of a client's half.
+    pub fn parse(text: &str) -> Result<Self, BadFile> {
+        parse(text, Secrecy::Secret)
+    }
+
+    /// Names the profile key.
+    pub const fn key_id(&self) -> KeyId {
+        KeyId(self.key_id)
+    }
+
+    /// What its datagrams are sealed with.
+    pub fn sealing_keys(&self) -> SealingKeys {
+        SealingKeys {
+            header: HeaderKey::derive(&self.site_key, self.site_id),
+            key_id: self.key_id(),
+            suite: SuiteKeys::derive(&self.key, self.site_id, self.suite),
+        }
+    }
+
+    /// The text of the file.
+    pub fn to_text(&self) -> String {
+        format!(
+            "# The client's half of a profile. Secret: whoever reads it can knock.\n\
+             format = 1\nname = \"{}\"\nserver = \"{}\"\nport = {}\nsite_id = \"{}\"\nsite_key = \"{}\"\n\
+             key_id = {}\nkey = \"{}\"\nsuite = \"{}\"\nopen = {}\nwindow = \"{}\"\nfreshness = \"{}\"\n\
+             created = {}\n",
+            self.name,
+            self.server,
+            self.port,
+            to_base64(&self.site_id.0),
+            self.site_key.to_base64().as_str(),
+            self.key_id,
+            self.key.to_base64().as_str(),
+            self.suite,
+            fields::write_services(&self.open),
+            format_duration(self.window),
+            self.freshness.name(),
+            fields::write_moment(self.created),
+        )
+    }
+}

@@ -1,0 +1,193 @@
+//! `profiles/NAME.toml`: the server's half of a profile. Secret.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use humantime::format_duration;
+use serde::Deserialize;
+
+use super::{BadFile, Secrecy, fields, parse};
+use crate::crypto::key::{KeyId, ProfileKey, SiteId, to_base64};
+use crate::crypto::suite::{Suite, SuiteKeys};
+use crate::profile::{DEFAULT_MAX_WINDOW, DEFAULT_WINDOW, Freshness, JournalEpoch, Profile};
+use crate::service::Service;
+use crate::time::UnixMillis;
+
+/// How `freshness` is written; also used by the client's half.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum FreshnessName {
+    /// By the server's clock.
+    #[default]
+    Clock,
+    /// By the order of the client's own times.
+    Monotonic,
+}
+
+impl FreshnessName {
+    /// As it stands in files.
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::Clock => "clock",
+            Self::Monotonic => "monotonic",
+        }
+    }
+}
+
+/// The server's half.
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct ProfileFile {
+    #[serde(rename = "format", deserialize_with = "fields::format")]
+    _format: (),
+    #[serde(deserialize_with = "fields::key_id")]
+    key_id: u32,
+    /// Shared with one client.
+    #[serde(deserialize_with = "fields::profile_key")]
+    pub key: ProfileKey,
+    /// How datagrams are sealed.
+    #[serde(deserialize_with = "fields::text")]
+    pub suite: Suite,
+    /// What the profile may open.
+    #[serde(deserialize_with = "fields::services")]
+    pub open: Vec<Service>,
+    /// Window unless the request wishes another.
+    #[serde(default = "default_window", deserialize_with = "fields::duration")]
+    pub window: Duration,
+    /// Longest window.
+    #[serde(default = "default_max_window", deserialize_with = "fields::duration")]
+    pub max_window: Duration,
+    /// Nothing older is fresh.
+    #[serde(deserialize_with = "fields::moment")]
+    pub created: UnixMillis,
+    /// From then on the profile opens nothing.
+    #[serde(default, deserialize_with = "fields::some_moment")]
+    pub expires: Option<UnixMillis>,
+    #[serde(default)]
+    freshness: FreshnessName,
+    #[serde(default, deserialize_with = "fields::some_base64")]
+    journal: Option<[u8; 8]>,
+    /// May open for another address than the packet's source.
+    #[serde(default)]
+    pub any_address: bool,
+    /// Must state its address.
+    #[serde(default)]
+    pub require_stated: bool,
+}
+
+fn default_window() -> Duration {
+    DEFAULT_WINDOW
+}
+
+fn default_max_window() -> Duration {
+    DEFAULT_MAX_WINDOW
+}
+
+impl ProfileFile {
+    /// Reads the text of a profile.
+    pub fn parse(text: &str) -> Result<Self, BadFile> {
+        let file: Self = parse(text, Secrecy::Secret)?;
+        let refuse = |reason: &str| Err(BadFile { line: None, reason: reason.to_owned() });
+        if file.window > file.max_window {
+            return refuse("window is longer than max_window; shorten the one or lengthen the other");
+        }
+        match (file.freshness, file.journal) {
+            (FreshnessName::Clock, Some(_)) => {
+                refuse("journal belongs to freshness = \"monotonic\"; remove it")
+            }
+            (FreshnessName::Monotonic, None) => {
+                refuse("freshness = \"monotonic\" needs the field journal; make the profile with spa-keygen")
+            }
+            _ => Ok(file),
+        }
+    }
+
+    /// A new profile with the defaults of its kind.
+    pub fn new(
+        key_id: KeyId,
+        key: ProfileKey,
+        suite: Suite,
+        open: Vec<Service>,
+        created: UnixMillis,
+        freshness: Freshness,
+    ) -> Self {
+        let (freshness, journal) = match freshness {
+            Freshness::Clock => (FreshnessName::Clock, None),
+            Freshness::Monotonic(epoch) => (FreshnessName::Monotonic, Some(epoch.0)),
+        };
+        Self {
+            _format: (),
+            key_id: key_id.0,
+            key,
+            suite,
+            open,
+            window: DEFAULT_WINDOW,
+            max_window: DEFAULT_MAX_WINDOW,
+            created,
+            expires: None,
+            freshness,
+            journal,
+            any_address: false,
+            require_stated: false,
+        }
+    }
+
+    /// Names its key.
+    pub const fn key_id(&self) -> KeyId {
+        KeyId(self.key_id)
+    }
+
+    /// How its requests are judged fresh.
+    pub const fn freshness(&self) -> Freshness {
+        match self.journal {
+            None => Freshness::Clock,
+            Some(epoch) => Freshness::Monotonic(JournalEpoch(epoch)),
+        }
+    }
+
+    /// What the gate needs of it.
+    pub fn into_profile(self, name: Arc<str>, site: SiteId) -> Profile {
+        Profile {
+            name,
+            key_id: self.key_id(),
+            keys: SuiteKeys::derive(&self.key, site, self.suite),
+            freshness: self.freshness(),
+            open: self.open,
+            window: self.window,
+            max_window: self.max_window,
+            created: self.created,
+            expires: self.expires,
+            any_address: self.any_address,
+            require_stated: self.require_stated,
+        }
+    }
+
+    /// The text of the file.
+    pub fn to_text(&self) -> String {
+        let mut text = format!(
+            "# The server's half of a profile. Secret. Remove this file and reload spad to revoke the profile.\n\
+             format = 1\nkey_id = {}\nkey = \"{}\"\nsuite = \"{}\"\nopen = {}\nwindow = \"{}\"\n\
+             max_window = \"{}\"\ncreated = {}\n",
+            self.key_id,
+            self.key.to_base64().as_str(),
+            self.suite,
+            fields::write_services(&self.open),
+            format_duration(self.window),
+            format_duration(self.max_window),
+            fields::write_moment(self.created),
+        );
+        if let Some(expires) = self.expires {
+            text.push_str(&format!("expires = {}\n", fields::write_moment(expires)));
+        }
+        if let Some(epoch) = self.journal {
+            text.push_str(&format!("freshness = \"monotonic\"\njournal = \"{}\"\n", to_base64(&epoch)));
+        }
+        if self.any_address {
+            text.push_str("any_address = true\n");
+        }
+        if self.require_stated {
+            text.push_str("require_stated = true\n");
+        }
+        text
+    }
+}

@@ -1,0 +1,139 @@
+//! The gate: a datagram and a moment in, a verdict out. Read here first.
+//!
+//! ```text
+//! capture → decode → authenticate → replay → authorize → grant
+//!           frame.rs  scheme/native.rs  replay.rs  policy.rs  lease.rs
+//!                     keyring.rs
+//!                     address.rs
+//! ```
+//!
+//! Each step returns proof that it ran, and takes the proof of the one before: `Sealed → Authentic → Bound → Fresh →
+//! Admission`. Skipping or reordering a step does not compile.
+
+use std::sync::Arc;
+
+use crate::address::{self, OwnAddresses};
+use crate::crypto::header::HeaderKey;
+use crate::frame::Datagram;
+use crate::keyring::{Keyring, NotOpened};
+use crate::policy::{self, Admission};
+use crate::profile::Profile;
+use crate::reject::Reject;
+use crate::replay::{Record, Replay};
+use crate::scheme::native::Sealed;
+use crate::time::Now;
+
+/// What happens with a datagram. There is no third way: nothing is ever answered.
+#[must_use]
+#[derive(Debug, PartialEq, Eq)]
+pub enum Verdict {
+    /// Carry it out.
+    Admit(Admission),
+    /// Drop it.
+    Drop(Dropped),
+}
+
+/// Why a datagram was dropped, and whose it was if it was authentic: only then may it cause a line in the log.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Dropped {
+    /// The reason.
+    pub reject: Reject,
+    /// The profile, known from the MAC on.
+    pub profile: Option<Arc<str>>,
+}
+
+impl From<Reject> for Dropped {
+    fn from(reject: Reject) -> Self {
+        Self { reject, profile: None }
+    }
+}
+
+impl From<(&Profile, Reject)> for Dropped {
+    fn from((profile, reject): (&Profile, Reject)) -> Self {
+        Self { reject, profile: Some(profile.name.clone()) }
+    }
+}
+
+impl From<NotOpened<'_>> for Dropped {
+    fn from(not: NotOpened<'_>) -> Self {
+        Self { reject: not.reject, profile: not.profile.map(|profile| profile.name.clone()) }
+    }
+}
+
+/// Judges the datagrams of one site.
+pub struct Gate {
+    header_keys: Vec<HeaderKey>,
+    keyring: Keyring,
+    replay: Replay,
+    own: OwnAddresses,
+    remembered: Vec<Record>,
+    counters: Counters,
+}
+
+impl Gate {
+    /// A gate with these keys, this memory, on a host with these addresses.
+    pub fn new(header_keys: Vec<HeaderKey>, keyring: Keyring, replay: Replay, own: OwnAddresses) -> Self {
+        Self { header_keys, keyring, replay, own, remembered: Vec::new(), counters: Counters::default() }
+    }
+
+    /// Judges a datagram, in the order of SPEC.md, "Judging".
+    pub fn judge(&mut self, datagram: &Datagram<'_>, now: Now) -> Verdict {
+        match self.steps(datagram, now) {
+            Ok(admission) => {
+                self.counters.admitted += 1;
+                Verdict::Admit(admission)
+            }
+            Err(dropped) => {
+                self.count(dropped.reject);
+                Verdict::Drop(dropped)
+            }
+        }
+    }
+
+    fn steps(&mut self, datagram: &Datagram<'_>, now: Now) -> Result<Admission, Dropped> {
+        if !self.own.contains(datagram.destination.ip()) {
+            return Err(Reject::Frame.into());
+        }
+        let sealed = Sealed::read(datagram.payload, &self.header_keys)?;
+        let authentic = self.keyring.open(&sealed, now.boot)?;
+        let bound = address::bind(authentic, datagram.source.ip(), &self.own)?;
+        let profile = bound.profile();
+        let (fresh, record) = self.replay.admit(bound, now)?;
+        self.remembered.push(record);
+        policy::authorize(fresh, now.wall).map_err(|what| (profile, Reject::Forbidden(what)).into())
+    }
+
+    /// Counts a datagram that was dropped before it came here.
+    pub const fn count(&mut self, reject: Reject) {
+        self.counters.rejected[reject.index()] += 1;
+    }
+
+    /// What was remembered since the last call. It must be on disk before anything that was admitted is carried out.
+    pub fn take_remembered(&mut self) -> Vec<Record> {
+        std::mem::take(&mut self.remembered)
+    }
+
+    /// The replay memory: for settling, and for writing it anew.
+    pub const fn replay(&mut self) -> &mut Replay {
+        &mut self.replay
+    }
+
+    /// The profiles.
+    pub const fn keyring(&self) -> &Keyring {
+        &self.keyring
+    }
+
+    /// How many datagrams had which end.
+    pub const fn counters(&self) -> &Counters {
+        &self.counters
+    }
+}
+
+/// How many datagrams had which end, since the start.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Counters {
+    /// Admitted.
+    pub admitted: u64,
+    /// Dropped, by [`Reject::index`].
+    pub rejected: [u64; Reject::COUNT],
+}

@@ -1,0 +1,249 @@
+//! Who holds which door open, and until when. The kernel's element for a door is the union of the leases behind it: it
+//! ends with the latest of them, and goes early only with the last.
+
+use std::collections::{BTreeSet, HashMap};
+use std::fmt::Write as _;
+use std::net::IpAddr;
+use std::time::Duration;
+
+use crate::ceiling::{AboveCeiling, Ceiling};
+use crate::crypto::key::KeyId;
+use crate::service::Service;
+use crate::time::{BootTime, UnixMillis};
+
+/// What a grant opens: one service for one address.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct Door {
+    /// For whom.
+    pub address: IpAddr,
+    /// To what.
+    pub service: Service,
+}
+
+/// What the firewall must do.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Change {
+    /// Add the element, or give it this time and comment.
+    Set {
+        /// Which.
+        door: Door,
+        /// From now on.
+        timeout: Duration,
+        /// Names its holders, for the operator and for a monitor that starts anew.
+        comment: String,
+    },
+    /// Remove the element.
+    Remove(Door),
+}
+
+/// A lease that ended, for the log.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Ended {
+    /// Which door.
+    pub door: Door,
+    /// Who held it.
+    pub holder: KeyId,
+    /// Whether somebody else still holds it open.
+    pub still_open: bool,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+struct Lease {
+    holder: KeyId,
+    /// When it was asked for, by the holder's clock: a close ends only what was asked for before it.
+    asked: UnixMillis,
+    until: BootTime,
+}
+
+/// The leases of a host.
+#[derive(Default)]
+pub struct LeaseTable {
+    doors: HashMap<Door, Vec<Lease>>,
+    by_end: BTreeSet<(BootTime, Door, KeyId)>,
+    held: HashMap<KeyId, usize>,
+}
+
+impl LeaseTable {
+    /// How many doors are open.
+    pub fn len(&self) -> usize {
+        self.doors.len()
+    }
+
+    /// Whether none is.
+    pub fn is_empty(&self) -> bool {
+        self.doors.is_empty()
+    }
+
+    /// Opens a door for `window` from `now`, or refreshes it; never shortens what anybody holds.
+    pub fn open(
+        &mut self,
+        door: Door,
+        holder: KeyId,
+        asked: UnixMillis,
+        window: Duration,
+        now: BootTime,
+        ceiling: &Ceiling,
+    ) -> Result<Change, AboveCeiling> {
+        let window = ceiling.permit(door.service, door.address, window)?;
+        let old = self.lease(door, holder);
+        if old.is_none() {
+            if self.held.get(&holder).copied().unwrap_or(0) >= ceiling.max_grants_per_profile {
+                return Err(AboveCeiling::ProfileFull);
+            }
+            if self.doors.len() >= ceiling.max_grants && !self.doors.contains_key(&door) {
+                return Err(AboveCeiling::Full);
+            }
+        }
+        let mut lease = Lease { holder, asked, until: now.plus(window) };
+        if let Some(old) = old {
+            lease.asked = lease.asked.max(old.asked);
+            lease.until = lease.until.max(old.until);
+        }
+        self.take(door, holder);
+        self.put(door, lease);
+        Ok(self.element(door, now))
+    }
+
+    /// Ends what `holder` asked for before `before`: these services for these addresses, all services if none is named.
+    pub fn close(
+        &mut self,
+        holder: KeyId,
+        services: &[Service],
+        addresses: &[IpAddr],
+        before: UnixMillis,
+        now: BootTime,
+    ) -> Vec<Change> {
+        let doomed = |door: &Door, lease: &Lease| {
+            lease.holder == holder
+                && lease.asked < before
+                && addresses.contains(&door.address)
+                && (services.is_empty() || services.contains(&door.service))
+        };
+        let doors: Vec<Door> = self
+            .doors
+            .iter()
+            .filter(|(door, leases)| leases.iter().any(|lease| doomed(door, lease)))
+            .map(|(&door, _)| door)
+            .collect();
+        doors
+            .into_iter()
+            .map(|door| {
+                self.take(door, holder);
+                self.element(door, now)
+            })
+            .collect()
+    }
+
+    /// Removes and returns the leases that ended at or before `now`. The kernel has closed their doors by itself.
+    pub fn expire(&mut self, now: BootTime) -> Vec<Ended> {
+        let mut ended = Vec::new();
+        while let Some(&(until, door, holder)) = self.by_end.first()
+            && until <= now
+        {
+            self.take(door, holder);
+            ended.push(Ended { door, holder, still_open: self.doors.contains_key(&door) });
+        }
+        ended
+    }
+
+    /// When the next lease ends.
+    pub fn next_deadline(&self) -> Option<BootTime> {
+        self.by_end.first().map(|&(until, _, _)| until)
+    }
+
+    /// Ends every lease that the ceiling no longer allows: a service that is not protected any more.
+    pub fn retain(&mut self, ceiling: &Ceiling) -> Vec<Change> {
+        let gone: Vec<Door> =
+            self.doors.keys().filter(|door| !ceiling.services.contains(&door.service)).copied().collect();
+        for &door in &gone {
+            for lease in self.doors.get(&door).cloned().unwrap_or_default() {
+                self.take(door, lease.holder);
+            }
+        }
+        gone.into_iter().map(Change::Remove).collect()
+    }
+
+    /// All elements as the kernel should hold them, for a table that somebody flushed.
+    pub fn elements(&self, now: BootTime) -> Vec<Change> {
+        self.doors.keys().map(|&door| self.element(door, now)).collect()
+    }
+
+    /// Takes over an element that the kernel held when this process started. Its comment names the leases; an element
+    /// without a comment of ours is left to its own timeout.
+    pub fn restore(&mut self, door: Door, remaining: Duration, comment: &str, now: BootTime) {
+        let end = now.plus(remaining);
+        for lease in comment.split(' ').filter_map(parse) {
+            // Whatever the comment says, nothing is held longer than the kernel holds it.
+            let until = lease.until.min(end);
+            if until > now && self.lease(door, lease.holder).is_none() {
+                self.put(door, Lease { until, ..lease });
+            }
+        }
+    }
+
+    fn lease(&self, door: Door, holder: KeyId) -> Option<Lease> {
+        self.doors.get(&door)?.iter().find(|lease| lease.holder == holder).copied()
+    }
+
+    fn put(&mut self, door: Door, lease: Lease) {
+        self.doors.entry(door).or_default().push(lease);
+        self.by_end.insert((lease.until, door, lease.holder));
+        *self.held.entry(lease.holder).or_default() += 1;
+    }
+
+    fn take(&mut self, door: Door, holder: KeyId) {
+        let Some(leases) = self.doors.get_mut(&door) else { return };
+        let Some(at) = leases.iter().position(|lease| lease.holder == holder) else { return };
+        let lease = leases.swap_remove(at);
+        if leases.is_empty() {
+            self.doors.remove(&door);
+        }
+        self.by_end.remove(&(lease.until, door, holder));
+        if let Some(count) = self.held.get_mut(&holder) {
+            *count -= 1;
+            if *count == 0 {
+                self.held.remove(&holder);
+            }
+        }
+    }
+
+    fn element(&self, door: Door, now: BootTime) -> Change {
+        let Some(leases) = self.doors.get(&door) else { return Change::Remove(door) };
+        let until = leases.iter().map(|lease| lease.until).max().unwrap_or(now);
+        Change::Set { door, timeout: until.since(now), comment: comment(leases) }
+    }
+}
+
+/// nftables' own limit for a comment, its closing zero not counted.
+const MAX_COMMENT: usize = 127;
+
+/// `key:asked:until` for each lease, hexadecimal, times in milliseconds; the longest-lived first, as many as fit.
+/// One that does not fit costs its holder nothing but an early end, if a monitor dies and the others close.
+fn comment(leases: &[Lease]) -> String {
+    let mut leases: Vec<&Lease> = leases.iter().collect();
+    leases.sort_by_key(|lease| std::cmp::Reverse(lease.until));
+    let mut text = String::new();
+    for lease in leases {
+        let mut one = String::new();
+        let until = lease.until.get().as_millis();
+        // Writing to a String cannot fail.
+        let _ = write!(one, "{:08x}:{:x}:{until:x}", lease.holder.0, lease.asked.get());
+        if text.len() + one.len() + 1 > MAX_COMMENT {
+            break;
+        }
+        if !text.is_empty() {
+            text.push(' ');
+        }
+        text.push_str(&one);
+    }
+    text
+}
+
+fn parse(text: &str) -> Option<Lease> {
+    let mut fields = text.split(':');
+    let mut field = || u64::from_str_radix(fields.next()?, 16).ok();
+    let holder = KeyId(u32::try_from(field()?).ok()?);
+    let asked = UnixMillis::new(field()?)?;
+    let until = BootTime::new(Duration::from_millis(field()?));
+    fields.next().is_none().then_some(Lease { holder, asked, until })
+}

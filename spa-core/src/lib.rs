@@ -1,0 +1,27 @@
+//! Single Packet Authorization as a pure library: no sockets, files, clocks or threads.
+//! Bytes, times and randomness are arguments; a verdict comes out. Start reading at [`gate`].
+//!
+//! The rules and every number are those of `docs/SPEC.md`.
+#![forbid(unsafe_code)]
+
+pub mod address;
+pub mod cbor;
+pub mod ceiling;
+pub mod crypto;
+pub mod file;
+pub mod frame;
+pub mod gate;
+pub mod journal;
+pub mod keyring;
+pub mod lease;
+pub mod policy;
+pub mod profile;
+pub mod rate;
+pub mod reader;
+pub mod reject;
+pub mod replay;
+pub mod request;
+pub mod scheme;
+pub mod service;
+pub mod settling;
+pub mod time;

@@ -1,0 +1,54 @@
+//! A profile: one device of one person at one site, and what it may open.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use crate::crypto::key::KeyId;
+use crate::crypto::suite::SuiteKeys;
+use crate::service::Service;
+use crate::time::UnixMillis;
+
+/// Window of a grant unless the profile or the request says otherwise.
+pub const DEFAULT_WINDOW: Duration = Duration::from_secs(30);
+/// Longest window unless the profile says otherwise.
+pub const DEFAULT_MAX_WINDOW: Duration = Duration::from_secs(5 * 60);
+
+/// How old and new are told apart (SPEC.md, "Freshness").
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Freshness {
+    /// By the server's clock.
+    Clock,
+    /// By the order of the client's own times, for servers without a trustworthy clock. The journal's epoch in which
+    /// the profile was made is part of it: memory that was lost cannot be replaced by any clock.
+    Monotonic(JournalEpoch),
+}
+
+/// Names an unbroken life of the journal; drawn anew when a journal had to be begun after a loss.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub struct JournalEpoch(pub [u8; 8]);
+
+/// What the gate knows of a profile.
+pub struct Profile {
+    /// File name without its ending; for the operator.
+    pub name: Arc<str>,
+    /// Names its key.
+    pub key_id: KeyId,
+    /// Its keys, derived for its suite.
+    pub keys: SuiteKeys,
+    /// What it may open.
+    pub open: Vec<Service>,
+    /// Window if the request wishes none.
+    pub window: Duration,
+    /// Longest window.
+    pub max_window: Duration,
+    /// Nothing at or before this moment is fresh.
+    pub created: UnixMillis,
+    /// From this moment on nothing is allowed.
+    pub expires: Option<UnixMillis>,
+    /// How its requests are judged fresh.
+    pub freshness: Freshness,
+    /// May open for another address than the packet's source.
+    pub any_address: bool,
+    /// Must state an address: for clients that are never behind NAT.
+    pub require_stated: bool,
+}

@@ -1,0 +1,150 @@
+//! Why a datagram was dropped. For the operator only: nothing derived from this may reach the network.
+
+use std::fmt;
+use std::time::Duration;
+
+/// One reason; each has one name, one counter and one vector. In the order in which they are judged.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Reject {
+    /// Not an unfragmented UDP datagram to an address of this host.
+    Frame,
+    /// Shorter or longer than a datagram of this protocol.
+    Length,
+    /// The check word is not zero: a stranger.
+    Header,
+    /// The header names a key that this site does not have.
+    UnknownKey,
+    /// The MAC does not belong to the datagram.
+    Mac,
+    /// More authentic datagrams than the profile's rate allows.
+    Rate,
+    /// The AEAD tag does not belong to the body.
+    Aead,
+    /// Not the one spelling of a request.
+    Malformed,
+    /// The stated address is not the packet's source, or none that may be granted anything.
+    Address,
+    /// The journal was lost and no clock has yet said when it is safe to go on.
+    Unsettled,
+    /// At or below the floor.
+    Old,
+    /// The clocks are further apart than the skew that is allowed.
+    Skewed {
+        /// By how much.
+        by: Duration,
+        /// Whether the client's clock is the one ahead.
+        ahead: bool,
+    },
+    /// Admitted before.
+    Replayed,
+    /// Not allowed by the profile.
+    Forbidden(Forbidden),
+}
+
+/// What of a request the profile does not allow.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum Forbidden {
+    /// A service that is not in the profile's `open`.
+    #[error("a service that the profile does not open")]
+    Service,
+    /// The profile has expired.
+    #[error("something after the profile expired")]
+    Expired,
+    /// A prefix instead of an address.
+    #[error("a prefix, and the profile allows only addresses")]
+    Prefix,
+    /// A forward, a source-port range or `once`: a narrowing that cannot be kept is never ignored.
+    #[error("a narrowing (forward, ports or once) that this server does not offer")]
+    Narrowing,
+    /// A verb that the profile does not allow.
+    #[error("a verb that the profile does not allow")]
+    Verb,
+}
+
+impl Reject {
+    /// How many reasons there are.
+    pub const COUNT: usize = 14;
+
+    /// The names, in the order of judging.
+    pub const NAMES: [&'static str; Self::COUNT] = [
+        "frame",
+        "length",
+        "header",
+        "unknown-key",
+        "mac",
+        "rate",
+        "aead",
+        "malformed",
+        "address",
+        "unsettled",
+        "old",
+        "skewed",
+        "replayed",
+        "forbidden",
+    ];
+
+    /// Its place in [`Self::NAMES`] and among the counters.
+    pub const fn index(self) -> usize {
+        match self {
+            Self::Frame => 0,
+            Self::Length => 1,
+            Self::Header => 2,
+            Self::UnknownKey => 3,
+            Self::Mac => 4,
+            Self::Rate => 5,
+            Self::Aead => 6,
+            Self::Malformed => 7,
+            Self::Address => 8,
+            Self::Unsettled => 9,
+            Self::Old => 10,
+            Self::Skewed { .. } => 11,
+            Self::Replayed => 12,
+            Self::Forbidden(_) => 13,
+        }
+    }
+
+    /// Its name in vectors, counters and logs.
+    pub const fn name(self) -> &'static str {
+        Self::NAMES[self.index()]
+    }
+}
+
+impl fmt::Display for Reject {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Frame => f.write_str("not an unfragmented UDP datagram for this host"),
+            Self::Length => f.write_str("not 256 to 1232 bytes"),
+            Self::Header => f.write_str("not sealed for this site"),
+            Self::UnknownKey => f.write_str("unknown key id"),
+            Self::Mac => f.write_str("wrong MAC"),
+            Self::Rate => f.write_str("more requests than the profile's rate allows"),
+            Self::Aead => f.write_str("wrong AEAD tag"),
+            Self::Malformed => f.write_str("not a request in its one spelling"),
+            Self::Address => {
+                f.write_str("the stated address is not the packet's source or may not be granted anything")
+            }
+            Self::Unsettled => {
+                f.write_str("the journal was lost; waiting until no old datagram can be fresh")
+            }
+            Self::Old => f.write_str("older than what was last admitted or forgotten"),
+            Self::Skewed { by, ahead } => {
+                let by = humantime::format_duration(Duration::from_secs(by.as_secs()));
+                write!(f, "clock differs by {by} (client {})", if *ahead { "ahead" } else { "behind" })
+            }
+            Self::Replayed => f.write_str("admitted before"),
+            Self::Forbidden(what) => write!(f, "asked for {what}"),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_skew_is_told_in_words() {
+        let skewed = Reject::Skewed { by: Duration::from_millis(7_380_500), ahead: true };
+        assert_eq!(skewed.to_string(), "clock differs by 2h 3m (client ahead)");
+        assert_eq!(skewed.name(), "skewed");
+    }
+}

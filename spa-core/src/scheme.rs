@@ -1,0 +1,3 @@
+//! How a request is put into a datagram.
+
+pub mod native;
