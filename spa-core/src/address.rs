@@ -73,7 +73,7 @@ impl<'k> Bound<'k> {
     }
 }
 
-/// Step 8: binds an authentic request to the packet that carried it.
+/// Step 7: binds an authentic request to the packet that carried it.
 pub fn bind<'k>(
     authentic: Authentic<'k>,
     source: IpAddr,

@@ -95,7 +95,7 @@ impl Gate {
             return Err(Reject::Frame.into());
         }
         let sealed = Sealed::read(datagram.payload, &self.header_keys)?;
-        let authentic = self.keyring.open(&sealed, now.boot)?;
+        let authentic = self.keyring.open(&sealed)?;
         let bound = address::bind(authentic, datagram.source.ip(), &self.own)?;
         let profile = bound.profile();
         let (fresh, record) = self.replay.admit(bound, now)?;

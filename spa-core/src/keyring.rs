@@ -4,11 +4,9 @@ use std::collections::HashMap;
 
 use crate::crypto::key::KeyId;
 use crate::profile::Profile;
-use crate::rate::Bucket;
 use crate::reject::Reject;
 use crate::request::Request;
 use crate::scheme::native::Sealed;
-use crate::time::BootTime;
 
 /// An authentic request: sealed by whoever holds the profile's key. Only [`Keyring::open`] can make one.
 pub struct Authentic<'k> {
@@ -31,22 +29,16 @@ pub struct NotOpened<'k> {
     pub profile: Option<&'k Profile>,
 }
 
-struct Entry {
-    profile: Profile,
-    bucket: Bucket,
-}
-
 /// The profiles of a site.
 #[derive(Default)]
 pub struct Keyring {
-    entries: HashMap<KeyId, Entry>,
+    entries: HashMap<KeyId, Profile>,
 }
 
 impl Keyring {
     /// A keyring of these profiles; of two with one key id, the caller has left both out.
     pub fn new(profiles: impl IntoIterator<Item = Profile>) -> Self {
-        let entry = |profile: Profile| (profile.key_id, Entry { profile, bucket: Bucket::default() });
-        Self { entries: profiles.into_iter().map(entry).collect() }
+        Self { entries: profiles.into_iter().map(|profile| (profile.key_id, profile)).collect() }
     }
 
     /// How many profiles there are.
@@ -59,26 +51,26 @@ impl Keyring {
         self.entries.is_empty()
     }
 
-    /// The profile whose key has this id.
-    pub fn profile(&self, key_id: KeyId) -> Option<&Profile> {
-        self.entries.get(&key_id).map(|entry| &entry.profile)
+    /// All profiles, in no order.
+    pub fn profiles(&self) -> impl Iterator<Item = &Profile> {
+        self.entries.values()
     }
 
-    /// Steps 3 to 7: key, MAC, rate, AEAD, CBOR.
-    ///
-    /// The rate stands behind the MAC, so that no stranger can use up a profile's tokens, and before the AEAD, so
-    /// that one key cannot cost the others more. What it refuses is not remembered.
-    pub fn open(&mut self, sealed: &Sealed<'_>, now: BootTime) -> Result<Authentic<'_>, NotOpened<'_>> {
-        let Some(Entry { profile, bucket }) = self.entries.get_mut(&sealed.key_id()) else {
+    /// The profile whose key has this id.
+    pub fn profile(&self, key_id: KeyId) -> Option<&Profile> {
+        self.entries.get(&key_id)
+    }
+
+    /// Steps 3 to 6: key, MAC, AEAD, CBOR.
+    pub fn open(&self, sealed: &Sealed<'_>) -> Result<Authentic<'_>, NotOpened<'_>> {
+        let Some(profile) = self.entries.get(&sealed.key_id()) else {
             return Err(NotOpened { reject: Reject::UnknownKey, profile: None });
         };
         if let Err(reject) = sealed.verify(&profile.keys) {
             // Not counted against the profile: anybody who knows the site key can write its id into a header.
             return Err(NotOpened { reject, profile: None });
         }
-        let profile = &*profile;
-        let request = if bucket.take(now) { read(sealed, profile) } else { Err(Reject::Rate) };
-        match request {
+        match read(sealed, profile) {
             Ok(request) => Ok(Authentic { profile, request }),
             Err(reject) => Err(NotOpened { reject, profile: Some(profile) }),
         }

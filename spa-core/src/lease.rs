@@ -33,7 +33,10 @@ pub enum Change {
         comment: String,
     },
     /// Remove the element.
-    Remove(Door),
+    Remove {
+        /// Which.
+        door: Door,
+    },
 }
 
 /// A lease that ended, for the log.
@@ -104,19 +107,18 @@ impl LeaseTable {
         Ok(self.element(door, now))
     }
 
-    /// Ends what `holder` asked for before `before`: these services for these addresses, all services if none is named.
+    /// Ends what `holder` asked for before `before`: these services, or all if none is named, for whatever address. A
+    /// device may have changed its address since, and of the copies for IPv4 and IPv6 only the first is admitted.
     pub fn close(
         &mut self,
         holder: KeyId,
         services: &[Service],
-        addresses: &[IpAddr],
         before: UnixMillis,
         now: BootTime,
     ) -> Vec<Change> {
         let doomed = |door: &Door, lease: &Lease| {
             lease.holder == holder
                 && lease.asked < before
-                && addresses.contains(&door.address)
                 && (services.is_empty() || services.contains(&door.service))
         };
         let doors: Vec<Door> = self
@@ -160,7 +162,7 @@ impl LeaseTable {
                 self.take(door, lease.holder);
             }
         }
-        gone.into_iter().map(Change::Remove).collect()
+        gone.into_iter().map(|door| Change::Remove { door }).collect()
     }
 
     /// All elements as the kernel should hold them, for a table that somebody flushed.
@@ -208,7 +210,7 @@ impl LeaseTable {
     }
 
     fn element(&self, door: Door, now: BootTime) -> Change {
-        let Some(leases) = self.doors.get(&door) else { return Change::Remove(door) };
+        let Some(leases) = self.doors.get(&door) else { return Change::Remove { door } };
         let until = leases.iter().map(|lease| lease.until).max().unwrap_or(now);
         Change::Set { door, timeout: until.since(now), comment: comment(leases) }
     }

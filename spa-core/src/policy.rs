@@ -41,7 +41,7 @@ pub enum Effect {
 
 impl Admission {
     /// Name of the profile, for the log.
-    pub fn profile(&self) -> &str {
+    pub const fn profile(&self) -> &Arc<str> {
         &self.profile
     }
 

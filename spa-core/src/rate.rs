@@ -1,10 +1,11 @@
-//! A token bucket for each profile: what one key may cost the others, even when it is stolen or broken.
+//! A token bucket for each profile: how many doors, journal records and log lines one key may ask for, even when it is
+//! stolen or broken.
 
 use std::time::Duration;
 
 use crate::time::BootTime;
 
-/// Authentic datagrams a second that one profile may have judged.
+/// Fresh requests a second of one profile.
 pub const PER_SECOND: u32 = 100;
 /// How many may come at once.
 pub const BURST: u32 = 1000;

@@ -16,8 +16,6 @@ pub enum Reject {
     UnknownKey,
     /// The MAC does not belong to the datagram.
     Mac,
-    /// More authentic datagrams than the profile's rate allows.
-    Rate,
     /// The AEAD tag does not belong to the body.
     Aead,
     /// Not the one spelling of a request.
@@ -37,6 +35,8 @@ pub enum Reject {
     },
     /// Admitted before.
     Replayed,
+    /// More fresh requests than the profile's rate allows.
+    Rate,
     /// Not allowed by the profile.
     Forbidden(Forbidden),
 }
@@ -72,7 +72,6 @@ impl Reject {
         "header",
         "unknown-key",
         "mac",
-        "rate",
         "aead",
         "malformed",
         "address",
@@ -80,6 +79,7 @@ impl Reject {
         "old",
         "skewed",
         "replayed",
+        "rate",
         "forbidden",
     ];
 
@@ -91,14 +91,14 @@ impl Reject {
             Self::Header => 2,
             Self::UnknownKey => 3,
             Self::Mac => 4,
-            Self::Rate => 5,
-            Self::Aead => 6,
-            Self::Malformed => 7,
-            Self::Address => 8,
-            Self::Unsettled => 9,
-            Self::Old => 10,
-            Self::Skewed { .. } => 11,
-            Self::Replayed => 12,
+            Self::Aead => 5,
+            Self::Malformed => 6,
+            Self::Address => 7,
+            Self::Unsettled => 8,
+            Self::Old => 9,
+            Self::Skewed{..} => 10,
+            Self::Replayed => 11,
+            Self::Rate => 12,
             Self::Forbidden(_) => 13,
         }
     }

@@ -10,6 +10,7 @@ use crate::address::Bound;
 use crate::crypto::key::KeyId;
 use crate::keyring::Keyring;
 use crate::profile::{Freshness, JournalEpoch, Profile};
+use crate::rate::Bucket;
 use crate::reject::Reject;
 use crate::request::{Request, RequestId, Verb};
 use crate::time::{Now, UnixMillis};
@@ -65,6 +66,7 @@ impl<'k> Fresh<'k> {
 struct Memory {
     floor: Option<UnixMillis>,
     seen: BTreeSet<(UnixMillis, RequestId)>,
+    bucket: Bucket,
 }
 
 impl Memory {
@@ -142,13 +144,16 @@ impl Replay {
         matches!(profile.freshness, Freshness::Monotonic(epoch) if epoch != self.epoch)
     }
 
-    /// Steps 9 and 10: admits a request once, and remembers it.
+    /// Steps 8 to 10: admits a request once, within the profile's rate, and remembers it.
+    ///
+    /// The rate counts fresh requests only. Before freshness, a stranger who replays one captured datagram often enough
+    /// would use up the tokens of its owner. What the rate refuses is not remembered.
     ///
     /// Exactly `skew` of distance is still accepted, in either direction: a clock that runs ahead would otherwise let
     /// a captured datagram outlive its window.
     ///
     /// # Errors
-    /// [`Reject::Unsettled`], [`Reject::Old`], [`Reject::Replayed`] or [`Reject::Skewed`]; nothing is remembered then.
+    /// [`Reject::Unsettled`], [`Reject::Old`], [`Reject::Replayed`], [`Reject::Skewed`] or [`Reject::Rate`]; nothing is remembered then.
     ///
     /// Source: RFC 6479; RFC 4120 section 1.6 (loosely synchronised clocks).
     pub fn admit<'k>(
@@ -162,6 +167,9 @@ impl Replay {
         self.judge(profile, time, id, now).map_err(|reject| (profile, reject))?;
         // An admitted close must not be undone by an open that was withheld on the path: it raises the floor.
         let key_id = profile.key_id;
+        if !self.memories.entry(key_id).or_default().bucket.take(now.boot) {
+            return Err((profile, Reject::Rate));
+        }
         let record =
             if closes { Record::Floor { key_id, time } } else { Record::Admitted { key_id, time, id } };
         self.apply(record);
@@ -180,17 +188,16 @@ impl Replay {
         if memory.is_some_and(|memory| memory.seen.contains(&(time, id))) {
             return Err(Reject::Replayed);
         }
-        let mut floor = profile.created.max(memory.and_then(|m| m.floor).unwrap_or(UnixMillis::EPOCH));
-        if profile.freshness == Freshness::Clock {
-            floor = floor.max(self.site_floor);
-        }
-        if time <= floor {
+        let clock = profile.freshness == Freshness::Clock;
+        let floor = memory.and_then(|memory| memory.floor).unwrap_or(UnixMillis::EPOCH);
+        // What is below a floor of the memory says nothing of a clock: it may be the replay of a year-old datagram.
+        if time <= floor || clock && time <= self.site_floor {
             return Err(Reject::Old);
         }
+        let by = time.skew(now.wall);
         match profile.freshness {
-            Freshness::Clock if time.skew(now.wall) > self.skew => {
-                Err(Reject::Skewed { by: time.skew(now.wall), ahead: time > now.wall })
-            }
+            Freshness::Clock if by > self.skew => Err(Reject::Skewed { by, ahead: time > now.wall }),
+            _ if time <= profile.created => Err(Reject::Old),
             // A datagram withheld on the path is good until the next one is admitted, and `skew` beyond.
             Freshness::Monotonic(_)
                 if memory.and_then(Memory::newest).is_some_and(|newest| time <= newest.minus(self.skew)) =>

@@ -123,7 +123,7 @@ impl<'a> Sealed<'a> {
         keys.mac.verify(self.authenticated, &self.mac).map_err(|_| Reject::Mac)
     }
 
-    /// Step 6: the plaintext, padding included.
+    /// Step 5: the plaintext, padding included.
     pub fn open(&self, keys: &SuiteKeys) -> Result<Vec<u8>, Reject> {
         let mut message = self.body.to_vec();
         keys.open(&Aad::new(&self.nonce, self.header), &mut message).map_err(|TagMismatch| Reject::Aead)?;
