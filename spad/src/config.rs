@@ -1,0 +1,246 @@
+//! `spad.toml`: what is captured, what is protected, and the ceiling. No secret stands in it.
+
+use std::fmt;
+use std::io::Read;
+use std::net::IpAddr;
+use std::os::unix::fs::MetadataExt;
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+use serde::Deserialize;
+use spa_core::ceiling::{self, Ceiling};
+use spa_core::file::{self, BadFile, Secrecy, fields};
+use spa_core::replay::DEFAULT_SKEW;
+use spa_core::service::Protected;
+
+/// A file that spad cannot run with: one sentence and one hint.
+#[derive(Debug)]
+pub struct ConfigError {
+    /// Which file.
+    pub path: PathBuf,
+    /// What is wrong with it.
+    pub fault: BadFile,
+    /// How to mend it.
+    pub hint: String,
+}
+
+impl ConfigError {
+    /// A fault that has no line.
+    pub fn new(path: &Path, reason: impl fmt::Display, hint: impl fmt::Display) -> Self {
+        let fault = BadFile { line: None, reason: reason.to_string() };
+        Self { path: path.to_owned(), fault, hint: hint.to_string() }
+    }
+
+    /// A fault in the text.
+    pub fn in_text(path: &Path, fault: BadFile, hint: &str) -> Self {
+        Self { path: path.to_owned(), fault, hint: hint.to_owned() }
+    }
+}
+
+impl fmt::Display for ConfigError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}: {} (hint: {})", self.path.display(), self.fault, self.hint)
+    }
+}
+
+/// The configuration.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Config {
+    /// Interface names, `any` or `default-route`.
+    pub interfaces: Vec<String>,
+    /// What is shut until somebody knocks.
+    pub protect: Vec<Protected>,
+    /// Who is never shut out.
+    pub always_allow: Vec<IpAddr>,
+    /// Distance between the clocks that is allowed.
+    pub skew: Duration,
+    /// The wall clock is right whatever the kernel says of it.
+    pub clock_trusted: bool,
+    /// What may be opened at most.
+    pub ceiling: Ceiling,
+}
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct ConfigFile {
+    #[serde(rename = "format", deserialize_with = "fields::format")]
+    _format: (),
+    capture: CaptureTable,
+    firewall: FirewallTable,
+    #[serde(default)]
+    freshness: FreshnessTable,
+    #[serde(default)]
+    ceiling: CeilingTable,
+}
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct CaptureTable {
+    interfaces: Vec<String>,
+}
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct FirewallTable {
+    #[serde(default, rename = "backend")]
+    _backend: Backend,
+    #[serde(default, rename = "mode")]
+    _mode: Mode,
+    #[serde(deserialize_with = "fields::texts")]
+    protect: Vec<Protected>,
+    #[serde(default, deserialize_with = "fields::texts")]
+    always_allow: Vec<IpAddr>,
+}
+
+#[derive(Default, Deserialize)]
+#[serde(rename_all = "lowercase")]
+enum Backend {
+    #[default]
+    Nftables,
+}
+
+#[derive(Default, Deserialize)]
+#[serde(rename_all = "lowercase")]
+enum Mode {
+    #[default]
+    Guard,
+}
+
+#[derive(Default, Deserialize)]
+#[serde(deny_unknown_fields)]
+struct FreshnessTable {
+    #[serde(default, deserialize_with = "fields::some_duration")]
+    skew: Option<Duration>,
+    #[serde(default)]
+    clock: Clock,
+}
+
+#[derive(Default, PartialEq, Eq, Deserialize)]
+#[serde(rename_all = "lowercase")]
+enum Clock {
+    #[default]
+    Synchronised,
+    Trusted,
+}
+
+#[derive(Default, Deserialize)]
+#[serde(deny_unknown_fields)]
+struct CeilingTable {
+    #[serde(default, deserialize_with = "fields::some_duration")]
+    max_window: Option<Duration>,
+    max_grants: Option<usize>,
+    max_grants_per_profile: Option<usize>,
+}
+
+const HINT: &str = "mend the line, then run `spad check`; docs/man/spad.toml.5 explains every field";
+
+impl Config {
+    /// Reads the text of a `spad.toml`.
+    pub fn parse(text: &str) -> Result<Self, BadFile> {
+        let file: ConfigFile = file::parse(text, Secrecy::Public)?;
+        let refuse = |reason: &str| Err(BadFile { line: None, reason: reason.to_owned() });
+        let interfaces = file.capture.interfaces;
+        if interfaces.is_empty() {
+            return refuse("capture.interfaces names no interface; write [\"default-route\"] if unsure");
+        }
+        if interfaces.len() > 1 && interfaces.iter().any(|name| name == "any") {
+            return refuse("capture.interfaces: \"any\" stands alone");
+        }
+        if let Some(name) = interfaces.iter().find(|name| !is_interface_name(name)) {
+            return refuse(&format!("capture.interfaces: {name:?} is not the name of an interface"));
+        }
+        let Some(skew) = within_skew(file.freshness.skew.unwrap_or(DEFAULT_SKEW)) else {
+            return refuse("freshness.skew is longer than an hour, which would be an invitation to replay");
+        };
+        let limits = file.ceiling;
+        Ok(Self {
+            interfaces,
+            skew,
+            clock_trusted: file.freshness.clock == Clock::Trusted,
+            ceiling: Ceiling {
+                services: file.firewall.protect.iter().map(|protected| protected.service).collect(),
+                max_window: limits.max_window.unwrap_or(ceiling::DEFAULT_MAX_WINDOW),
+                max_grants: limits.max_grants.unwrap_or(ceiling::DEFAULT_MAX_GRANTS),
+                max_grants_per_profile: limits
+                    .max_grants_per_profile
+                    .unwrap_or(ceiling::DEFAULT_MAX_GRANTS_PER_PROFILE),
+            },
+            protect: file.firewall.protect,
+            always_allow: file.firewall.always_allow,
+        })
+    }
+
+    /// Reads `spad.toml` from an open file, refusing one that others may write: whoever can, decides what is guarded.
+    pub fn read(file: &mut std::fs::File, path: &Path) -> Result<Self, ConfigError> {
+        let chmod = format!("chmod go-w {}", path.display());
+        let meta = file.metadata().map_err(|error| ConfigError::new(path, error, "is it a file?"))?;
+        if meta.mode() & 0o022 != 0 {
+            return Err(ConfigError::new(path, "others than its owner may write this file", chmod));
+        }
+        let mut text = String::new();
+        file.read_to_string(&mut text)
+            .map_err(|error| ConfigError::new(path, error, "it must be a text file in UTF-8"))?;
+        Self::parse(&text).map_err(|fault| ConfigError::in_text(path, fault, HINT))
+    }
+
+    /// Opens and reads `spad.toml`.
+    pub fn open(path: &Path) -> Result<Self, ConfigError> {
+        let mut file = std::fs::File::open(path).map_err(|error| {
+            let hint = "copy a complete example from profiles/ and mend it, or name another with --config";
+            ConfigError::new(path, format_args!("cannot be opened: {error}"), hint)
+        })?;
+        Self::read(&mut file, path)
+    }
+}
+
+fn within_skew(skew: Duration) -> Option<Duration> {
+    (skew <= Duration::from_secs(60 * 60)).then_some(skew)
+}
+
+/// What Linux takes as the name of a network device.
+fn is_interface_name(name: &str) -> bool {
+    name == "default-route"
+        || (1..16).contains(&name.len())
+            && !matches!(name, "." | "..")
+            && name.bytes().all(|byte| byte.is_ascii_graphic() && byte != b'/' && byte != b':')
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const GOOD: &str = "format = 1\n[capture]\ninterfaces = [\"eth0\"]\n[firewall]\nbackend = \"nftables\"\n\
+                        mode = \"guard\"\nprotect = [\"tcp/22\"]\nalways_allow = [\"192.0.2.7\"]\n";
+
+    #[test]
+    fn defaults_are_those_of_the_documentation() {
+        let config = Config::parse(GOOD).unwrap();
+        assert_eq!(config.skew, Duration::from_secs(60));
+        assert_eq!(config.ceiling.max_grants_per_profile, 1024);
+        assert!(!config.clock_trusted);
+    }
+
+    #[test]
+    fn a_fault_is_named_with_its_line() {
+        #[rustfmt::skip]
+        let rows = [
+            // replace, by, line, part of the reason
+            ("format = 1",        "format = 2",          Some(1), "format = 1 only"),
+            ("[\"eth0\"]",        "[]",                  None,    "names no interface"),
+            ("[\"eth0\"]",        "[\"any\", \"eth0\"]", None,    "stands alone"),
+            ("[\"eth0\"]",        "[\"eth/0\"]",         None,    "not the name of an interface"),
+            ("\"nftables\"",      "\"pf\"",              Some(5), "unknown variant `pf`"),
+            ("\"guard\"",         "\"open\"",            Some(6), "unknown variant `open`"),
+            ("\"tcp/22\"",        "\"ssh\"",             Some(7), "\"ssh\" is not a service"),
+            ("\"192.0.2.7\"",     "\"home\"",            Some(8), "invalid IP address"),
+            ("mode",              "mood",                Some(6), "unknown field `mood`"),
+            ("protect = [\"tcp/22\"]\n", "",             None,    "missing field `protect`"),
+            ("interfaces = ",     "interfaces ",         Some(3), "expected"),
+        ];
+        for (from, to, line, reason) in rows {
+            let fault = Config::parse(&GOOD.replace(from, to)).unwrap_err();
+            assert_eq!(fault.line, line, "{to}: {fault}");
+            assert!(fault.reason.contains(reason), "{to}: {fault}");
+        }
+    }
+}

@@ -1,0 +1,36 @@
+//! The exit statuses of `spad`, for the starter and for both of its children.
+
+use std::process::ExitCode;
+
+/// How a process of the daemon ended. The number is the exit status.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[repr(u8)]
+pub enum ExitStatus {
+    /// Ended as asked.
+    Done = 0,
+    /// Any other failure; starting again may help.
+    Failure = 1,
+    /// A command line that cannot be understood.
+    Usage = 2,
+    /// The configuration was refused.
+    Configuration = 3,
+    /// The firewall could not be prepared.
+    Firewall = 4,
+    /// Not root, or a capability is missing.
+    NotPermitted = 5,
+}
+
+impl ExitStatus {
+    /// The reasons that starting again would only repeat; `None` for every other status.
+    pub fn lasting(code: i32) -> Option<Self> {
+        [Self::Usage, Self::Configuration, Self::Firewall, Self::NotPermitted]
+            .into_iter()
+            .find(|status| *status as i32 == code)
+    }
+}
+
+impl From<ExitStatus> for ExitCode {
+    fn from(status: ExitStatus) -> Self {
+        Self::from(status as u8)
+    }
+}

@@ -1,0 +1,255 @@
+//! Elements of sets: open doors and kept sessions, added, removed and read back.
+
+use std::collections::BTreeMap;
+use std::time::Duration;
+
+use netlink_packet_core::NLM_F_CREATE;
+use netlink_packet_netfilter::nftables::{
+    DataAttribute, ListAttribute, NfTablesMessage, SetElementAttribute, SetElementList, SetElementMessage,
+};
+use spa_core::lease::{Change, Door};
+
+use super::error::Aim;
+use super::key::{self, Key};
+use super::model::{GRANTS, KEEP, TABLE};
+use super::netlink::Step;
+use super::plan::Session;
+
+/// Elements in one message: the list is one attribute, and an attribute has 64 KiB at most.
+const PER_MESSAGE: usize = 256;
+
+/// Shortest and longest timeout (10 ms and 100 years). A timeout of zero means "for ever" to the kernel, and
+/// so does one that its clock tick (up to 10 ms) rounds down to zero.
+const SHORTEST: Duration = Duration::from_millis(10);
+const LONGEST: Duration = Duration::from_secs(100 * 366 * 24 * 60 * 60);
+
+/// A comment's place in an element's user data (`NFTNL_UDATA_SET_ELEM_COMMENT`), and the most bytes that nft
+/// shows.
+const COMMENT: u8 = 0;
+const COMMENT_MOST: usize = 127;
+
+/// An open door, as the kernel has it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Element {
+    /// Who may reach what.
+    pub door: Door,
+    /// How long it stays open; `None` if it has no end (somebody opened it by hand).
+    pub remaining: Option<Duration>,
+    /// Who opened it.
+    pub comment: String,
+}
+
+/// One element to be added or removed.
+pub(super) struct Item {
+    key: Vec<u8>,
+    timeout: Option<Duration>,
+    comment: Option<String>,
+}
+
+impl From<Vec<u8>> for Item {
+    fn from(key: Vec<u8>) -> Self {
+        Self { key, timeout: None, comment: None }
+    }
+}
+
+/// The transaction that makes these changes. Of several for one door the last counts.
+///
+/// Every door is first made to be there and then removed, which cannot fail whatever the kernel has; and then
+/// added where it is to be open. So a timeout that is changed is changed in every kernel: those before 6.12
+/// leave the timeout of an element that is there as it is.
+pub(super) fn apply(changes: &[Change]) -> Vec<Step> {
+    let mut doors: BTreeMap<(&'static str, Key), Option<(Duration, &str)>> = BTreeMap::new();
+    for change in changes {
+        let (door, wanted) = match change {
+            Change::Set { door, timeout, comment } => (door, Some((*timeout, comment.as_str()))),
+            Change::Remove { door } => (door, None),
+        };
+        doors.insert((GRANTS.of(door.address), key::of_door(door.address, door.service)), wanted);
+    }
+    let mut steps = Vec::new();
+    for set in GRANTS.both() {
+        let here =
+            || doors.iter().filter(|((name, _), _)| *name == set).map(|((_, key), wanted)| (key, wanted));
+        let keys = || here().map(|(key, _)| key::bytes(key).into());
+        steps.extend(add(set, keys()));
+        steps.extend(remove(set, keys()));
+        let open = here().filter_map(|(key, wanted)| {
+            let (timeout, comment) = (*wanted)?;
+            let timeout = Some(timeout.clamp(SHORTEST, LONGEST));
+            Some(Item { key: key::bytes(key), timeout, comment: Some(printable(comment)) })
+        });
+        steps.extend(add(set, open));
+    }
+    steps
+}
+
+/// The transaction that lets these sessions live on.
+pub(super) fn keep(sessions: &[Session]) -> Vec<Step> {
+    by_set(sessions).into_iter().flat_map(|(set, keys)| add(set, keys.into_iter().map(Item::from))).collect()
+}
+
+/// The transaction that ends that.
+pub(super) fn drop_kept(sessions: &[Session]) -> Vec<Step> {
+    let steps = |(set, keys): (&'static str, Vec<Vec<u8>>)| {
+        let items = || keys.iter().cloned().map(Item::from);
+        // Removing what is not there is an error: so make sure that it is.
+        add(set, items()).into_iter().chain(remove(set, items())).collect::<Vec<_>>()
+    };
+    by_set(sessions).into_iter().flat_map(steps).collect()
+}
+
+fn by_set(sessions: &[Session]) -> BTreeMap<&'static str, Vec<Vec<u8>>> {
+    let mut sets: BTreeMap<_, Vec<_>> = BTreeMap::new();
+    for session in sessions {
+        let keys = sets.entry(KEEP.of(session.server().ip())).or_default();
+        keys.push(key::bytes(&key::of_session(session)));
+    }
+    sets.values_mut().for_each(|keys| {
+        keys.sort_unstable();
+        keys.dedup();
+    });
+    sets
+}
+
+/// Adds elements; one that is there already is no error.
+pub(super) fn add(set: &'static str, items: impl Iterator<Item = Item>) -> Vec<Step> {
+    messages(set, items)
+        .map(|message| step(set, NLM_F_CREATE, NfTablesMessage::NewSetElement(message)))
+        .collect()
+}
+
+/// Removes elements, all of which must be there.
+fn remove(set: &'static str, items: impl Iterator<Item = Item>) -> Vec<Step> {
+    messages(set, items).map(|message| step(set, 0, NfTablesMessage::DeleteSetElement(message))).collect()
+}
+
+/// Removes all elements.
+pub(super) fn empty(set: &'static str) -> Step {
+    step(set, 0, NfTablesMessage::DeleteSetElement(message(set, None)))
+}
+
+/// The question for all elements.
+pub(super) fn list(set: &'static str) -> NfTablesMessage {
+    NfTablesMessage::GetSetElement(message(set, None))
+}
+
+fn step(set: &'static str, flags: u16, message: NfTablesMessage) -> Step {
+    Step { message, flags, aim: Aim::Elements { set } }
+}
+
+fn messages(set: &'static str, items: impl Iterator<Item = Item>) -> impl Iterator<Item = SetElementMessage> {
+    let items: Vec<_> = items.map(to_attributes).map(ListAttribute::Element).collect();
+    let chunks: Vec<_> = items.chunks(PER_MESSAGE).map(<[_]>::to_vec).collect();
+    chunks.into_iter().map(move |chunk| message(set, Some(chunk)))
+}
+
+fn message(set: &str, items: Option<Vec<ListAttribute<SetElementAttribute>>>) -> SetElementMessage {
+    let mut attributes = vec![SetElementList::Table(TABLE.into()), SetElementList::Set(set.into())];
+    attributes.extend(items.map(SetElementList::Elements));
+    SetElementMessage { attributes }
+}
+
+fn to_attributes(item: Item) -> Vec<SetElementAttribute> {
+    let mut attributes = vec![SetElementAttribute::Key(DataAttribute::Value(item.key))];
+    if let Some(timeout) = item.timeout {
+        attributes.push(SetElementAttribute::Timeout(timeout.as_millis() as u64));
+    }
+    if let Some(comment) = item.comment {
+        let mut user_data = vec![COMMENT, comment.len() as u8 + 1];
+        user_data.extend(comment.as_bytes());
+        user_data.push(0);
+        attributes.push(SetElementAttribute::UserData(user_data));
+    }
+    attributes
+}
+
+/// The comment as it can be stored, and as nft can print it and read it again.
+fn printable(comment: &str) -> String {
+    let safe = |c: char| if c.is_control() || "\"\\".contains(c) { '?' } else { c };
+    let whole = (0..=COMMENT_MOST).rev().find_map(|end| comment.get(..end.min(comment.len())));
+    whole.unwrap_or_default().chars().map(safe).collect()
+}
+
+/// Open doors in the kernel's answer. Elements that no change of ours could have made are left out.
+pub(super) fn to_elements(answers: Vec<NfTablesMessage>) -> Vec<Element> {
+    let element = |attributes: Vec<SetElementAttribute>| {
+        let mut element =
+            Element { door: key::to_door(key_of(&attributes)?)?, remaining: None, comment: String::new() };
+        for attribute in attributes {
+            match attribute {
+                SetElementAttribute::Expiration(ms) => element.remaining = Some(Duration::from_millis(ms)),
+                SetElementAttribute::UserData(bytes) => {
+                    element.comment = to_comment(&bytes).unwrap_or_default()
+                }
+                _ => {}
+            }
+        }
+        Some(element)
+    };
+    items(answers).filter_map(element).collect()
+}
+
+/// Kept sessions in the kernel's answer.
+pub(super) fn to_sessions(answers: Vec<NfTablesMessage>) -> Vec<Session> {
+    items(answers).filter_map(|attributes| key::to_session(key_of(&attributes)?)).collect()
+}
+
+fn items(answers: Vec<NfTablesMessage>) -> impl Iterator<Item = Vec<SetElementAttribute>> {
+    let attributes = answers.into_iter().flat_map(|answer| match answer {
+        NfTablesMessage::NewSetElement(message) => message.attributes,
+        _ => Vec::new(),
+    });
+    let lists = attributes.flat_map(|attribute| match attribute {
+        SetElementList::Elements(list) => list,
+        _ => Vec::new(),
+    });
+    lists.filter_map(|item| match item {
+        ListAttribute::Element(attributes) => Some(attributes),
+        _ => None,
+    })
+}
+
+fn key_of(attributes: &[SetElementAttribute]) -> Option<&[u8]> {
+    attributes.iter().find_map(|attribute| match attribute {
+        SetElementAttribute::Key(DataAttribute::Value(bytes)) => Some(bytes.as_slice()),
+        _ => None,
+    })
+}
+
+/// The comment in an element's user data: a row of type, length, value.
+fn to_comment(mut user_data: &[u8]) -> Option<String> {
+    while let [kind, length, rest @ ..] = user_data {
+        let (value, rest) = rest.split_at_checked((*length).into())?;
+        if *kind == COMMENT {
+            return Some(String::from_utf8_lossy(value.strip_suffix(&[0])?).into_owned());
+        }
+        user_data = rest;
+    }
+    None
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_comment_is_stored_so_that_nft_can_read_its_own_listing() {
+        let long = "ü".repeat(80);
+        #[rustfmt::skip]
+        let rows = [
+            ("profile=laptop", "profile=laptop".to_owned(), "plain"),
+            ("a\"b\\c\nd",     "a?b?c?d".to_owned(),        "what would end or bend the string"),
+            (&long,            "ü".repeat(63),              "cut at 127 bytes, between characters"),
+        ];
+        for (comment, stored, why) in rows {
+            assert_eq!(printable(comment), stored, "{why}");
+        }
+    }
+
+    #[test]
+    fn a_comment_is_found_behind_other_user_data() {
+        assert_eq!(to_comment(&[7, 2, 0, 0, 0, 3, b'h', b'i', 0]), Some("hi".into()));
+        assert_eq!(to_comment(&[0, 9, b'h']), None, "longer than the data");
+        assert_eq!(to_comment(&[]), None);
+    }
+}

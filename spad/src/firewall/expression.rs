@@ -1,0 +1,226 @@
+//! Rules as the small programs that the kernel runs: what nft's text stands for, as nft itself would compile
+//! it.
+
+use netlink_packet_core::DefaultNla;
+use netlink_packet_netfilter::nftables::{
+    Bitwise, Cmp, DataAttribute, Expressions, Immediate, Lookup, Meta, MetaKey, Operator, Payload, Register,
+    Verdict, VerdictAttribute,
+};
+use spa_core::service::Transport;
+
+use super::key::Field;
+use super::model::{Direction, Match, Rule, Selector, Verdict as Ruling};
+
+/// First register of 4 bytes (`NFT_REG32_00`); the others follow.
+const REGISTERS: u32 = 8;
+
+const NFPROTO_IPV4: u8 = 2;
+const NFPROTO_IPV6: u8 = 10;
+
+/// `NFT_PAYLOAD_NETWORK_HEADER`, `NFT_PAYLOAD_TRANSPORT_HEADER`.
+const NETWORK: u32 = 1;
+const TRANSPORT: u32 = 2;
+
+/// `NFT_CT_STATE`, `NFT_CT_DIRECTION`; bit of an established connection in the state.
+const CT_STATE: u32 = 0;
+const CT_DIRECTION: u32 = 1;
+const CT_ESTABLISHED: u32 = 2;
+
+/// `NFT_FIB_RESULT_ADDRTYPE`, `NFTA_FIB_F_DADDR`.
+const FIB_ADDRESS_TYPE: u32 = 3;
+const FIB_DESTINATION: u32 = 2;
+
+/// `NFT_LOOKUP_F_INV`.
+const LOOKUP_INVERTED: u32 = 1;
+
+/// `NF_DROP`, `NF_ACCEPT`.
+const DROP: u32 = 0;
+const ACCEPT: u32 = 1;
+
+/// The rule's program.
+pub(super) fn of_rule(rule: &Rule) -> Vec<Expressions> {
+    rule.matches.iter().flat_map(of_match).chain(of_verdict(rule.verdict)).collect()
+}
+
+/// Parts of the kernel that the rule needs and that may be missing or a module of their own.
+pub(super) fn features(rule: &Rule) -> String {
+    let of_match = |m: &Match| match m {
+        Match::Established(_) => Some("nft_ct (CONFIG_NFT_CT)"),
+        Match::In(selectors, _) | Match::NotIn(selectors, _)
+            if selectors.contains(&Selector::AddressType) =>
+        {
+            Some("nft_fib_inet (CONFIG_NFT_FIB_INET)")
+        }
+        _ => None,
+    };
+    let of_verdict =
+        matches!(rule.verdict, Ruling::CountAndDrop).then_some("nft_counter (CONFIG_NFT_COUNTER)");
+    let mut features: Vec<_> = rule.matches.iter().filter_map(of_match).chain(of_verdict).collect();
+    if features.is_empty() {
+        features.push("nf_tables (CONFIG_NF_TABLES_INET)");
+    }
+    features.join(" or ")
+}
+
+fn of_match(m: &Match) -> Vec<Expressions> {
+    match *m {
+        Match::Loopback => {
+            let mut name = b"lo".to_vec();
+            name.resize(Field::Interface.width() as usize, 0);
+            vec![meta(MetaKey::Iifname, 0), compare(Operator::Equal, name)]
+        }
+        Match::Transport(transport) => of_transport(transport),
+        Match::UdpPort(port) => {
+            let mut program = of_transport(Transport::Udp);
+            program.extend([
+                load(Selector::Port, 0),
+                compare(Operator::Equal, port.get().to_be_bytes().to_vec()),
+            ]);
+            program
+        }
+        Match::Established(direction) => {
+            let direction = match direction {
+                Direction::Original => 0,
+                Direction::Reply => 1,
+            };
+            vec![
+                other("ct", &[(1, REGISTERS), (2, CT_DIRECTION)]),
+                compare(Operator::Equal, vec![direction]),
+                other("ct", &[(1, REGISTERS), (2, CT_STATE)]),
+                mask(CT_ESTABLISHED),
+                compare(Operator::NotEqual, 0_u32.to_ne_bytes().to_vec()),
+            ]
+        }
+        Match::In(selectors, set) => look_up(selectors, set, 0),
+        Match::NotIn(selectors, set) => look_up(selectors, set, LOOKUP_INVERTED),
+    }
+}
+
+fn of_transport(transport: Transport) -> Vec<Expressions> {
+    vec![meta(MetaKey::L4Proto, 0), compare(Operator::Equal, vec![transport.number()])]
+}
+
+/// Loads the fields into registers one after the other, as the key has them, and looks the key up.
+fn look_up(selectors: &[Selector], set: &str, flags: u32) -> Vec<Expressions> {
+    let mut program = preconditions(selectors);
+    let mut word = 0;
+    for selector in selectors {
+        program.push(load(*selector, word));
+        word += selector.field().width() / 4;
+    }
+    let mut lookup = vec![Lookup::Set(set.to_owned()), Lookup::SourceRegister(register(0))];
+    if flags != 0 {
+        lookup.push(Lookup::Flags(flags));
+    }
+    program.push(Expressions::Lookup(lookup));
+    program
+}
+
+/// An address can be read only from a packet of its family, a TCP port only from a TCP segment.
+fn preconditions(selectors: &[Selector]) -> Vec<Expressions> {
+    let family = selectors.iter().find_map(|selector| match selector.field() {
+        Field::Ipv4 => Some(NFPROTO_IPV4),
+        Field::Ipv6 => Some(NFPROTO_IPV6),
+        _ => None,
+    });
+    let family = family.map(|family| vec![meta(MetaKey::Nfproto, 0), compare(Operator::Equal, vec![family])]);
+    let tcp = selectors.contains(&Selector::TcpSource) || selectors.contains(&Selector::TcpDestination);
+    let tcp = tcp.then(|| of_transport(Transport::Tcp));
+    family.into_iter().chain(tcp).flatten().collect()
+}
+
+impl Selector {
+    /// Type of the field in a key that this is compared with.
+    fn field(self) -> Field {
+        match self {
+            Self::Interface => Field::Interface,
+            Self::AddressType => Field::AddressType,
+            Self::Protocol => Field::Protocol,
+            Self::Port | Self::TcpSource | Self::TcpDestination => Field::Port,
+            Self::SourceV4 | Self::DestinationV4 => Field::Ipv4,
+            Self::SourceV6 | Self::DestinationV6 => Field::Ipv6,
+        }
+    }
+}
+
+fn load(selector: Selector, word: u32) -> Expressions {
+    match selector {
+        Selector::Interface => meta(MetaKey::Iifname, word),
+        Selector::Protocol => meta(MetaKey::L4Proto, word),
+        Selector::AddressType => {
+            other("fib", &[(1, REGISTERS + word), (2, FIB_ADDRESS_TYPE), (3, FIB_DESTINATION)])
+        }
+        // RFC 9293 and RFC 768: both begin with the source port, then the destination port.
+        Selector::TcpSource => payload(TRANSPORT, 0, 2, word),
+        Selector::Port | Selector::TcpDestination => payload(TRANSPORT, 2, 2, word),
+        // RFC 791, section 3.1.
+        Selector::SourceV4 => payload(NETWORK, 12, 4, word),
+        Selector::DestinationV4 => payload(NETWORK, 16, 4, word),
+        // RFC 8200, section 3.
+        Selector::SourceV6 => payload(NETWORK, 8, 16, word),
+        Selector::DestinationV6 => payload(NETWORK, 24, 16, word),
+    }
+}
+
+fn of_verdict(verdict: Ruling) -> Vec<Expressions> {
+    let code = |code| vec![VerdictAttribute::Code(code)];
+    let (counted, verdict) = match verdict {
+        Ruling::Accept => (false, code(Verdict::Other(ACCEPT))),
+        Ruling::Drop => (false, code(Verdict::Other(DROP))),
+        Ruling::CountAndDrop => (true, code(Verdict::Other(DROP))),
+        Ruling::Goto(chain) => {
+            (false, vec![VerdictAttribute::Code(Verdict::Goto), VerdictAttribute::Chain(chain.to_owned())])
+        }
+    };
+    let ruling = Expressions::Immediate(vec![
+        Immediate::DestinationRegister(Register::Verdict),
+        Immediate::Data(DataAttribute::Verdict(verdict)),
+    ]);
+    counted.then(|| other("counter", &[])).into_iter().chain([ruling]).collect()
+}
+
+fn register(word: u32) -> Register {
+    Register::from(REGISTERS + word)
+}
+
+fn meta(key: MetaKey, word: u32) -> Expressions {
+    Expressions::Meta(vec![Meta::Key(key), Meta::DestinationRegister(register(word))])
+}
+
+fn payload(base: u32, offset: u32, length: u32, word: u32) -> Expressions {
+    Expressions::Payload(vec![
+        Payload::DestinationRegister(register(word)),
+        Payload::Base(base),
+        Payload::Offset(offset),
+        Payload::Len(length),
+    ])
+}
+
+fn compare(operator: Operator, value: Vec<u8>) -> Expressions {
+    Expressions::Cmp(vec![
+        Cmp::SourceRegister(register(0)),
+        Cmp::Op(operator),
+        Cmp::Data(DataAttribute::Value(value)),
+    ])
+}
+
+/// Leaves only these bits.
+fn mask(bits: u32) -> Expressions {
+    Expressions::Bitwise(vec![
+        Bitwise::SourceRegister(register(0)),
+        Bitwise::DestinationRegister(register(0)),
+        Bitwise::Length(4),
+        Bitwise::Mask(DataAttribute::Value(bits.to_ne_bytes().to_vec())),
+        Bitwise::Xor(DataAttribute::Value(0_u32.to_ne_bytes().to_vec())),
+    ])
+}
+
+/// An expression that the library does not model, by the numbers of its attributes
+/// (linux/netfilter/nf_tables.h).
+fn other(name: &str, attributes: &[(u16, u32)]) -> Expressions {
+    let attribute = |(kind, value): &(u16, u32)| DefaultNla::new(*kind, value.to_be_bytes().to_vec());
+    Expressions::Other {
+        expression_type: name.to_owned(),
+        attributes: attributes.iter().map(attribute).collect(),
+    }
+}

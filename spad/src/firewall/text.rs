@@ -1,0 +1,110 @@
+//! The table as nft's text: what `nft -f` loads into a ruleset that has no table of ours.
+
+use std::fmt;
+
+use super::key::Value;
+use super::model::{Chain, Direction, Match, Rule, Selector, Set, TABLE, Table, Verdict};
+
+impl fmt::Display for Table {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        writeln!(f, "table inet {TABLE} {{")?;
+        self.sets.iter().try_for_each(|set| write!(f, "{set}"))?;
+        self.chains.iter().try_for_each(|chain| write!(f, "{chain}"))?;
+        writeln!(f, "}}")
+    }
+}
+
+impl fmt::Display for Set {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        writeln!(f, "  set {} {{", self.name)?;
+        writeln!(f, "    type {}", dotted(self.key.iter().map(|field| field.name())))?;
+        if self.timeouts {
+            writeln!(f, "    flags timeout")?;
+        }
+        if !self.elements.is_empty() {
+            let elements: Vec<_> = self.elements.iter().map(dotted).collect();
+            writeln!(f, "    elements = {{ {} }}", elements.join(", "))?;
+        }
+        writeln!(f, "  }}")
+    }
+}
+
+impl fmt::Display for Chain {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        writeln!(f, "  chain {} {{", self.name)?;
+        if let Some(priority) = self.priority {
+            writeln!(f, "    type filter hook prerouting priority {priority}; policy accept;")?;
+        }
+        self.rules.iter().try_for_each(|rule| writeln!(f, "    {rule}"))?;
+        writeln!(f, "  }}")
+    }
+}
+
+impl fmt::Display for Rule {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.matches.iter().try_for_each(|m| write!(f, "{m} "))?;
+        write!(f, "{}", self.verdict)
+    }
+}
+
+impl fmt::Display for Match {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Loopback => f.write_str("iifname \"lo\""),
+            Self::Transport(transport) => write!(f, "meta l4proto {transport}"),
+            Self::UdpPort(port) => write!(f, "udp dport {port}"),
+            Self::Established(Direction::Original) => {
+                f.write_str("ct direction original ct state established")
+            }
+            Self::Established(Direction::Reply) => f.write_str("ct direction reply ct state established"),
+            Self::In(selectors, set) => write!(f, "{} @{set}", dotted(*selectors)),
+            Self::NotIn(selectors, set) => write!(f, "{} != @{set}", dotted(*selectors)),
+        }
+    }
+}
+
+impl fmt::Display for Selector {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::Interface => "iifname",
+            Self::AddressType => "fib daddr type",
+            Self::Protocol => "meta l4proto",
+            Self::Port => "th dport",
+            Self::SourceV4 => "ip saddr",
+            Self::DestinationV4 => "ip daddr",
+            Self::SourceV6 => "ip6 saddr",
+            Self::DestinationV6 => "ip6 daddr",
+            Self::TcpSource => "tcp sport",
+            Self::TcpDestination => "tcp dport",
+        })
+    }
+}
+
+impl fmt::Display for Verdict {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Accept => f.write_str("accept"),
+            Self::Drop => f.write_str("drop"),
+            Self::CountAndDrop => f.write_str("counter drop"),
+            Self::Goto(chain) => write!(f, "goto {chain}"),
+        }
+    }
+}
+
+impl fmt::Display for Value {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Ipv4(address) => write!(f, "{address}"),
+            Self::Ipv6(address) => write!(f, "{address}"),
+            Self::Protocol(transport) => write!(f, "{transport}"),
+            Self::Port(port) => write!(f, "{port}"),
+            Self::Interface(name) => write!(f, "\"{name}\""),
+            Self::AddressType(kind) => f.write_str(&format!("{kind:?}").to_lowercase()),
+        }
+    }
+}
+
+/// Parts joined as nft joins the fields of a key: `10.0.0.1 . tcp . 22`.
+fn dotted<T: fmt::Display>(parts: impl IntoIterator<Item = T>) -> String {
+    parts.into_iter().map(|part| part.to_string()).collect::<Vec<_>>().join(" . ")
+}

@@ -1,0 +1,26 @@
+//! The daemon's parts. A packet goes through them in this order: [`capture`] → [`worker`] (`spa_core::gate`) →
+//! [`journal`] → [`ask`] → [`monitor`] (`spa_core::lease`) → [`firewall`].
+//!
+//! The library is for this package's own program and tests; its interface is not stable.
+
+pub mod ask;
+pub mod capture;
+pub mod check;
+pub mod config;
+pub mod control;
+pub mod exit;
+pub mod firewall;
+pub mod foreign;
+pub mod identity;
+pub mod journal;
+pub mod log;
+pub mod monitor;
+pub mod report;
+pub mod role;
+pub mod sandbox;
+pub mod site;
+pub mod socketpair;
+pub mod starter;
+pub mod surroundings;
+pub mod sys;
+pub mod worker;

@@ -1,0 +1,145 @@
+//! `spad`: watches a closed port and opens the firewall for whoever proves to hold a key.
+//!
+//! The process that is started is the starter; it starts the monitor and the worker (docs/ARCHITECTURE.md).
+
+use std::ffi::OsString;
+use std::fs::{File, OpenOptions};
+use std::os::unix::fs::OpenOptionsExt;
+use std::path::{Path, PathBuf};
+use std::process::ExitCode;
+
+use clap::{Parser, Subcommand, ValueEnum};
+use rustix::fs::FlockOperation;
+use rustix::thread::CapabilitySet;
+use tracing::error;
+
+use spad::exit::ExitStatus;
+use spad::firewall::{FirewallError, Nftables};
+use spad::role::Role;
+use spad::starter::{self, Options};
+use spad::{check, log, monitor, worker};
+
+/// Watches a closed port and opens the firewall for whoever proves to hold a key.
+#[derive(Parser)]
+#[command(
+    name = "spad",
+    version,
+    after_help = "Without a command spad runs as a service in the foreground.\n\
+    Signals: SIGHUP reads the configuration anew, SIGTERM ends spad and leaves the guard up.\n\
+    Exit status: 0 ended as asked, 1 other failure, 2 usage, 3 configuration, 4 firewall, 5 not permitted."
+)]
+struct Arguments {
+    /// The configuration; site.toml and profiles/ stand beside it
+    #[arg(long, value_name = "FILE", default_value = "/etc/spad/spad.toml", global = true)]
+    config: PathBuf,
+    /// Folder of the replay journal
+    #[arg(long, value_name = "DIR", default_value = "/var/lib/spad", global = true)]
+    state_dir: PathBuf,
+    /// Say more in the log
+    #[arg(short, long, global = true)]
+    verbose: bool,
+    /// Only warnings and errors in the log
+    #[arg(short, long, conflicts_with = "verbose", global = true)]
+    quiet: bool,
+    #[arg(long, hide = true)]
+    role: Option<RoleName>,
+    #[command(subcommand)]
+    command: Option<Command>,
+}
+
+#[derive(Clone, Copy, ValueEnum)]
+enum RoleName {
+    Monitor,
+    Worker,
+}
+
+#[derive(Subcommand)]
+enum Command {
+    /// Say what is wrong with the files and the host, and print the nft text that would be loaded
+    Check,
+    /// Remove the table `inet spad`, and with it the guard and every open door
+    Teardown,
+}
+
+fn main() -> ExitCode {
+    let arguments = Arguments::parse();
+    log::start(arguments.quiet, arguments.verbose);
+    let options = Options {
+        config: arguments.config,
+        state_dir: arguments.state_dir,
+        log: [(arguments.quiet, "-q"), (arguments.verbose, "-v")]
+            .into_iter()
+            .filter_map(|(given, flag)| given.then(|| OsString::from(flag)))
+            .collect(),
+    };
+    let status = match (arguments.role, arguments.command) {
+        (Some(RoleName::Monitor), _) => enter(Role::Monitor, &options),
+        (Some(RoleName::Worker), _) => enter(Role::Worker, &options),
+        (None, Some(Command::Check)) => check::run(&options),
+        (None, Some(Command::Teardown)) => teardown(),
+        (None, None) => start(options),
+    };
+    status.into()
+}
+
+fn enter(role: Role, options: &Options) -> ExitStatus {
+    match role.enter() {
+        Ok(channel) => match role {
+            Role::Monitor => monitor::run(options, channel),
+            Role::Worker => worker::run(options, channel),
+        },
+        Err(error) => {
+            error!("--role is not for use by hand: {error}");
+            ExitStatus::Usage
+        }
+    }
+}
+
+fn start(options: Options) -> ExitStatus {
+    let needed = CapabilitySet::NET_ADMIN | CapabilitySet::NET_RAW;
+    if !rustix::thread::capabilities(None).is_ok_and(|sets| sets.effective.contains(needed)) {
+        error!("spad may not capture packets or change the firewall (hint: run it as root, or by its unit)");
+        return ExitStatus::NotPermitted;
+    }
+    // Held until this process ends, however it ends.
+    match only_one(&options.state_dir) {
+        Ok(_lock) => starter::run(options),
+        Err((status, reason)) => {
+            error!("{reason}");
+            status
+        }
+    }
+}
+
+/// Two daemons with one journal would each admit what the other has already seen.
+fn only_one(state_dir: &Path) -> Result<File, (ExitStatus, String)> {
+    let path = state_dir.join("lock");
+    let file = OpenOptions::new().write(true).create(true).truncate(false).mode(0o600).open(&path);
+    let file = file.map_err(|error| {
+        let hint = "make the folder with `install -d -m 700`, or name another with --state-dir";
+        (ExitStatus::Configuration, format!("{}: cannot be opened: {error} (hint: {hint})", path.display()))
+    })?;
+    match rustix::fs::flock(&file, FlockOperation::NonBlockingLockExclusive) {
+        Ok(()) => Ok(file),
+        Err(_) => {
+            let reason = "another spad runs with this state folder (hint: stop it first; `pgrep -a spad`)";
+            Err((ExitStatus::Failure, format!("{}: {reason}", path.display())))
+        }
+    }
+}
+
+fn teardown() -> ExitStatus {
+    match Nftables::connect().and_then(|mut nftables| nftables.teardown()) {
+        Ok(()) => {
+            println!("table inet spad is removed; nothing is guarded, and other tables are as they were");
+            ExitStatus::Done
+        }
+        Err(error) => {
+            error!("{error}");
+            match error {
+                FirewallError::NotPermitted => ExitStatus::NotPermitted,
+                _ => ExitStatus::Firewall,
+            }
+        }
+    }
+}

@@ -1,0 +1,413 @@
+//! The monitor: may change the firewall, and sees neither packet nor key. It holds every ask against the ceiling, which
+//! comes from `spad.toml` alone, and owns the leases: a door closes even if the worker is dead, and the kernel's own
+//! timeout closes it if the monitor is as well.
+
+use std::fs::File;
+use std::io;
+use std::os::fd::OwnedFd;
+use std::time::Duration;
+
+use rustix::event::{PollFd, PollFlags, Timespec, poll};
+use spa_core::lease::{Change, Door, LeaseTable};
+use spa_core::time::BootTime;
+use tracing::{debug, error, info, warn};
+
+use crate::ask::{self, Ask, Message};
+use crate::config::{Config, ConfigError};
+use crate::control::{MonitorEnd, NewWorker, Notice, WorkerNumber};
+use crate::exit::ExitStatus;
+use crate::firewall::{self, FirewallError, Interfaces, Nftables, Plan, Watch};
+use crate::sandbox;
+use crate::socketpair::{Received, Seqpacket};
+use crate::starter::Options;
+use crate::surroundings::{Routes, Surroundings, Watcher};
+use crate::sys::clock;
+
+/// Several changes of the surroundings come together: a link, its addresses, its routes.
+const COMES_TO_REST: Duration = Duration::from_millis(300);
+/// How soon a firewall call that failed is tried again.
+const REPAIR: Duration = Duration::from_secs(1);
+/// How often it is looked whether a kept session has ended.
+const KEPT: Duration = Duration::from_secs(30);
+
+/// Why a worker does not take over.
+#[derive(Debug, thiserror::Error)]
+enum Refusal {
+    #[error("{0}")]
+    Config(ConfigError),
+    #[error("the firewall: {0}")]
+    Firewall(#[from] FirewallError),
+    #[error("{0}")]
+    Io(#[from] io::Error),
+}
+
+impl From<&Refusal> for ExitStatus {
+    fn from(refusal: &Refusal) -> Self {
+        match refusal {
+            Refusal::Config(_) => Self::Configuration,
+            Refusal::Firewall(FirewallError::NotPermitted) => Self::NotPermitted,
+            Refusal::Firewall(_) => Self::Firewall,
+            Refusal::Io(_) => Self::Failure,
+        }
+    }
+}
+
+/// Runs the monitor until its control channel is closed.
+pub fn run(options: &Options, control: Seqpacket) -> ExitStatus {
+    let monitor = match Monitor::confined(options, control) {
+        Ok(monitor) => monitor,
+        Err((status, reason)) => {
+            error!("{reason}");
+            return status;
+        }
+    };
+    monitor.serve()
+}
+
+/// A worker that was announced and is not ready yet.
+struct Candidate {
+    number: WorkerNumber,
+    channel: Seqpacket,
+    config: OwnedFd,
+}
+
+/// The worker that serves, and what it was made for.
+struct Serving {
+    number: WorkerNumber,
+    /// `None` once the worker is gone: the guard stands whether somebody listens or not.
+    channel: Option<Seqpacket>,
+    config: Config,
+    plan: Plan,
+    surroundings: u64,
+}
+
+struct Monitor<'o> {
+    options: &'o Options,
+    control: MonitorEnd,
+    firewall: Nftables,
+    watch: Watch,
+    routes: Routes,
+    watcher: Watcher,
+    candidate: Option<Candidate>,
+    serving: Option<Serving>,
+    /// Channel of the worker before: told to go, and heard until it went.
+    retiring: Option<Seqpacket>,
+    leases: LeaseTable,
+    /// When to look at the surroundings again.
+    look: Option<BootTime>,
+    /// When to bring the kernel back to what the leases say.
+    repair: Option<BootTime>,
+    /// When to look at kept sessions; `None` once there are none.
+    kept: Option<BootTime>,
+}
+
+impl<'o> Monitor<'o> {
+    fn confined(options: &'o Options, control: Seqpacket) -> Result<Self, (ExitStatus, String)> {
+        let failed = |error: io::Error| (ExitStatus::Failure, error.to_string());
+        let routes = Routes::open().map_err(failed)?;
+        let report = sandbox::seal_monitor().map_err(|error| ((&error).into(), error.to_string()))?;
+        debug!("monitor {report}");
+        let refused = |error: FirewallError| (ExitStatus::Firewall, error.to_string());
+        let firewall = Nftables::connect().map_err(refused)?;
+        let watch = firewall.watch().map_err(refused)?;
+        Ok(Self {
+            options,
+            control: control.into(),
+            firewall,
+            watch,
+            routes,
+            watcher: Watcher::new().map_err(failed)?,
+            candidate: None,
+            serving: None,
+            retiring: None,
+            leases: LeaseTable::default(),
+            look: None,
+            repair: None,
+            kept: None,
+        })
+    }
+
+    fn serve(mut self) -> ExitStatus {
+        loop {
+            if let Err(error) = self.wait() {
+                error!("{error}");
+                return ExitStatus::Failure;
+            }
+            match self.control.receive() {
+                Ok(Received::Message(new)) => self.announced(new),
+                Ok(Received::Nothing) => {}
+                Ok(Received::Closed) => return ExitStatus::Done,
+                Err(error) => {
+                    error!("the starter: {error}");
+                    return ExitStatus::Failure;
+                }
+            }
+            if let Err(status) = self.hear_candidate() {
+                return status;
+            }
+            self.hear_workers();
+            self.keep_up(BootTime::new(clock::boottime()));
+        }
+    }
+
+    fn wait(&self) -> io::Result<()> {
+        let now = BootTime::new(clock::boottime());
+        let deadline =
+            [self.leases.next_deadline(), self.look, self.repair, self.kept].into_iter().flatten().min();
+        let timeout = deadline.and_then(|at| Timespec::try_from(at.since(now)).ok());
+        let mut descriptors = vec![
+            PollFd::new(&self.control, PollFlags::IN),
+            PollFd::new(&self.watch, PollFlags::IN),
+            PollFd::new(&self.watcher, PollFlags::IN),
+        ];
+        let channels = [
+            self.candidate.as_ref().map(|candidate| &candidate.channel),
+            self.serving.as_ref().and_then(|serving| serving.channel.as_ref()),
+            self.retiring.as_ref(),
+        ];
+        descriptors.extend(channels.into_iter().flatten().map(|channel| PollFd::new(channel, PollFlags::IN)));
+        match poll(&mut descriptors, timeout.as_ref()) {
+            Ok(_) | Err(rustix::io::Errno::INTR) => Ok(()),
+            Err(error) => Err(error.into()),
+        }
+    }
+
+    /// A new worker was started; of two that are not ready the later counts.
+    fn announced(&mut self, new: NewWorker) {
+        let NewWorker { number, channel, config } = new;
+        if let Some(old) = self.candidate.replace(Candidate { number, channel, config }) {
+            self.notify(Notice::Refused(old.number));
+        }
+    }
+
+    /// A candidate says one thing, that it is ready, and then takes over or is turned away.
+    fn hear_candidate(&mut self) -> Result<(), ExitStatus> {
+        let Some(candidate) = &self.candidate else { return Ok(()) };
+        let message = match candidate.channel.receive::<{ ask::SIZE }>() {
+            Ok(Received::Nothing) => return Ok(()),
+            Ok(Received::Message(bytes)) => Message::decode(&bytes).ok(),
+            // It ended before it was ready, and has said why itself.
+            Ok(Received::Closed) | Err(_) => None,
+        };
+        let Some(candidate) = self.candidate.take() else { return Ok(()) };
+        let number = candidate.number;
+        let Some(ready @ Message::Ready { .. }) = message else {
+            if self.serving.is_some() {
+                warn!("reload refused; everything stays as it was");
+            }
+            self.notify(Notice::Refused(number));
+            return Ok(());
+        };
+        let Err(refusal) = self.take_over(candidate, &ready) else { return Ok(()) };
+        self.notify(Notice::Refused(number));
+        if self.serving.is_some() {
+            error!("reload refused; everything stays as it was: {refusal}");
+            return Ok(());
+        }
+        error!("{refusal}");
+        Err(ExitStatus::from(&refusal))
+    }
+
+    fn take_over(&mut self, candidate: Candidate, ready: &Message) -> Result<(), Refusal> {
+        let &Message::Ready { port, profiles, interfaces, surroundings } = ready else { return Ok(()) };
+        let Candidate { number, channel, config } = candidate;
+        let config = Config::read(&mut File::from(config), &self.options.config).map_err(Refusal::Config)?;
+        let now = BootTime::new(clock::boottime());
+        let stands_on = Surroundings::read(&config.interfaces, &self.routes)?;
+        let first = self.serving.is_none();
+        let keep = match self.firewall.exists()? {
+            true => Vec::new(),
+            // Whoever is connected when the guard first comes up, stays connected.
+            false => firewall::sessions(&config.protect)?,
+        };
+        let plan = Plan {
+            interfaces: guarded(&config, &stands_on),
+            protect: config.protect.clone(),
+            always_allow: config.always_allow.clone(),
+            spa_port: port,
+            keep,
+        };
+        self.firewall.prepare(&plan)?;
+        if first {
+            for element in self.firewall.grants()? {
+                let remaining = element.remaining.unwrap_or_default();
+                self.leases.restore(element.door, remaining, &element.comment, now);
+            }
+        }
+        let changes = self.leases.retain(&config.ceiling);
+        self.firewall.apply(&changes)?;
+        log_closed(&changes, "it is no longer protected");
+        self.kept = Some(now.plus(KEPT));
+        self.look = Some(now.plus(COMES_TO_REST));
+        let plan = Plan { keep: Vec::new(), ..plan };
+        let channel = Some(channel);
+        if let Some(old) = self.serving.replace(Serving { number, channel, config, plan, surroundings }) {
+            // What it has put on disk it may still ask for: nobody else will, as it is a replay from then on.
+            self.retiring = old.channel.filter(|channel| channel.finish().is_ok());
+            self.notify(Notice::Retired(old.number));
+        }
+        self.notify(Notice::Serving(number));
+        info!("serving port={port} profiles={profiles} interfaces={interfaces} open={}", self.leases.len());
+        Ok(())
+    }
+
+    /// Carries out what the workers ask, all that waits in one transaction.
+    fn hear_workers(&mut self) {
+        let mut changes = Vec::new();
+        if let Some(channel) = self.retiring.take() {
+            self.retiring = self.hear(channel, &mut changes);
+        }
+        if let Some(channel) = self.serving.as_mut().and_then(|serving| serving.channel.take()) {
+            let still_open = self.hear(channel, &mut changes);
+            if let Some(serving) = &mut self.serving {
+                serving.channel = still_open;
+            }
+        }
+        if !changes.is_empty() {
+            self.apply(&changes);
+        }
+    }
+
+    /// Reads what waits in a channel; gives it back while its worker is there.
+    fn hear(&mut self, channel: Seqpacket, changes: &mut Vec<Change>) -> Option<Seqpacket> {
+        loop {
+            let message = match channel.receive::<{ ask::SIZE }>() {
+                Ok(Received::Nothing) => return Some(channel),
+                Ok(Received::Message(bytes)) => Message::decode(&bytes),
+                // The starter sees it as well, and starts another.
+                Ok(Received::Closed) => return None,
+                Err(_) => Err(ask::NotAMessage),
+            };
+            match message {
+                Ok(Message::Ask(ask)) => self.carry_out(&ask, changes),
+                Ok(Message::Ready { .. }) | Err(ask::NotAMessage) => {
+                    error!("the worker sent what no worker sends; it is ended");
+                    return None;
+                }
+            }
+        }
+    }
+
+    fn carry_out(&mut self, ask: &Ask, changes: &mut Vec<Change>) {
+        let Some(serving) = &self.serving else { return };
+        let now = BootTime::new(clock::boottime());
+        let profile = &ask.profile;
+        let Some(window) = ask.window else {
+            let closed = self.leases.close(ask.key_id, &ask.services, ask.time, now);
+            log_closed(&closed, &format!("profile={profile} asked for it"));
+            changes.extend(closed);
+            return;
+        };
+        for &address in &ask.addresses {
+            for &service in &ask.services {
+                let door = Door { address, service };
+                let ceiling = &serving.config.ceiling;
+                match self.leases.open(door, ask.key_id, ask.time, window, now, ceiling) {
+                    Ok(change) => {
+                        let window = humantime::format_duration(window.min(ceiling.max_window));
+                        info!("opened {service} for {address} profile={profile} window={window}");
+                        changes.push(change);
+                    }
+                    Err(above) => warn!("not opened: {service} for {address} profile={profile}: {above}"),
+                }
+            }
+        }
+    }
+
+    fn apply(&mut self, changes: &[Change]) {
+        if let Err(error) = self.firewall.apply(changes) {
+            error!("the firewall could not be changed, trying again: {error}");
+            self.repair = Some(BootTime::new(clock::boottime()));
+        }
+    }
+
+    /// What time brings: ended leases, a changed host, a flushed table.
+    fn keep_up(&mut self, now: BootTime) {
+        for ended in self.leases.expire(now) {
+            if !ended.still_open {
+                info!("closed {} for {}: its window ended", ended.door.service, ended.door.address);
+            }
+        }
+        if self.watch.lost() && self.serving.is_some() {
+            warn!("somebody else took away from table inet spad; putting it back");
+            self.repair = Some(now);
+        }
+        if due(self.repair, now) {
+            self.repair = self.bring_back(now).err().map(|error| {
+                error!("the firewall cannot be repaired yet: {error}");
+                now.plus(REPAIR)
+            });
+        }
+        // A watcher that fails may have missed anything.
+        if self.watcher.drain().unwrap_or(true) {
+            self.look = Some(now.plus(COMES_TO_REST));
+        }
+        if due(self.look, now) {
+            self.look = None;
+            self.look_around();
+        }
+        if due(self.kept, now) {
+            self.kept = self.forget_ended().unwrap_or(Some(())).map(|()| now.plus(KEPT));
+        }
+    }
+
+    /// Makes the kernel hold what the leases say.
+    fn bring_back(&mut self, now: BootTime) -> Result<(), FirewallError> {
+        let Some(serving) = &self.serving else { return Ok(()) };
+        self.firewall.prepare(&serving.plan)?;
+        self.firewall.apply(&self.leases.elements(now))
+    }
+
+    /// Asks for a new worker if the host is no longer what the present one was made for.
+    fn look_around(&mut self) {
+        let Some(serving) = &self.serving else { return };
+        match Surroundings::read(&serving.config.interfaces, &self.routes) {
+            Ok(surroundings) if surroundings.fingerprint() != serving.surroundings => {
+                info!("interfaces or addresses changed; a new worker takes over");
+                self.notify(Notice::Renew);
+            }
+            Ok(_) => {}
+            Err(error) => warn!("cannot look at the interfaces: {error}"),
+        }
+    }
+
+    /// Forgets sessions older than the guard that have ended; `None` when no more are left.
+    fn forget_ended(&mut self) -> Result<Option<()>, FirewallError> {
+        let Some(serving) = &self.serving else { return Ok(None) };
+        let mut kept = self.firewall.kept()?;
+        let alive = firewall::sessions(&serving.config.protect)?;
+        let before = kept.len();
+        kept.retain(|session| !alive.contains(session));
+        self.firewall.drop_kept(&kept)?;
+        Ok((kept.len() < before).then_some(()))
+    }
+
+    fn notify(&self, notice: Notice) {
+        if let Err(error) = self.control.notify(notice) {
+            warn!("the starter: {error}");
+        }
+    }
+}
+
+fn due(at: Option<BootTime>, now: BootTime) -> bool {
+    at.is_some_and(|at| at <= now)
+}
+
+fn log_closed(changes: &[Change], why: &str) {
+    for change in changes {
+        if let Change::Remove { door } = change {
+            info!("closed {} for {}: {why}", door.service, door.address);
+        }
+    }
+}
+
+/// Where the guard stands. A default route that is not there yet must not leave the door open until it is.
+pub fn guarded(config: &Config, surroundings: &Surroundings) -> Interfaces {
+    let unresolved =
+        config.interfaces.iter().any(|name| name == "default-route") && surroundings.interfaces.is_empty();
+    let names: Option<Vec<_>> = surroundings.interfaces.keys().map(|name| name.parse().ok()).collect();
+    match names {
+        Some(names) if !surroundings.any && !unresolved => Interfaces::Named(names),
+        _ => Interfaces::Any,
+    }
+}

@@ -1,0 +1,40 @@
+//! What the starter starts, and the first steps of a process that it started.
+
+use std::io;
+
+use crate::socketpair::Seqpacket;
+use crate::sys;
+
+/// A child of the starter.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Role {
+    /// Touches the firewall, sees neither packet nor key.
+    Monitor,
+    /// Sees packets and keys, can only ask.
+    Worker,
+}
+
+impl Role {
+    /// The name on the command line, after `--role`.
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Monitor => "monitor",
+            Self::Worker => "worker",
+        }
+    }
+
+    /// The first call of a child: ignores the signals that are meant for the starter, gives the process a name
+    /// that `ps` and `pgrep` show, and takes its channel.
+    ///
+    /// # Errors
+    /// It was not started by the starter.
+    pub fn enter(self) -> io::Result<Seqpacket> {
+        let channel = Seqpacket::from_stdin()?;
+        sys::signal::ignore_requests_to_end()?;
+        rustix::thread::set_name(match self {
+            Self::Monitor => c"spad-monitor",
+            Self::Worker => c"spad-worker",
+        })?;
+        Ok(channel)
+    }
+}

@@ -1,0 +1,180 @@
+//! Giving up, before the first byte from outside is read, everything that a process does not need.
+//!
+//! Each function does all its steps in an order that works, then asks the kernel whether every one of them
+//! holds. A process that got an error must end: part of its privileges may be gone, part not.
+
+mod filesystem;
+mod privileges;
+mod syscalls;
+
+use std::os::fd::{AsRawFd, BorrowedFd};
+use std::{fmt, io};
+
+use rustix::io::Errno;
+use rustix::process::{DumpableBehavior, Resource, Rlimit};
+use rustix::thread::CapabilitySet;
+
+use crate::exit::ExitStatus;
+use crate::identity::{Identity, IdentityError};
+use crate::sys::filter;
+
+/// The open descriptors by which the worker still touches the world.
+#[derive(Clone, Copy, Debug)]
+pub struct Descriptors<'a> {
+    /// The capture sockets: their filter is locked, and they can be read but never written.
+    pub captures: &'a [BorrowedFd<'a>],
+    /// The channel to the monitor, to be written with `write`.
+    pub channel: BorrowedFd<'a>,
+    /// The files that may be written: both journals and the mark.
+    pub writable: &'a [BorrowedFd<'a>],
+}
+
+/// How a process is confined now.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Report {
+    /// Whose ids it has.
+    pub identity: Identity,
+    /// The version of landlock in force; `None` if the kernel (before 5.13, or without it) has none.
+    pub landlock: Option<u8>,
+    /// Whether the bounding set is reduced too. Not possible without CAP_SETPCAP (`User=spad`); then only
+    /// `no_new_privs` forbids that a started program gets more, and the worker can start none.
+    pub bounded: bool,
+}
+
+/// Why a process could not be confined. It must not go on.
+#[derive(Debug, thiserror::Error)]
+pub enum SandboxError {
+    /// The kernel changes privileges thread by thread.
+    #[error("the sandbox must be closed before any thread is started ({0} run)")]
+    Threads(usize),
+    /// A capture socket without a filter of its own would read everything.
+    #[error("a capture socket has no filter in the kernel")]
+    Unfiltered,
+    /// See [`IdentityError`].
+    #[error(transparent)]
+    Identity(#[from] IdentityError),
+    /// A capability that the monitor needs and does not have.
+    #[error("CAP_NET_ADMIN is missing: start as root, or with that capability ambient")]
+    MissingCapability,
+    /// A step failed.
+    #[error("{0}: {1}")]
+    Step(&'static str, #[source] io::Error),
+    /// Every step worked and yet something is still possible.
+    #[error("not confined after all: {0}")]
+    Leaky(&'static str),
+}
+
+impl From<&SandboxError> for ExitStatus {
+    /// Starting again would only repeat it.
+    fn from(_: &SandboxError) -> Self {
+        Self::NotPermitted
+    }
+}
+
+/// Confines the worker. Afterwards it can read what is open, write to `descriptors` and standard error,
+/// use memory it can not execute, tell the time, and end.
+///
+/// To be called when captures, journals, keys and configuration are open and read, before the first packet
+/// is looked at, and before any thread is started.
+///
+/// # Errors
+/// See [`SandboxError`]. The process must then end.
+pub fn seal_worker(descriptors: Descriptors<'_>) -> Result<Report, SandboxError> {
+    single_threaded()?;
+    for capture in descriptors.captures {
+        lock_filter(*capture)?;
+    }
+    let identity = Identity::choose()?;
+    let bounded = privileges::reduce(identity, CapabilitySet::empty())?;
+    let landlock = filesystem::forbid_everything()?;
+    no_traces()?;
+    verify(identity, bounded, CapabilitySet::empty(), landlock)?;
+    let writable = descriptors.writable.iter().chain([&descriptors.channel]);
+    syscalls::allow_only_the_workers(writable.map(|descriptor| descriptor.as_raw_fd()))?;
+    // Only the filter just installed answers so: EPERM where an open terminal, socket or file says otherwise.
+    if rustix::io::ioctl_fionread(descriptors.channel) != Err(Errno::PERM) {
+        return Err(SandboxError::Leaky("the system call filter does not answer"));
+    }
+    Ok(Report { identity, landlock, bounded })
+}
+
+/// Confines the monitor. Afterwards it has CAP_NET_ADMIN and what is open, and can open no file; netlink
+/// sockets can still be made.
+///
+/// # Errors
+/// See [`SandboxError`]. The process must then end.
+pub fn seal_monitor() -> Result<Report, SandboxError> {
+    single_threaded()?;
+    let identity = Identity::choose()?;
+    let kept = CapabilitySet::NET_ADMIN;
+    let bounded = privileges::reduce(identity, kept)?;
+    let landlock = filesystem::forbid_everything()?;
+    no_traces()?;
+    verify(identity, bounded, kept, landlock)?;
+    Ok(Report { identity, landlock, bounded })
+}
+
+/// Counts the threads of this process.
+fn single_threaded() -> Result<(), SandboxError> {
+    let tasks = std::fs::read_dir("/proc/self/task").map_err(|e| SandboxError::Step("/proc/self/task", e))?;
+    match tasks.count() {
+        1 => Ok(()),
+        more => Err(SandboxError::Threads(more)),
+    }
+}
+
+/// Fixes a capture's filter for ever (attack S1).
+fn lock_filter(capture: BorrowedFd<'_>) -> Result<(), SandboxError> {
+    filter::lock(capture).map_err(|e| SandboxError::Step("locking a capture's filter", e))?;
+    match filter::state(capture).map_err(|e| SandboxError::Step("reading a capture's filter", e))? {
+        filter::Filter { attached: true, locked: true } => Ok(()),
+        filter::Filter { attached: false, .. } => Err(SandboxError::Unfiltered),
+        filter::Filter { locked: false, .. } => Err(SandboxError::Leaky("a capture's filter is not locked")),
+    }
+}
+
+/// No core file with keys in it, and no debugger of the same user.
+fn no_traces() -> Result<(), SandboxError> {
+    rustix::process::setrlimit(Resource::Core, Rlimit { current: Some(0), maximum: Some(0) })
+        .map_err(|e| SandboxError::Step("forbidding core files", e.into()))?;
+    rustix::process::set_dumpable_behavior(DumpableBehavior::NotDumpable)
+        .map_err(|e| SandboxError::Step("forbidding debuggers", e.into()))
+}
+
+/// Asks the kernel for everything that was given up.
+fn verify(
+    identity: Identity,
+    bounded: bool,
+    kept: CapabilitySet,
+    landlock: Option<u8>,
+) -> Result<(), SandboxError> {
+    let asked = |what, answer: io::Result<bool>| match answer {
+        Ok(true) => Ok(()),
+        Ok(false) => Err(SandboxError::Leaky(what)),
+        Err(error) => Err(SandboxError::Step(what, error)),
+    };
+    asked("the user id", identity.taken())?;
+    asked("capabilities", privileges::are(kept, bounded))?;
+    asked("no_new_privs", rustix::thread::no_new_privs().map_err(io::Error::from))?;
+    asked(
+        "the dumpable mark",
+        rustix::process::dumpable_behavior()
+            .map(|behaviour| behaviour == DumpableBehavior::NotDumpable)
+            .map_err(io::Error::from),
+    )?;
+    asked("the file system", Ok(landlock.is_none() || filesystem::is_closed()))
+}
+
+impl fmt::Display for Report {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "runs as {}", self.identity)?;
+        match self.landlock {
+            Some(version) => write!(f, ", landlock {version}")?,
+            None => f.write_str(", without landlock (this kernel has none)")?,
+        }
+        if !self.bounded {
+            f.write_str(", bounding set kept (no CAP_SETPCAP to reduce it)")?;
+        }
+        Ok(())
+    }
+}

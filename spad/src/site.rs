@@ -1,0 +1,160 @@
+//! The secret files: `site.toml` and the profiles beside it.
+
+use std::collections::HashMap;
+use std::fs;
+use std::io;
+use std::os::unix::fs::MetadataExt;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+use spa_core::file::profile::ProfileFile;
+use spa_core::file::site::SiteFile;
+use spa_core::journal::MachineHash;
+use spa_core::profile::Profile;
+use spa_core::time::UnixMillis;
+
+use crate::config::ConfigError;
+
+/// A site as it can be served, and what had to be left out of it.
+pub struct Site {
+    /// `site.toml`.
+    pub file: SiteFile,
+    /// The profiles that are in order.
+    pub profiles: Vec<Profile>,
+    /// One sentence for each that is not.
+    pub left_out: Vec<String>,
+}
+
+impl Site {
+    /// Reads the site whose `spad.toml` is `config`.
+    ///
+    /// # Errors
+    /// [`ConfigError`] if `site.toml` cannot be used. A profile that cannot is left out and named.
+    pub fn open(config: &Path, now: UnixMillis) -> Result<Self, ConfigError> {
+        let folder = config.parent().unwrap_or(Path::new("."));
+        let path = folder.join("site.toml");
+        let hint = "make the site with `spa-keygen NAME --server HOST --open tcp/22`";
+        let text = read_secret(&path).map_err(|fault| fault.into_error(&path, hint))?;
+        let file = SiteFile::parse(&text)
+            .map_err(|fault| ConfigError::in_text(&path, fault, "restore the file that spa-keygen wrote"))?;
+        if file.machine() != MachineHash::of(file.id, &machine_id()) {
+            let reason =
+                "this site belongs to another machine, and with two of it a datagram would open both";
+            let hint = "remove this file and the profiles, then make new ones here with spa-keygen";
+            return Err(ConfigError::new(&path, reason, hint));
+        }
+        let (profiles, left_out) = profiles(&folder.join("profiles"), &file, now)?;
+        Ok(Self { file, profiles, left_out })
+    }
+}
+
+/// What names this machine; empty where nothing does (some containers).
+fn machine_id() -> String {
+    fs::read_to_string("/etc/machine-id").unwrap_or_default()
+}
+
+fn profiles(
+    folder: &Path,
+    site: &SiteFile,
+    now: UnixMillis,
+) -> Result<(Vec<Profile>, Vec<String>), ConfigError> {
+    let unreadable = |error: io::Error| {
+        ConfigError::new(folder, format_args!("cannot be read: {error}"), "it belongs beside site.toml")
+    };
+    let mut paths = Vec::new();
+    match fs::read_dir(folder) {
+        Ok(entries) => {
+            for entry in entries {
+                paths.push(entry.map_err(unreadable)?.path());
+            }
+        }
+        // A site whose last profile was removed opens nothing, which is what was asked for.
+        Err(error) if error.kind() == io::ErrorKind::NotFound => {}
+        Err(error) => return Err(unreadable(error)),
+    }
+    refuse_writable(folder)?;
+    paths.retain(|path| path.extension().is_some_and(|ending| ending == "toml"));
+    paths.sort();
+    let mut left_out = Vec::new();
+    let mut by_key: HashMap<_, Vec<Profile>> = HashMap::new();
+    for path in paths {
+        match profile(&path, site, now) {
+            Ok(profile) => by_key.entry(profile.key_id).or_default().push(profile),
+            Err(reason) => left_out.push(format!("{}: {reason}", path.display())),
+        }
+    }
+    let mut good = Vec::new();
+    for (_, mut same) in by_key {
+        match (same.pop(), same.is_empty()) {
+            (Some(profile), true) => good.push(profile),
+            // Which of the two is meant cannot be known.
+            (Some(last), false) => {
+                same.push(last);
+                let mut names: Vec<&str> = same.iter().map(|profile| &*profile.name).collect();
+                names.sort_unstable();
+                left_out
+                    .push(format!("profiles {}: have the same key_id, all are left out", names.join(", ")));
+            }
+            (None, _) => {}
+        }
+    }
+    Ok((good, left_out))
+}
+
+fn profile(path: &Path, site: &SiteFile, now: UnixMillis) -> Result<Profile, String> {
+    let text = read_secret(path).map_err(|fault| fault.to_string())?;
+    let file = ProfileFile::parse(&text).map_err(|fault| fault.to_string())?;
+    if file.expires.is_some_and(|expires| now >= expires) {
+        return Err("has expired".to_owned());
+    }
+    let name: Arc<str> = path.file_stem().unwrap_or_default().to_string_lossy().into();
+    Ok(file.into_profile(name, site.id))
+}
+
+/// Why a secret file is not used.
+#[derive(Debug, thiserror::Error)]
+enum Unreadable {
+    #[error("cannot be read: {0}")]
+    Io(#[from] io::Error),
+    #[error("others can read or write this secret; chmod 600 {}", .0.display())]
+    Loose(PathBuf),
+    #[error("belongs to another user; chown it to root, or to the user that spad runs as")]
+    Foreign,
+}
+
+impl Unreadable {
+    fn into_error(self, path: &Path, missing: &str) -> ConfigError {
+        let hint = match &self {
+            Self::Io(error) if error.kind() == io::ErrorKind::NotFound => missing,
+            Self::Io(_) => "spad must be able to read it: run it as root, or as the owner of the file",
+            Self::Loose(_) | Self::Foreign => "who else may have read it? if in doubt, make a new site",
+        };
+        ConfigError::new(path, &self, hint)
+    }
+}
+
+/// Reads a secret file, unless others can as well.
+fn read_secret(path: &Path) -> Result<String, Unreadable> {
+    let file = fs::File::open(path)?;
+    // Of the open file, not of the path: it could be exchanged in between.
+    let meta = file.metadata()?;
+    if meta.mode() & 0o077 != 0 {
+        return Err(Unreadable::Loose(path.to_owned()));
+    }
+    if meta.uid() != 0 && meta.uid() != rustix::process::geteuid().as_raw() {
+        return Err(Unreadable::Foreign);
+    }
+    Ok(io::read_to_string(file)?)
+}
+
+/// Whoever may write a folder of profiles can add one of his own.
+fn refuse_writable(folder: &Path) -> Result<(), ConfigError> {
+    match fs::metadata(folder) {
+        Ok(meta) if meta.mode() & 0o022 != 0 => Err(ConfigError::new(
+            folder,
+            "others than its owner may write this folder",
+            format_args!("chmod 700 {}", folder.display()),
+        )),
+        _ => Ok(()),
+    }
+}

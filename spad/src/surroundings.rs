@@ -1,0 +1,79 @@
+//! What of the host the daemon depends on, read anew whenever something of it may have changed.
+//!
+//! A worker opens captures on interfaces and refuses the host's own addresses. When either changes, a new
+//! worker takes its place; so nothing in a worker ever has to be changed in flight.
+
+mod netlink;
+mod routes;
+mod watcher;
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::hash::{DefaultHasher, Hash, Hasher};
+use std::io;
+use std::net::IpAddr;
+
+pub use routes::Routes;
+pub use watcher::Watcher;
+
+/// Everything a worker is made for. If two are equal, the worker may stay.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Hash)]
+pub struct Surroundings {
+    /// The interfaces meant by the configuration, by name.
+    pub interfaces: BTreeMap<String, Interface>,
+    /// Whether the configuration says `any`: a capture of its own that needs no other.
+    pub any: bool,
+    /// The host's own unicast addresses; not IPv6 link-local ones, which are refused in any case.
+    pub addresses: BTreeSet<IpAddr>,
+}
+
+/// The state of one interface.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum Interface {
+    /// There is none of this name now.
+    Missing,
+    /// There is one.
+    Present {
+        /// The kernel's number for it: another one means that it was deleted and made anew.
+        index: u32,
+        /// Whether it is set up; a capture can be opened only then.
+        up: bool,
+    },
+}
+
+impl Surroundings {
+    /// A number that two processes of this program compare instead of the whole.
+    pub fn fingerprint(&self) -> u64 {
+        let mut hasher = DefaultHasher::new();
+        self.hash(&mut hasher);
+        hasher.finish()
+    }
+
+    /// Names to open captures on.
+    pub fn captures(&self) -> impl Iterator<Item = &str> {
+        let any = self.any.then_some("any");
+        any.into_iter().chain(self.interfaces.keys().map(String::as_str))
+    }
+
+    /// Looks at the host.
+    ///
+    /// - `configured`: names of interfaces, `any`, or `default-route` for those that a default route of either
+    ///   family leads to (there may be none now).
+    ///
+    /// # Errors
+    /// The kernel does not answer.
+    pub fn read(configured: &[String], routes: &Routes) -> io::Result<Self> {
+        let mut names = BTreeSet::new();
+        let mut any = false;
+        for name in configured {
+            match name.as_str() {
+                "any" => any = true,
+                "default-route" => names.extend(routes.defaults()?),
+                name => drop(names.insert(name.to_owned())),
+            }
+        }
+        let links = netlink::links()?;
+        let state = |name: &String| links.get(name).copied().unwrap_or(Interface::Missing);
+        let interfaces = names.into_iter().map(|name| (name.clone(), state(&name))).collect();
+        Ok(Self { interfaces, any, addresses: netlink::addresses()? })
+    }
+}

@@ -1,0 +1,6 @@
+//! The only room with unsafe code: what neither the standard library nor rustix offers. Each function is one
+//! call of the kernel or of the C library, behind a safe signature.
+
+pub mod clock;
+pub mod filter;
+pub mod signal;

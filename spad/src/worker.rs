@@ -1,0 +1,333 @@
+//! The worker: sees packets and keys, and can only ask. Everything it needs is opened first, then everything else is
+//! given up, and only then the first packet is read.
+
+use std::io;
+use std::os::fd::{AsFd, BorrowedFd};
+use std::path::Path;
+use std::time::{Duration, SystemTime};
+
+use rustix::event::{PollFd, PollFlags, Timespec, poll};
+use spa_core::file::fields::write_moment;
+use spa_core::frame::Datagram;
+use spa_core::gate::{Gate, Verdict};
+use spa_core::journal::Loss;
+use spa_core::keyring::Keyring;
+use spa_core::policy::Admission;
+use spa_core::reject::Reject;
+use spa_core::replay::{Record, Replay};
+use spa_core::settling::Settling;
+use spa_core::time::{BootTime, Now, UnixMillis};
+use tracing::{debug, error, info, warn};
+
+use crate::ask::{Ask, Message};
+use crate::capture::{CaptureError, Listener};
+use crate::config::{Config, ConfigError};
+use crate::exit::ExitStatus;
+use crate::journal::{Journal, Opened, Past};
+use crate::report::Reporter;
+use crate::sandbox::{self, Descriptors};
+use crate::site::Site;
+use crate::socketpair::{ChannelError, Seqpacket};
+use crate::starter::Options;
+use crate::surroundings::{Routes, Surroundings};
+use crate::sys::clock;
+
+/// Where a reboot clears what is written.
+const RUN_DIR: &str = "/run/spad";
+/// How often an unsettled worker looks at the clock.
+const SETTLING: Duration = Duration::from_millis(250);
+
+/// Why a worker ends before it serves.
+#[derive(Debug, thiserror::Error)]
+enum Unfit {
+    #[error("{0}")]
+    Config(ConfigError),
+    #[error("{0} (hint: {1})")]
+    State(String, &'static str),
+    #[error(transparent)]
+    Capture(CaptureError),
+    #[error("the worker cannot be confined: {0}")]
+    Sandbox(#[from] sandbox::SandboxError),
+    #[error("the monitor does not answer: {0}")]
+    Channel(#[from] ChannelError),
+    #[error("{0}")]
+    Io(#[from] io::Error),
+}
+
+impl From<&Unfit> for ExitStatus {
+    fn from(unfit: &Unfit) -> Self {
+        match unfit {
+            Unfit::Config(_) | Unfit::State(..) => Self::Configuration,
+            Unfit::Capture(_) => Self::NotPermitted,
+            Unfit::Sandbox(error) => error.into(),
+            Unfit::Channel(_) | Unfit::Io(_) => Self::Failure,
+        }
+    }
+}
+
+/// Runs a worker until its channel is closed.
+pub fn run(options: &Options, channel: Seqpacket) -> ExitStatus {
+    match prepare(options, channel) {
+        Ok(mut worker) => worker.serve(),
+        Err(Unfit::Channel(ChannelError::Closed)) => ExitStatus::Done,
+        Err(unfit) => {
+            error!("{unfit}");
+            ExitStatus::from(&unfit)
+        }
+    }
+}
+
+struct Worker {
+    channel: Seqpacket,
+    listeners: Vec<Listener>,
+    gate: Gate,
+    journal: Journal,
+    settling: Option<Settling>,
+    skew: Duration,
+    clock_trusted: bool,
+    reporter: Reporter,
+    /// The journal could not be written, and whether that was said.
+    deaf: bool,
+}
+
+fn prepare(options: &Options, channel: Seqpacket) -> Result<Worker, Unfit> {
+    let config = Config::open(&options.config).map_err(Unfit::Config)?;
+    let site = Site::open(&options.config, wall()).map_err(Unfit::Config)?;
+    for reason in &site.left_out {
+        warn!("left out: {reason}");
+    }
+    let surroundings = Surroundings::read(&config.interfaces, &Routes::open()?)?;
+    let listeners = listen(&surroundings, site.file.port)?;
+    let opened = Opened::open(&options.state_dir, Path::new(RUN_DIR), site.file.id, site.file.machine())
+        .map_err(|error| {
+            let what = format!("{}: the journal cannot be opened: {error}", options.state_dir.display());
+            Unfit::State(what, "make the folder with `install -d -m 700`, or name another with --state-dir")
+        })?;
+    let captures: Vec<BorrowedFd<'_>> = listeners.iter().map(AsFd::as_fd).collect();
+    let writable: Vec<BorrowedFd<'_>> = opened.descriptors().map(AsFd::as_fd).collect();
+    let descriptors = Descriptors { captures: &captures, channel: channel.as_fd(), writable: &writable };
+    let report = sandbox::seal_worker(descriptors)?;
+    debug!("worker {report}");
+
+    let count = |n: usize| u32::try_from(n).unwrap_or(u32::MAX);
+    let ready = Message::Ready {
+        port: site.file.port,
+        profiles: count(site.profiles.len()),
+        interfaces: count(listeners.len()),
+        surroundings: surroundings.fingerprint(),
+    };
+    channel.send(&ready.encode())?;
+    // Held by the old worker until it has gone, so that no datagram is judged by two memories.
+    let (journal, past) = opened.lock_and_load()?;
+    let keyring = Keyring::new(site.profiles);
+    let replay = recall(past, &keyring, &config);
+    let mut worker = Worker {
+        channel,
+        listeners,
+        journal,
+        settling: None,
+        gate: Gate::new(
+            site.file.header_keys(),
+            keyring,
+            replay,
+            surroundings.addresses.iter().copied().collect(),
+        ),
+        skew: config.skew,
+        clock_trusted: config.clock_trusted,
+        reporter: Reporter::default(),
+        deaf: false,
+    };
+    worker.begin();
+    Ok(worker)
+}
+
+/// Opens what can be listened on. A missing interface is waited for: the monitor asks for a new worker when it comes.
+fn listen(surroundings: &Surroundings, port: std::num::NonZeroU16) -> Result<Vec<Listener>, Unfit> {
+    let mut listeners = Vec::new();
+    for name in surroundings.captures() {
+        match Listener::open(name, port) {
+            Ok(listener) => listeners.push(listener),
+            Err(error @ CaptureError::NotPermitted(_)) => return Err(Unfit::Capture(error)),
+            Err(error) => warn!("cannot listen on {error}; waiting for the interface"),
+        }
+    }
+    Ok(listeners)
+}
+
+/// The replay memory, as far as the journal still has it.
+fn recall(past: Past, keyring: &Keyring, config: &Config) -> Replay {
+    let Past { epoch, settled, records, loss } = past;
+    let mut replay = Replay::restore(epoch, settled, config.skew, records);
+    replay.forget_absent(keyring);
+    if let Some(loss) = loss {
+        tell_of(loss, config);
+    }
+    for profile in keyring.profiles().filter(|profile| replay.has_lost(profile)) {
+        error!(
+            "profile={} is shut: it is monotonic and its memory was lost (hint: make it anew with spa-keygen)",
+            profile.name
+        );
+    }
+    replay
+}
+
+fn tell_of(loss: Loss, config: &Config) {
+    let until = if config.clock_trusted {
+        format!("until {} from now", humantime::format_duration(config.skew))
+    } else {
+        format!(
+            "until the clock is synchronised and {} have passed since now",
+            humantime::format_duration(config.skew)
+        )
+    };
+    warn!("unsettled: the journal {loss}; nothing is admitted {until}, so that no old datagram opens a door");
+}
+
+impl Worker {
+    fn serve(&mut self) -> ExitStatus {
+        loop {
+            match self.wait() {
+                Ok(true) => {}
+                Ok(false) => return ExitStatus::Done,
+                Err(error) => {
+                    error!("{error}");
+                    return ExitStatus::Failure;
+                }
+            }
+            let now = self.now();
+            if self.settling.is_some() {
+                self.settle(now);
+            }
+            let admitted = self.judge_waiting(now);
+            if !self.remember() {
+                continue;
+            }
+            for admission in &admitted {
+                match self.ask(admission) {
+                    Ok(()) => {}
+                    Err(ChannelError::Closed) => return ExitStatus::Done,
+                    Err(error) => error!("profile={}: {error}", admission.profile()),
+                }
+            }
+            self.reporter.catch_up(now.boot);
+        }
+    }
+
+    /// Waits for frames, a deadline, or the end of the channel, which is the word to go.
+    fn wait(&self) -> io::Result<bool> {
+        let now = BootTime::new(clock::boottime());
+        let settling = self.settling.is_some().then(|| now.plus(SETTLING));
+        let deadline = [settling, self.reporter.next_deadline()].into_iter().flatten().min();
+        let timeout = deadline.and_then(|at| Timespec::try_from(at.since(now)).ok());
+        let mut descriptors: Vec<PollFd<'_>> =
+            self.listeners.iter().map(|listener| PollFd::new(listener, PollFlags::IN)).collect();
+        descriptors.push(PollFd::new(&self.channel, PollFlags::IN));
+        match poll(&mut descriptors, timeout.as_ref()) {
+            Ok(_) | Err(rustix::io::Errno::INTR) => {}
+            Err(error) => return Err(error.into()),
+        }
+        let left = descriptors.last().is_some_and(|channel| !channel.revents().is_empty());
+        Ok(!left)
+    }
+
+    fn judge_waiting(&mut self, now: Now) -> Vec<Admission> {
+        let Self { listeners, gate, reporter, .. } = self;
+        let mut admitted = Vec::new();
+        listeners.retain_mut(|listener| {
+            let received = listener.receive(|link, frame| {
+                let Ok(datagram) = Datagram::parse(link, frame) else { return gate.count(Reject::Frame) };
+                match gate.judge(&datagram, now) {
+                    Verdict::Admit(admission) => {
+                        reporter.admitted(admission.profile(), now.boot);
+                        admitted.push(admission);
+                    }
+                    Verdict::Drop(dropped) => reporter.dropped(&dropped, now.boot),
+                }
+            });
+            match received {
+                Ok(()) => true,
+                Err(error) => {
+                    warn!("{}: {error}; waiting for the interface", listener.name());
+                    false
+                }
+            }
+        });
+        admitted
+    }
+
+    /// Puts on disk what was admitted. If that cannot be done, nothing of it is carried out.
+    fn remember(&mut self) -> bool {
+        let records = self.gate.take_remembered();
+        if records.is_empty() {
+            return true;
+        }
+        let written = self.journal.append(&records, self.gate.replay());
+        match (&written, self.deaf) {
+            (Ok(()), true) => warn!("the journal can be written again; knocks open"),
+            (Err(error), false) => {
+                error!(
+                    "the journal cannot be written, nothing opens until it can: {error} (hint: is the disk full?)"
+                );
+            }
+            _ => {}
+        }
+        self.deaf = written.is_err();
+        written.is_ok()
+    }
+
+    fn ask(&self, admission: &Admission) -> Result<(), ChannelError> {
+        let message = Message::Ask(Ask::from(admission)).encode();
+        loop {
+            match self.channel.send(&message) {
+                Err(ChannelError::Full) => {
+                    let mut descriptor = [PollFd::new(&self.channel, PollFlags::OUT)];
+                    // An error here shows in the next try to send.
+                    let _ = poll(&mut descriptor, None);
+                }
+                outcome => return outcome,
+            }
+        }
+    }
+
+    /// What there is to do and to say before the first packet.
+    fn begin(&mut self) {
+        let now = self.now();
+        if !self.gate.replay().is_settled() {
+            self.settling = Some(Settling::begin(now));
+            self.settle(now);
+        }
+        debug!("worker ready to judge");
+    }
+
+    /// Looks whether it is known now what may be fresh.
+    fn settle(&mut self, now: Now) {
+        let Some(floor) = self.settling.as_mut().and_then(|settling| settling.floor(now, self.skew)) else {
+            return;
+        };
+        let replay = self.gate.replay();
+        for record in [Record::SiteFloor(floor), Record::Settled] {
+            // Each flushed by itself: a journal that says settled must hold the floor.
+            if let Err(error) = self.journal.append(&[record], replay) {
+                if !self.deaf {
+                    error!("the journal cannot be written, nothing opens until it can: {error}");
+                }
+                self.deaf = true;
+                return;
+            }
+            replay.apply(record);
+        }
+        self.deaf = false;
+        self.settling = None;
+        let wait = floor.get().saturating_sub(now.wall.get()).div_ceil(1000);
+        info!("settled: knocks sealed after {} open, that is in {wait} s", write_moment(floor));
+    }
+
+    fn now(&self) -> Now {
+        let synchronised = self.clock_trusted || clock::synchronised().unwrap_or(false);
+        Now { wall: wall(), boot: BootTime::new(clock::boottime()), synchronised }
+    }
+}
+
+fn wall() -> UnixMillis {
+    UnixMillis::clamped(SystemTime::now().duration_since(SystemTime::UNIX_EPOCH).unwrap_or_default())
+}
