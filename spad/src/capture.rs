@@ -80,11 +80,6 @@ impl Listener {
             Err(error) => Err(error),
         }
     }
-
-    /// Frames that the kernel had no room for, since the start.
-    pub fn lost(&mut self) -> u64 {
-        self.capture.stats().map_or(0, |stats| u64::from(stats.dropped))
-    }
 }
 
 impl AsFd for Listener {

@@ -249,7 +249,7 @@ fn length(file: &File) -> io::Result<u64> {
 }
 
 fn zero(file: &File, from: u64, to: u64) -> io::Result<()> {
-    const ZEROS: [u8; 64 * 1024] = [0; 64 * 1024];
+    static ZEROS: [u8; 64 * 1024] = [0; 64 * 1024];
     let mut at = from;
     while at < to {
         let length = usize::try_from(to - at).unwrap_or(usize::MAX).min(ZEROS.len());

@@ -69,14 +69,15 @@ fn main() -> ExitCode {
         state_dir: arguments.state_dir,
         log: [(arguments.quiet, "-q"), (arguments.verbose, "-v")]
             .into_iter()
-            .filter_map(|(given, flag)| given.then(|| OsString::from(flag)))
+            .filter(|(given, _)| *given)
+            .map(|(_, flag)| OsString::from(flag))
             .collect(),
     };
     let status = match (arguments.role, arguments.command) {
         (Some(RoleName::Monitor), _) => enter(Role::Monitor, &options),
         (Some(RoleName::Worker), _) => enter(Role::Worker, &options),
         (None, Some(Command::Check)) => check::run(&options),
-        (None, Some(Command::Teardown)) => teardown(),
+        (None, Some(Command::Teardown)) => teardown(&options.state_dir),
         (None, None) => start(options),
     };
     status.into()
@@ -128,7 +129,12 @@ fn only_one(state_dir: &Path) -> Result<File, (ExitStatus, String)> {
     }
 }
 
-fn teardown() -> ExitStatus {
+fn teardown(state_dir: &Path) -> ExitStatus {
+    // A daemon that runs would put the table back at once. Without a state folder there is none.
+    if let Err((ExitStatus::Failure, reason)) = only_one(state_dir) {
+        error!("{reason}");
+        return ExitStatus::Failure;
+    }
     match Nftables::connect().and_then(|mut nftables| nftables.teardown()) {
         Ok(()) => {
             println!("table inet spad is removed; nothing is guarded, and other tables are as they were");

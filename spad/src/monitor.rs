@@ -9,6 +9,7 @@ use std::time::Duration;
 
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
 use spa_core::lease::{Change, Door, LeaseTable};
+use spa_core::service::Protected;
 use spa_core::time::BootTime;
 use tracing::{debug, error, info, warn};
 
@@ -215,11 +216,9 @@ impl<'o> Monitor<'o> {
         let now = BootTime::new(clock::boottime());
         let stands_on = Surroundings::read(&config.interfaces, &self.routes)?;
         let first = self.serving.is_none();
-        let keep = match self.firewall.exists()? {
-            true => Vec::new(),
-            // Whoever is connected when the guard first comes up, stays connected.
-            false => firewall::sessions(&config.protect)?,
-        };
+        // Whoever is connected to a service before it is guarded, stays connected.
+        let newly = self.newly_protected(&config)?;
+        let keep = firewall::sessions(&newly)?;
         let plan = Plan {
             interfaces: guarded(&config, &stands_on),
             protect: config.protect.clone(),
@@ -228,13 +227,10 @@ impl<'o> Monitor<'o> {
             keep,
         };
         self.firewall.prepare(&plan)?;
-        if first {
-            for element in self.firewall.grants()? {
-                let remaining = element.remaining.unwrap_or_default();
-                self.leases.restore(element.door, remaining, &element.comment, now);
-            }
-        }
-        let changes = self.leases.retain(&config.ceiling);
+        // And whoever came in between the look and the guard.
+        self.firewall.keep(&firewall::sessions(&newly)?)?;
+        let mut changes = if first { self.take_stock(now)? } else { Vec::new() };
+        changes.extend(self.leases.retain(&config.ceiling));
         self.firewall.apply(&changes)?;
         log_closed(&changes, "it is no longer protected");
         self.kept = Some(now.plus(KEPT));
@@ -249,6 +245,29 @@ impl<'o> Monitor<'o> {
         self.notify(Notice::Serving(number));
         info!("serving port={port} profiles={profiles} interfaces={interfaces} open={}", self.leases.len());
         Ok(())
+    }
+
+    /// What the present guard does not protect yet; everything if there is none.
+    fn newly_protected(&mut self, config: &Config) -> Result<Vec<Protected>, FirewallError> {
+        let old = match &self.serving {
+            Some(serving) => serving.plan.protect.as_slice(),
+            // A guard that outlived a monitor: who was connected before it is in its sets already.
+            None if self.firewall.exists()? => return Ok(Vec::new()),
+            None => &[],
+        };
+        Ok(config.protect.iter().filter(|protected| !old.contains(protected)).copied().collect())
+    }
+
+    /// Takes over the doors that the kernel holds open; what has no end was not made by us, and is shut.
+    fn take_stock(&mut self, now: BootTime) -> Result<Vec<Change>, FirewallError> {
+        let mut endless = Vec::new();
+        for element in self.firewall.grants()? {
+            match element.remaining {
+                Some(remaining) => self.leases.restore(element.door, remaining, &element.comment, now),
+                None => endless.push(Change::Remove { door: element.door }),
+            }
+        }
+        Ok(endless)
     }
 
     /// Carries out what the workers ask, all that waits in one transaction.

@@ -73,7 +73,11 @@ impl Nftables {
         Ok(grants)
     }
 
-    /// Makes all these changes in one transaction. Of several for one door the last counts.
+    /// Makes all these changes in one transaction. Of several for one door the last counts; removing a door
+    /// that is shut is no error.
+    ///
+    /// A timeout counts in whole milliseconds, and is 10 ms at least. Of a comment 127 bytes are kept;
+    /// quotes, backslashes and control characters in it become `?`.
     ///
     /// # Errors
     /// [`FirewallError::Absent`] if the table is gone: [`Nftables::prepare`] brings it back, and the doors
@@ -92,7 +96,7 @@ impl Nftables {
         self.insist(|| elements::drop_kept(sessions))
     }
 
-    /// The sessions that are kept now, to be compared with [`sessions`] when some have ended.
+    /// The sessions that are kept now, to be compared with [`sessions()`] when some have ended.
     pub fn kept(&mut self) -> Result<Vec<Session>, FirewallError> {
         let mut kept = Vec::new();
         for set in KEEP.both() {

@@ -5,7 +5,7 @@ use std::net::{IpAddr, SocketAddr};
 use std::num::NonZeroU16;
 use std::str::FromStr;
 
-pub use spa_core::service::Protected;
+use spa_core::service::Protected;
 
 /// What the guard is to do.
 #[derive(Clone, Debug)]

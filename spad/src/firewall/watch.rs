@@ -48,7 +48,7 @@ impl Watch {
                     });
                 }
                 Err(FirewallError::Timeout(_)) => return lost,
-                // The queue is empty after an overrun, and whatever was in it is unknown.
+                // An overrun: what was lost is unknown. What is still queued wakes the caller again.
                 Err(_) => return true,
             }
         }

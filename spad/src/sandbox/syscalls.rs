@@ -69,8 +69,7 @@ const FREE: &[c_long] = &[
 /// - `ioctl`: libpcap asks for the state of an interface that vanished;
 /// - `setsockopt`: libpcap gives a capture's ring back when it is closed;
 /// - the last two look a name up in the file system: the standard library asks them for a file's size.
-const REFUSED: &[c_long] =
-    &[libc::SYS_ioctl, libc::SYS_setsockopt, libc::SYS_statx, libc::SYS_newfstatat];
+const REFUSED: &[c_long] = &[libc::SYS_ioctl, libc::SYS_setsockopt, libc::SYS_statx, libc::SYS_newfstatat];
 
 /// `fcntl` on an open file: its flags and locks. Never F_DUPFD: a capture socket duplicated onto the number
 /// of a journal could be written to, that is: it could send.

@@ -2,7 +2,8 @@
 
 use super::namespace::{Namespace, listing, load, output};
 use super::*;
-use crate::firewall::{InterfaceName, Session, text};
+use crate::firewall::plan::InterfaceName;
+use crate::firewall::{Session, text};
 
 /// A plan with something in every set.
 fn full() -> Plan {

@@ -10,9 +10,9 @@ mod trouble;
 use std::net::IpAddr;
 use std::time::Duration;
 
-use spa_core::lease::Door;
+use spa_core::lease::{Change, Door};
 
-use super::{Change, Interfaces, Nftables, Plan};
+use super::{Interfaces, Nftables, Plan};
 
 /// Guards tcp/22 and udp/5300 on the interface `outside`.
 fn plan() -> Plan {

@@ -7,10 +7,12 @@ use std::sync::atomic::Ordering::Relaxed;
 use std::thread::{self, sleep};
 use std::time::Duration;
 
+use spa_core::service::Protected;
+
 use super::namespace::{Namespace, load, sh};
 use super::passers_by::{ANSWER, connects, delivers, exchange, hears};
 use super::*;
-use crate::firewall::{Protected, sessions};
+use crate::firewall::sessions;
 
 /// A host with two interfaces: `outside`, where the peer is, and `inside`, where an inner host is.
 struct World {

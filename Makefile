@@ -1,0 +1,39 @@
+# Thin on purpose: each line is a command that one could type.
+PREFIX ?= /usr/local
+DESTDIR ?=
+
+.PHONY: build demo test install uninstall
+
+build:
+	sh tests/prepare.sh libpcap
+	cargo build --release --locked --bins -p spad -p spa-client
+
+# A scan, a knock, a scan, a wait, a scan, in network namespaces that vanish afterwards.
+demo:
+	sh tests/prepare.sh libpcap ip nft nmap
+	cargo build --release --locked --bins
+	sh tests/demo.sh target/release
+
+# Everything: format, lints, documentation, unit tests, and real packets against the real programs and kernel.
+test:
+	sh tests/run.sh
+
+install: build
+	install -d $(DESTDIR)$(PREFIX)/sbin $(DESTDIR)$(PREFIX)/bin
+	install -m 755 target/release/spad $(DESTDIR)$(PREFIX)/sbin/spad
+	install -m 755 target/release/spa-keygen $(DESTDIR)$(PREFIX)/sbin/spa-keygen
+	install -m 755 target/release/spa-client $(DESTDIR)$(PREFIX)/bin/spa-client
+	install -d $(DESTDIR)$(PREFIX)/share/man/man1 $(DESTDIR)$(PREFIX)/share/man/man5 $(DESTDIR)$(PREFIX)/share/man/man8
+	install -m 644 docs/man/*.1 $(DESTDIR)$(PREFIX)/share/man/man1
+	install -m 644 docs/man/*.5 $(DESTDIR)$(PREFIX)/share/man/man5
+	install -m 644 docs/man/*.8 $(DESTDIR)$(PREFIX)/share/man/man8
+	install -d $(DESTDIR)/etc/systemd/system $(DESTDIR)/usr/lib/sysusers.d
+	sed 's|/usr/sbin/spad|$(PREFIX)/sbin/spad|' packaging/spad.service > $(DESTDIR)/etc/systemd/system/spad.service
+	install -m 644 packaging/sysusers.d/spad.conf $(DESTDIR)/usr/lib/sysusers.d/spad.conf
+
+# Opens nothing and forgets nothing: run `spad teardown` first to take the guard away.
+uninstall:
+	rm -f $(DESTDIR)$(PREFIX)/sbin/spad $(DESTDIR)$(PREFIX)/sbin/spa-keygen $(DESTDIR)$(PREFIX)/bin/spa-client
+	rm -f $(DESTDIR)/etc/systemd/system/spad.service $(DESTDIR)/usr/lib/sysusers.d/spad.conf
+	rm -f $(DESTDIR)$(PREFIX)/share/man/man1/spa-client.1 $(DESTDIR)$(PREFIX)/share/man/man1/spa-keygen.1
+	rm -f $(DESTDIR)$(PREFIX)/share/man/man5/spad.toml.5 $(DESTDIR)$(PREFIX)/share/man/man8/spad.8

@@ -1,0 +1,40 @@
+#!/bin/sh
+# Installs what is missing of the named things, if this user may; else says what to install.
+#   sh tests/prepare.sh libpcap ip nft nmap
+set -eu
+
+here() {
+    case $1 in
+        libpcap) [ -e /usr/include/pcap/pcap.h ] || [ -e /usr/local/include/pcap/pcap.h ] ;;
+        *) PATH=$PATH:/usr/sbin:/sbin command -v "$1" >/dev/null 2>&1 ;;
+    esac
+}
+
+# The Debian package that brings it; other distributions name them much alike.
+package() {
+    case $1 in
+        libpcap) echo libpcap-dev ;;
+        ip) echo iproute2 ;;
+        nft) echo nftables ;;
+        cc) echo gcc ;;
+        unshare | nsenter) echo util-linux ;;
+        ping) echo iputils-ping ;;
+        *) echo "$1" ;;
+    esac
+}
+
+missing=
+for thing in "$@"; do
+    here "$thing" || missing="$missing $(package "$thing")"
+done
+[ -n "$missing" ] || exit 0
+
+if [ "$(id -u)" = 0 ] && command -v apt-get >/dev/null 2>&1; then
+    echo "installing:$missing"
+    export DEBIAN_FRONTEND=noninteractive
+    # shellcheck disable=SC2086
+    { apt-get update -qq && apt-get install -y -qq --no-install-recommends $missing; } >/dev/null
+else
+    echo "please install:$missing" >&2
+    exit 1
+fi

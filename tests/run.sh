@@ -1,0 +1,31 @@
+#!/bin/sh
+# Every check and every test; the last line is "N passed, M failed".
+set -u
+cd "$(dirname "$0")/.."
+export PATH="$PATH:/usr/sbin:/sbin"
+failed=0
+
+sh tests/prepare.sh libpcap cc ip nft nmap unshare python3 || failed=1
+
+step() {
+    echo "== $*"
+    "$@" || { echo "FAILED: $*"; failed=1; }
+}
+step cargo fmt --all --check
+step cargo clippy --workspace --all-targets --locked -- -D warnings
+RUSTDOCFLAGS="-D warnings" step cargo doc --workspace --no-deps --locked
+step cargo build --workspace --all-targets --locked
+
+out=$(mktemp)
+trap 'rm -f "$out"' EXIT
+echo "== cargo test"
+{ cargo test --workspace --locked --no-fail-fast 2>&1 || echo "cargo-test-failed"; } | tee "$out"
+grep -q '^cargo-test-failed' "$out" && failed=1
+
+sum() { sed -n "s/^test result: .* \([0-9][0-9]*\) $1.*/\1/p" "$out" | awk '{ n += $1 } END { print n + 0 }'; }
+passed=$(sum passed)
+broken=$(sum failed)
+[ "$failed" = 0 ] || [ "$broken" != 0 ] || broken=1
+[ "$passed" != 0 ] || broken=1
+echo "$passed passed, $broken failed"
+[ "$broken" = 0 ]
