@@ -29,7 +29,11 @@ pub enum Message {
         interfaces: u32,
         /// What the host was like when its captures were opened ([`crate::surroundings::Surroundings::fingerprint`]).
         surroundings: u64,
+        /// Which `spad.toml` it read ([`crate::config::Config::fingerprint`]).
+        config: u64,
     },
+    /// A capture of the worker ended: another worker should take its place.
+    Renew,
     /// A request was admitted and is on disk.
     Ask(Ask),
 }
@@ -78,13 +82,15 @@ impl Message {
     pub fn encode(&self) -> [u8; SIZE] {
         let mut bytes = Vec::with_capacity(SIZE);
         match self {
-            Self::Ready { port, profiles, interfaces, surroundings } => {
+            Self::Ready { port, profiles, interfaces, surroundings, config } => {
                 bytes.push(1);
                 bytes.extend_from_slice(&port.get().to_be_bytes());
                 bytes.extend_from_slice(&profiles.to_be_bytes());
                 bytes.extend_from_slice(&interfaces.to_be_bytes());
                 bytes.extend_from_slice(&surroundings.to_be_bytes());
+                bytes.extend_from_slice(&config.to_be_bytes());
             }
+            Self::Renew => bytes.push(4),
             Self::Ask(ask) => {
                 bytes.push(if ask.window.is_some() { 2 } else { 3 });
                 bytes.extend_from_slice(&ask.key_id.0.to_be_bytes());
@@ -121,7 +127,11 @@ fn parse(bytes: &[u8; SIZE]) -> Option<Message> {
     if kind == 1 {
         let port = NonZeroU16::new(r.u16().ok()?)?;
         let (profiles, interfaces) = (r.u32().ok()?, r.u32().ok()?);
-        return Some(Message::Ready { port, profiles, interfaces, surroundings: r.u64().ok()? });
+        let (surroundings, config) = (r.u64().ok()?, r.u64().ok()?);
+        return Some(Message::Ready { port, profiles, interfaces, surroundings, config });
+    }
+    if kind == 4 {
+        return Some(Message::Renew);
     }
     let key_id = KeyId(r.u32().ok()?);
     let time = UnixMillis::new(r.u64().ok()?)?;
@@ -212,7 +222,8 @@ mod tests {
     #[test]
     fn a_second_spelling_is_refused() {
         let ready =
-            Message::Ready { port: NonZeroU16::MIN, profiles: 1, interfaces: 1, surroundings: 1 }.encode();
+            Message::Ready { port: NonZeroU16::MIN, profiles: 1, interfaces: 1, surroundings: 1, config: 1 }
+                .encode();
         assert!(Message::decode(&ready).is_ok());
         let mut behind = ready;
         behind[SIZE - 1] = 1;

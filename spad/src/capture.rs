@@ -7,14 +7,12 @@ use pcap::{Active, Capture, Direction};
 use spa_core::frame::Link;
 use spa_core::scheme::native;
 
-/// Bytes kept of a frame: the longest datagram and every header before it.
-const SNAPLEN: i32 = 2048;
-/// The ring. Measured: 2 MiB lose nothing at 480 000 datagrams a second.
-const RING: i32 = 2 * 1024 * 1024;
-/// How long the kernel may hold back a frame to wake us for several. Measured: 0.03 µs a frame under flood.
-const HOLD_BACK_MS: i32 = 1;
+/// Bytes kept of a frame: the longest datagram and every header before it (cooked 20, two tags 8, IPv4 60, UDP 8).
+const SNAPLEN: i32 = 1400;
+/// The ring: some 2700 frames, which at 480 000 a second is 5 ms.
+const RING: i32 = 4 * 1024 * 1024;
 /// Frames taken at once, so that other descriptors have their turn during a flood.
-const BATCH: usize = 64;
+const BATCH: usize = 256;
 const UDP_HEADER: usize = 8;
 
 /// One interface that is listened on.
@@ -51,7 +49,8 @@ impl Listener {
             .promisc(false)
             .snaplen(SNAPLEN)
             .buffer_size(RING)
-            .timeout(HOLD_BACK_MS)
+            // The kernel wakes us at once; under flood it is the worker that lets frames gather.
+            .immediate_mode(true)
             .open()
             .and_then(Capture::setnonblock)
             .map_err(fail)?;
@@ -69,14 +68,15 @@ impl Listener {
         &self.name
     }
 
-    /// Gives each waiting frame to `take`, up to a batch.
+    /// Gives each waiting frame to `take`, up to a batch, and says how many there were.
     ///
     /// # Errors
     /// The interface went away.
-    pub fn receive(&mut self, mut take: impl FnMut(Link, &[u8])) -> Result<(), pcap::Error> {
+    pub fn receive(&mut self, mut take: impl FnMut(Link, &[u8])) -> Result<usize, pcap::Error> {
         let link = self.link;
         match self.capture.dispatch(Some(BATCH), |packet| take(link, packet.data)) {
-            Ok(_) | Err(pcap::Error::TimeoutExpired | pcap::Error::NoMorePackets) => Ok(()),
+            Ok(frames) => Ok(frames),
+            Err(pcap::Error::TimeoutExpired | pcap::Error::NoMorePackets) => Ok(0),
             Err(error) => Err(error),
         }
     }

@@ -1,6 +1,7 @@
 //! `spad.toml`: what is captured, what is protected, and the ceiling. No secret stands in it.
 
 use std::fmt;
+use std::hash::{DefaultHasher, Hash, Hasher};
 use std::io::Read;
 use std::net::IpAddr;
 use std::os::unix::fs::MetadataExt;
@@ -58,6 +59,8 @@ pub struct Config {
     pub clock_trusted: bool,
     /// What may be opened at most.
     pub ceiling: Ceiling,
+    /// Of the whole text: worker and monitor read the file one after the other, and it may change in between.
+    pub fingerprint: u64,
 }
 
 #[derive(Deserialize)]
@@ -153,7 +156,10 @@ impl Config {
             return refuse("freshness.skew is longer than an hour, which would be an invitation to replay");
         };
         let limits = file.ceiling;
+        let mut hasher = DefaultHasher::new();
+        text.hash(&mut hasher);
         Ok(Self {
+            fingerprint: hasher.finish(),
             interfaces,
             skew,
             clock_trusted: file.freshness.clock == Clock::Trusted,

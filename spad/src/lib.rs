@@ -3,6 +3,8 @@
 //!
 //! The library is for this package's own program and tests; its interface is not stable.
 
+#![deny(unsafe_code)]
+
 pub mod ask;
 pub mod capture;
 pub mod check;
@@ -22,5 +24,6 @@ pub mod site;
 pub mod socketpair;
 pub mod starter;
 pub mod surroundings;
+#[allow(unsafe_code)]
 pub mod sys;
 pub mod worker;

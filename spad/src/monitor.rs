@@ -26,6 +26,8 @@ use crate::sys::clock;
 
 /// Several changes of the surroundings come together: a link, its addresses, its routes.
 const COMES_TO_REST: Duration = Duration::from_millis(300);
+/// How long a worker may take to load its profiles.
+const GETS_READY: Duration = Duration::from_secs(30);
 /// How soon a firewall call that failed is tried again.
 const REPAIR: Duration = Duration::from_secs(1);
 /// How often it is looked whether a kept session has ended.
@@ -36,6 +38,8 @@ const KEPT: Duration = Duration::from_secs(30);
 enum Refusal {
     #[error("{0}")]
     Config(ConfigError),
+    #[error("spad.toml changed while it was being read; reload again")]
+    Changed,
     #[error("the firewall: {0}")]
     Firewall(#[from] FirewallError),
     #[error("{0}")]
@@ -48,7 +52,7 @@ impl From<&Refusal> for ExitStatus {
             Refusal::Config(_) => Self::Configuration,
             Refusal::Firewall(FirewallError::NotPermitted) => Self::NotPermitted,
             Refusal::Firewall(_) => Self::Firewall,
-            Refusal::Io(_) => Self::Failure,
+            Refusal::Changed | Refusal::Io(_) => Self::Failure,
         }
     }
 }
@@ -67,6 +71,8 @@ pub fn run(options: &Options, control: Seqpacket) -> ExitStatus {
 
 /// A worker that was announced and is not ready yet.
 struct Candidate {
+    /// When it must be.
+    deadline: BootTime,
     number: WorkerNumber,
     channel: Seqpacket,
     config: OwnedFd,
@@ -153,8 +159,11 @@ impl<'o> Monitor<'o> {
 
     fn wait(&self) -> io::Result<()> {
         let now = BootTime::new(clock::boottime());
-        let deadline =
-            [self.leases.next_deadline(), self.look, self.repair, self.kept].into_iter().flatten().min();
+        let ready = self.candidate.as_ref().map(|candidate| candidate.deadline);
+        let deadline = [self.leases.next_deadline(), self.look, self.repair, self.kept, ready]
+            .into_iter()
+            .flatten()
+            .min();
         let timeout = deadline.and_then(|at| Timespec::try_from(at.since(now)).ok());
         let mut descriptors = vec![
             PollFd::new(&self.control, PollFlags::IN),
@@ -176,7 +185,8 @@ impl<'o> Monitor<'o> {
     /// A new worker was started; of two that are not ready the later counts.
     fn announced(&mut self, new: NewWorker) {
         let NewWorker { number, channel, config } = new;
-        if let Some(old) = self.candidate.replace(Candidate { number, channel, config }) {
+        let deadline = BootTime::new(clock::boottime()).plus(GETS_READY);
+        if let Some(old) = self.candidate.replace(Candidate { deadline, number, channel, config }) {
             self.notify(Notice::Refused(old.number));
         }
     }
@@ -185,8 +195,9 @@ impl<'o> Monitor<'o> {
     fn hear_candidate(&mut self) -> Result<(), ExitStatus> {
         let Some(candidate) = &self.candidate else { return Ok(()) };
         let message = match candidate.channel.receive::<{ ask::SIZE }>() {
-            Ok(Received::Nothing) => return Ok(()),
+            Ok(Received::Nothing) if BootTime::new(clock::boottime()) < candidate.deadline => return Ok(()),
             Ok(Received::Message(bytes)) => Message::decode(&bytes).ok(),
+            Ok(Received::Nothing) => None,
             // It ended before it was ready, and has said why itself.
             Ok(Received::Closed) | Err(_) => None,
         };
@@ -210,9 +221,14 @@ impl<'o> Monitor<'o> {
     }
 
     fn take_over(&mut self, candidate: Candidate, ready: &Message) -> Result<(), Refusal> {
-        let &Message::Ready { port, profiles, interfaces, surroundings } = ready else { return Ok(()) };
-        let Candidate { number, channel, config } = candidate;
+        let &Message::Ready { port, profiles, interfaces, surroundings, config: read } = ready else {
+            return Ok(());
+        };
+        let Candidate { number, channel, config, .. } = candidate;
         let config = Config::read(&mut File::from(config), &self.options.config).map_err(Refusal::Config)?;
+        if config.fingerprint != read {
+            return Err(Refusal::Changed);
+        }
         let now = BootTime::new(clock::boottime());
         let stands_on = Surroundings::read(&config.interfaces, &self.routes)?;
         let first = self.serving.is_none();
@@ -299,6 +315,7 @@ impl<'o> Monitor<'o> {
             };
             match message {
                 Ok(Message::Ask(ask)) => self.carry_out(&ask, changes),
+                Ok(Message::Renew) => self.notify(Notice::Renew),
                 Ok(Message::Ready { .. }) | Err(ask::NotAMessage) => {
                     error!("the worker sent what no worker sends; it is ended");
                     return None;

@@ -72,7 +72,7 @@ impl From<&SandboxError> for ExitStatus {
 }
 
 /// Confines the worker. Afterwards it can read what is open, write to `descriptors` and standard error,
-/// use memory it can not execute, tell the time, and end.
+/// use memory that holds no code, tell the time, and end.
 ///
 /// To be called when captures, journals, keys and configuration are open and read, before the first packet
 /// is looked at, and before any thread is started.

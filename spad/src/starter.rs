@@ -7,11 +7,13 @@
 //!     │  NewWorker ▶   ◀ Serving, Retired, Refused, Renew                       ▲
 //!     └────────────────────────── started by, killed by ────────────────────────┘
 //! ```
-//! The starter holds no end of a channel, and everybody ends when the channel he lives on is closed. So the
-//! end of any process, even by SIGKILL, ends exactly those that are of no use without it.
+//! The starter holds no end of a worker's channel, and monitor and worker end when the channel they were given
+//! is closed. So the end of any process, even by SIGKILL, ends exactly those that are of no use without it.
 
 mod backoff;
 mod child;
+mod events;
+mod newcomer;
 mod signals;
 mod workers;
 
@@ -22,15 +24,14 @@ use std::path::PathBuf;
 use std::time::{Duration, Instant};
 
 use rustix::event::{PollFd, PollFlags, Timespec};
-use rustix::fs::{Mode, OFlags};
-use tracing::{debug, error, info, warn};
+use tracing::{debug, error};
 
-use crate::control::{self, NewWorker, Notice, StarterEnd};
+use crate::control::{self, StarterEnd};
 use crate::exit::ExitStatus;
 use crate::role::Role;
-use crate::socketpair::{ChannelError, Received, Seqpacket};
 use backoff::Backoff;
 use child::Child;
+use newcomer::{StartError, start_worker};
 use signals::Signals;
 use workers::Workers;
 
@@ -70,7 +71,7 @@ struct Starter {
     monitor_backoff: Backoff,
     workers: Workers,
     worker_backoff: Backoff,
-    /// Monitors whose control channel is closed.
+    /// The monitor whose control channel is closed, until its end was noticed.
     leaving: Vec<Child>,
     /// Somebody asked for a new worker, and none was started since.
     renew: bool,
@@ -110,9 +111,10 @@ impl Starter {
         }
     }
 
-    /// Starts a monitor if there is none, and a worker if there is none or a new one is wanted.
+    /// Starts a monitor if there is none (nor an old one still ending: two would share the firewall), and a
+    /// worker if there is none or a new one is wanted.
     fn start_what_is_missing(&mut self, now: Instant) -> Result<(), ExitStatus> {
-        if self.monitor.is_none() && self.monitor_backoff.allows(now) {
+        if self.monitor.is_none() && self.leaving.is_empty() && self.monitor_backoff.allows(now) {
             self.monitor_backoff.started(now);
             match self.start_monitor(now) {
                 Ok(monitor) => self.monitor = Some(monitor),
@@ -134,10 +136,7 @@ impl Starter {
                 }
                 Err(error) => {
                     self.worker_backoff.ended(now, Duration::ZERO);
-                    match self.workers.serving() {
-                        true => warn!("reload refused: {error}; the old worker goes on"),
-                        false => error!("cannot start a worker: {error}"),
-                    }
+                    self.report_refusal(&error.to_string());
                 }
             }
         }
@@ -166,9 +165,9 @@ impl Starter {
     /// When something is to be done even if nothing happens.
     fn next_deadline(&self) -> Option<Instant> {
         let start = match &self.monitor {
-            None => self.monitor_backoff.next_start(),
+            None if self.leaving.is_empty() => self.monitor_backoff.next_start(),
             Some(_) if self.wants_worker() => self.worker_backoff.next_start(),
-            Some(_) => None,
+            _ => None,
         };
         let kills = self.leaving.iter().filter_map(Child::deadline).chain(self.workers.next_deadline());
         kills.chain(start).min()
@@ -185,115 +184,6 @@ impl Starter {
         let timeout = timeout.and_then(|timeout| Timespec::try_from(timeout).ok());
         // The one error possible, EINTR, means that a signal waits: it is heard next.
         let _ = rustix::event::poll(&mut descriptors, timeout.as_ref());
-    }
-
-    /// Takes in everything that happened. `Err` is the status with which the daemon is to end.
-    fn hear(&mut self) -> Result<(), ExitStatus> {
-        let signals = self.signals.take();
-        if signals.end {
-            info!("asked to end");
-            return Err(ExitStatus::Done);
-        }
-        self.renew |= signals.reload;
-        let now = Instant::now();
-        // Messages before deaths: what a process said before it died still counts.
-        self.hear_monitor(now);
-        self.bury_workers(now)?;
-        self.bury_monitors(now)
-    }
-
-    fn hear_monitor(&mut self, now: Instant) {
-        // Not without end: signals are to be heard even if the monitor never stops talking.
-        for _ in 0..64 {
-            let Some(monitor) = &self.monitor else { return };
-            match monitor.control.receive() {
-                Ok(Received::Message(notice)) => self.obey(notice, now),
-                Ok(Received::Nothing) => return,
-                // It is ending, and buried when it has.
-                Ok(Received::Closed) => self.forsake_monitor(now),
-                Err(error) => {
-                    error!("the monitor said what it cannot say ({error}), so it is killed");
-                    self.forsake_monitor(now);
-                    self.kill_forsaken();
-                }
-            }
-        }
-    }
-
-    fn obey(&mut self, notice: Notice, now: Instant) {
-        match notice {
-            Notice::Serving(number) => self.workers.took_over(number, now),
-            Notice::Retired(number) => self.workers.dismiss(number, now + GRACE),
-            Notice::Refused(number) => {
-                // Otherwise it died before, and its death was counted.
-                if self.workers.dismiss_newcomer(number, now + GRACE) {
-                    self.worker_backoff.ended(now, Duration::ZERO);
-                    self.report_refusal("the monitor turned the new worker away");
-                }
-            }
-            Notice::Renew => self.renew = true,
-        }
-    }
-
-    fn report_refusal(&self, why: &str) {
-        match self.workers.serving() {
-            true => warn!("reload refused: {why}; the old worker goes on"),
-            false => warn!("no worker serves: {why}; starting another"),
-        }
-    }
-
-    /// Looks which workers ended.
-    fn bury_workers(&mut self, now: Instant) -> Result<(), ExitStatus> {
-        for death in self.workers.bury() {
-            if let Some(status) = death.end.lasting().filter(|_| !self.workers.has_served()) {
-                error!("the worker cannot start: {}", death.end);
-                return Err(status);
-            }
-            match death.stage {
-                workers::Stage::Starting => {
-                    self.worker_backoff.ended(now, Duration::ZERO);
-                    self.report_refusal(&format!("the new worker ended ({})", death.end));
-                }
-                workers::Stage::Serving { since } => {
-                    self.worker_backoff.ended(now, now - since);
-                    warn!("the worker ended ({}); starting another", death.end);
-                }
-                workers::Stage::Replaced => debug!("the old worker ended ({})", death.end),
-            }
-        }
-        Ok(())
-    }
-
-    /// Looks whether the monitor ended. Its workers end with it, because it held their channels.
-    fn bury_monitors(&mut self, now: Instant) -> Result<(), ExitStatus> {
-        if self.monitor.as_mut().is_some_and(|monitor| monitor.child.ended().is_some()) {
-            self.forsake_monitor(now);
-        }
-        let dead = self.leaving.extract_if(.., |child| child.ended().is_some());
-        for end in dead.filter_map(|mut child| child.ended()) {
-            if let Some(status) = end.lasting().filter(|_| !self.workers.has_served()) {
-                error!("the monitor cannot start: {end}");
-                return Err(status);
-            }
-            warn!("the monitor ended ({end}); starting another");
-        }
-        Ok(())
-    }
-
-    fn forsake_monitor(&mut self, now: Instant) {
-        if let Some(Monitor { mut child, control }) = self.monitor.take() {
-            drop(control);
-            self.monitor_backoff.ended(now, now - child.started());
-            child.must_end_by(now + GRACE);
-            self.leaving.push(child);
-            self.workers.dismiss_all(now + GRACE);
-        }
-    }
-
-    fn kill_forsaken(&mut self) {
-        for child in &mut self.leaving {
-            child.kill();
-        }
     }
 
     /// Ends everything: first by closing the control channel, then by SIGKILL.
@@ -322,38 +212,4 @@ impl Starter {
         }
         status
     }
-}
-
-/// Why a worker could not be started.
-#[derive(Debug, thiserror::Error)]
-enum StartError {
-    #[error("cannot open the configuration: {0}")]
-    Config(io::Error),
-    #[error("{0}")]
-    Spawn(#[from] io::Error),
-    #[error("the monitor cannot be told: {0}")]
-    Announce(#[from] ChannelError),
-}
-
-/// Starts a worker and hands its channel, and spad.toml unread, to the monitor.
-fn start_worker(
-    options: &Options,
-    control: &StarterEnd,
-    workers: &mut Workers,
-    now: Instant,
-) -> Result<(), StartError> {
-    // NONBLOCK: a named pipe in its place must not hold up the starter.
-    let flags = OFlags::RDONLY | OFlags::CLOEXEC | OFlags::NONBLOCK | OFlags::NOCTTY;
-    let config = rustix::fs::open(&options.config, flags, Mode::empty())
-        .map_err(|error| StartError::Config(error.into()))?;
-    let (channel, theirs) = Seqpacket::pair()?;
-    let child = Child::start(Role::Worker, options, theirs.into_descriptor(), now)?;
-    let number = workers.add(child);
-    debug!("worker {number} started");
-    // Should this fail, the worker sees the end of its channel, and ends.
-    let told = control.announce(&NewWorker { number, channel, config });
-    if told.is_err() {
-        workers.dismiss(number, now + GRACE);
-    }
-    Ok(told?)
 }

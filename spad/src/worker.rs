@@ -37,6 +37,11 @@ const RUN_DIR: &str = "/run/spad";
 /// How often an unsettled worker looks at the clock.
 const SETTLING: Duration = Duration::from_millis(250);
 
+/// So many frames at one waking are a flood.
+const FLOOD: usize = 32;
+/// How long frames of a flood gather in the ring: a waking for each would cost thirty times its judgement.
+const GATHER: Duration = Duration::from_micros(300);
+
 /// Why a worker ends before it serves.
 #[derive(Debug, thiserror::Error)]
 enum Unfit {
@@ -86,6 +91,7 @@ struct Worker {
     skew: Duration,
     clock_trusted: bool,
     reporter: Reporter,
+    flooded: bool,
     /// The journal could not be written, and whether that was said.
     deaf: bool,
 }
@@ -115,6 +121,7 @@ fn prepare(options: &Options, channel: Seqpacket) -> Result<Worker, Unfit> {
         profiles: count(site.profiles.len()),
         interfaces: count(listeners.len()),
         surroundings: surroundings.fingerprint(),
+        config: config.fingerprint,
     };
     channel.send(&ready.encode())?;
     // Held by the old worker until it has gone, so that no datagram is judged by two memories.
@@ -135,6 +142,7 @@ fn prepare(options: &Options, channel: Seqpacket) -> Result<Worker, Unfit> {
         skew: config.skew,
         clock_trusted: config.clock_trusted,
         reporter: Reporter::default(),
+        flooded: false,
         deaf: false,
     };
     worker.begin();
@@ -198,16 +206,17 @@ impl Worker {
             if self.settling.is_some() {
                 self.settle(now);
             }
+            let listeners = self.listeners.len();
             let admitted = self.judge_waiting(now);
+            if self.listeners.len() < listeners {
+                // The other captures go on until the new worker has all again.
+                self.say(&Message::Renew);
+            }
             if !self.remember() {
                 continue;
             }
             for admission in &admitted {
-                match self.ask(admission) {
-                    Ok(()) => {}
-                    Err(ChannelError::Closed) => return ExitStatus::Done,
-                    Err(error) => error!("profile={}: {error}", admission.profile()),
-                }
+                self.say(&Message::Ask(Ask::from(admission)));
             }
             self.reporter.catch_up(now.boot);
         }
@@ -217,22 +226,25 @@ impl Worker {
     fn wait(&self) -> io::Result<bool> {
         let now = BootTime::new(clock::boottime());
         let settling = self.settling.is_some().then(|| now.plus(SETTLING));
-        let deadline = [settling, self.reporter.next_deadline()].into_iter().flatten().min();
+        let gathering = self.flooded.then(|| now.plus(GATHER));
+        let deadline = [settling, gathering, self.reporter.next_deadline()].into_iter().flatten().min();
         let timeout = deadline.and_then(|at| Timespec::try_from(at.since(now)).ok());
-        let mut descriptors: Vec<PollFd<'_>> =
-            self.listeners.iter().map(|listener| PollFd::new(listener, PollFlags::IN)).collect();
-        descriptors.push(PollFd::new(&self.channel, PollFlags::IN));
+        let mut descriptors = vec![PollFd::new(&self.channel, PollFlags::IN)];
+        if !self.flooded {
+            descriptors.extend(self.listeners.iter().map(|listener| PollFd::new(listener, PollFlags::IN)));
+        }
         match poll(&mut descriptors, timeout.as_ref()) {
             Ok(_) | Err(rustix::io::Errno::INTR) => {}
             Err(error) => return Err(error.into()),
         }
-        let left = descriptors.last().is_some_and(|channel| !channel.revents().is_empty());
+        let left = descriptors.first().is_some_and(|channel| !channel.revents().is_empty());
         Ok(!left)
     }
 
     fn judge_waiting(&mut self, now: Now) -> Vec<Admission> {
         let Self { listeners, gate, reporter, .. } = self;
         let mut admitted = Vec::new();
+        let mut frames = 0;
         listeners.retain_mut(|listener| {
             let received = listener.receive(|link, frame| {
                 let Ok(datagram) = Datagram::parse(link, frame) else { return gate.count(Reject::Frame) };
@@ -245,13 +257,12 @@ impl Worker {
                 }
             });
             match received {
-                Ok(()) => true,
-                Err(error) => {
-                    warn!("{}: {error}; waiting for the interface", listener.name());
-                    false
-                }
+                Ok(count) => frames += count,
+                Err(ref error) => warn!("{}: {error}; waiting for the interface", listener.name()),
             }
+            received.is_ok()
         });
+        self.flooded = frames >= FLOOD;
         admitted
     }
 
@@ -275,17 +286,13 @@ impl Worker {
         written.is_ok()
     }
 
-    fn ask(&self, admission: &Admission) -> Result<(), ChannelError> {
-        let message = Message::Ask(Ask::from(admission)).encode();
-        loop {
-            match self.channel.send(&message) {
-                Err(ChannelError::Full) => {
-                    let mut descriptor = [PollFd::new(&self.channel, PollFlags::OUT)];
-                    // An error here shows in the next try to send.
-                    let _ = poll(&mut descriptor, None);
-                }
-                outcome => return outcome,
-            }
+    /// Sends a message, waiting while the monitor does not keep up. Where it has gone, this process ends next.
+    fn say(&self, message: &Message) {
+        let message = message.encode();
+        while let Err(ChannelError::Full) = self.channel.send(&message) {
+            let mut descriptor = [PollFd::new(&self.channel, PollFlags::OUT)];
+            // An error here shows in the next try to send.
+            let _ = poll(&mut descriptor, None);
         }
     }
 

@@ -66,7 +66,7 @@ impl Workers {
     /// The newcomer of this number serves now. One that served so far may live on until it is dismissed.
     pub(super) fn took_over(&mut self, number: WorkerNumber, now: Instant) {
         let Some(newcomer) = self.newcomer(number) else { return };
-        info!("worker {} took over", newcomer.child.id());
+        debug!("worker {} took over", newcomer.child.id());
         self.served = true;
         for worker in &mut self.all {
             if worker.number == number {

@@ -1,0 +1,122 @@
+//! What the starter hears, and what follows from it.
+
+use std::time::{Duration, Instant};
+
+use tracing::{debug, error, info, warn};
+
+use super::workers::Stage;
+use super::{GRACE, Monitor, Starter};
+use crate::control::Notice;
+use crate::exit::ExitStatus;
+use crate::socketpair::Received;
+
+impl Starter {
+    /// Takes in everything that happened. `Err` is the status with which the daemon is to end.
+    pub(super) fn hear(&mut self) -> Result<(), ExitStatus> {
+        let signals = self.signals.take();
+        if signals.end {
+            info!("asked to end");
+            return Err(ExitStatus::Done);
+        }
+        self.renew |= signals.reload;
+        let now = Instant::now();
+        // Messages before deaths: what a process said before it died still counts.
+        self.hear_monitor(now);
+        self.bury_workers(now)?;
+        self.bury_monitors(now)
+    }
+
+    fn hear_monitor(&mut self, now: Instant) {
+        // Not without end: signals are to be heard even if the monitor never stops talking.
+        for _ in 0..64 {
+            let Some(monitor) = &self.monitor else { return };
+            match monitor.control.receive() {
+                Ok(Received::Message(notice)) => self.obey(notice, now),
+                Ok(Received::Nothing) => return,
+                // It is ending, and buried when it has.
+                Ok(Received::Closed) => self.forsake_monitor(now),
+                Err(error) => {
+                    error!("the monitor said what it cannot say ({error}), so it is killed");
+                    self.forsake_monitor(now);
+                    self.kill_forsaken();
+                }
+            }
+        }
+    }
+
+    fn obey(&mut self, notice: Notice, now: Instant) {
+        match notice {
+            Notice::Serving(number) => self.workers.took_over(number, now),
+            Notice::Retired(number) => self.workers.dismiss(number, now + GRACE),
+            Notice::Refused(number) => {
+                // Otherwise it died before, and its death was counted.
+                if self.workers.dismiss_newcomer(number, now + GRACE) {
+                    self.worker_backoff.ended(now, Duration::ZERO);
+                    self.report_refusal("the monitor turned the new worker away");
+                }
+            }
+            Notice::Renew => self.renew = true,
+        }
+    }
+
+    pub(super) fn report_refusal(&self, why: &str) {
+        match self.workers.serving() {
+            true => warn!("reload refused: {why}; the old worker goes on"),
+            false => warn!("no worker serves: {why}; starting another"),
+        }
+    }
+
+    /// Looks which workers ended.
+    fn bury_workers(&mut self, now: Instant) -> Result<(), ExitStatus> {
+        for death in self.workers.bury() {
+            if let Some(status) = death.end.lasting().filter(|_| !self.workers.has_served()) {
+                error!("the worker cannot start: {}", death.end);
+                return Err(status);
+            }
+            match death.stage {
+                Stage::Starting => {
+                    self.worker_backoff.ended(now, Duration::ZERO);
+                    self.report_refusal(&format!("the new worker ended ({})", death.end));
+                }
+                Stage::Serving { since } => {
+                    self.worker_backoff.ended(now, now - since);
+                    warn!("the worker ended ({}); starting another", death.end);
+                }
+                Stage::Replaced => debug!("the old worker ended ({})", death.end),
+            }
+        }
+        Ok(())
+    }
+
+    /// Looks whether the monitor ended. Its workers end with it, because it held their channels.
+    fn bury_monitors(&mut self, now: Instant) -> Result<(), ExitStatus> {
+        if self.monitor.as_mut().is_some_and(|monitor| monitor.child.ended().is_some()) {
+            self.forsake_monitor(now);
+        }
+        let dead = self.leaving.extract_if(.., |child| child.ended().is_some());
+        for end in dead.filter_map(|mut child| child.ended()) {
+            if let Some(status) = end.lasting().filter(|_| !self.workers.has_served()) {
+                error!("the monitor cannot start: {end}");
+                return Err(status);
+            }
+            warn!("the monitor ended ({end}); starting another");
+        }
+        Ok(())
+    }
+
+    fn forsake_monitor(&mut self, now: Instant) {
+        if let Some(Monitor { mut child, control }) = self.monitor.take() {
+            drop(control);
+            self.monitor_backoff.ended(now, now - child.started());
+            child.must_end_by(now + GRACE);
+            self.leaving.push(child);
+            self.workers.dismiss_all(now + GRACE);
+        }
+    }
+
+    fn kill_forsaken(&mut self) {
+        for child in &mut self.leaving {
+            child.kill();
+        }
+    }
+}
