@@ -2,7 +2,7 @@
 
 use std::time::Instant;
 
-use tracing::info;
+use tracing::debug;
 
 use super::child::{Child, End};
 use crate::control::WorkerNumber;
