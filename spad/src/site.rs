@@ -73,7 +73,10 @@ fn profiles(
         Err(error) => return Err(unreadable(error)),
     }
     refuse_writable(folder)?;
-    paths.retain(|path| path.extension().is_some_and(|ending| ending == "toml"));
+    paths.retain(|path| {
+        let hidden = path.file_name().is_some_and(|name| name.as_encoded_bytes().starts_with(b"."));
+        !hidden && path.extension().is_some_and(|ending| ending == "toml")
+    });
     paths.sort();
     let mut left_out = Vec::new();
     let mut by_key: HashMap<_, Vec<Profile>> = HashMap::new();

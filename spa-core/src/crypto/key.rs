@@ -64,6 +64,11 @@ macro_rules! secret {
                 from_base64(text).map(Self)
             }
 
+            /// For the second of two files that are to hold the same key, and for nothing else.
+            pub const fn copy_of(key: &Self) -> Self {
+                Self(key.0)
+            }
+
             /// For the file that is to hold the key, and for nothing else.
             pub fn to_base64(&self) -> Zeroizing<String> {
                 Zeroizing::new(to_base64(&self.0))

@@ -1,0 +1,73 @@
+//! `spa-client`: one command, sealed anew for each address of the server, sent twice, never answered.
+
+mod address;
+mod args;
+mod command;
+mod knock;
+mod preview;
+mod profile;
+mod resolve;
+mod saved;
+mod stamp;
+
+use std::ffi::OsString;
+use std::process::ExitCode;
+
+use args::Args;
+use command::Command;
+use knock::Plan;
+use profile::Profile;
+
+use crate::failure::{Failure, exit};
+use crate::output::{complain, say};
+use crate::random::random;
+use crate::usage;
+
+/// The program.
+pub fn main() -> ExitCode {
+    exit("spa-client", run(std::env::args_os()))
+}
+
+fn run(arguments: impl IntoIterator<Item = OsString>) -> Result<(), Failure> {
+    let Some(args) = usage::parse::<Args>(arguments, &args::HABITS)? else { return Ok(()) };
+    args.check()?;
+    let profile = Profile::load(args.profile.as_deref())?;
+    let command = Command::new(&args, &profile)?;
+    let mut random = random()?;
+    if !args.quiet {
+        for warning in command.warnings(&profile) {
+            complain(&format!("spa-client: {warning}"));
+        }
+    }
+    let routes: Vec<_> = command.servers()?.into_iter().map(address::Route::to).collect();
+    let families = knock::families(&routes);
+    let first = if args.dry_run && args.save_packet.is_none() {
+        stamp::next(&profile)?
+    } else {
+        stamp::reserve(&profile, families.len(), &mut random)?
+    };
+    let plan = Plan::new(&command.verb, command.allow, routes, first, &mut random);
+    let keys = profile.file.sealing_keys();
+    if args.dry_run {
+        say(&preview::text(&command, &plan, &profile, first));
+        if let Some(path) = &args.save_packet {
+            let datagram = plan.first_datagram(&keys, &mut random)?;
+            saved::write(path, &datagram, &mut random)?;
+            say(&format!("saved     one datagram of {} bytes to {}", datagram.len(), path.display()));
+        }
+        return Ok(());
+    }
+    let saved = match &args.save_packet {
+        Some(path) if plan.has_route() => {
+            let datagram = plan.first_datagram(&keys, &mut random)?;
+            saved::write(path, &datagram, &mut random)?;
+            Some(datagram)
+        }
+        _ => None,
+    };
+    let reached = plan.send(&keys, saved, args.verbose, &mut random)?;
+    if !args.quiet {
+        say(&command.told(&reached));
+    }
+    Ok(())
+}

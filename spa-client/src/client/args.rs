@@ -1,0 +1,156 @@
+//! The command line of `spa-client`.
+
+use std::net::IpAddr;
+use std::num::NonZeroU16;
+use std::path::PathBuf;
+use std::str::FromStr;
+use std::time::Duration;
+
+use clap::Parser;
+use spa_core::address::may_be_granted;
+use spa_core::request::Request;
+use spa_core::service::Service;
+
+use crate::failure::Failure;
+use crate::host::Host;
+use crate::usage::{self, Habits};
+
+const EXAMPLES: &str = "\
+Examples:
+  spa-client -A tcp/22 -D vpn.example.org --profile laptop
+  spa-client                         what the only profile opens, at its server
+  spa-client -A tcp/22,udp/51820 -w 45s
+  spa-client --close                 shut again what was opened
+  spa-client --dry-run               say what would be sent, and send nothing";
+
+/// What other clients for knocking call it.
+pub(super) const HABITS: [Habits; 21] = [
+    ("-k", "--profile"),
+    ("--key", "--profile"),
+    ("--key-file", "--profile"),
+    ("--rc-file", "--profile"),
+    ("-n", "--profile"),
+    ("--named-config", "--profile"),
+    ("-s", "--allow"),
+    ("--source-ip", "--allow"),
+    ("-R", "--allow"),
+    ("--resolve-ip-http", "--allow"),
+    ("-f", "--window"),
+    ("--fw-timeout", "--window"),
+    ("--timeout", "--window"),
+    ("--server-port", "--port"),
+    ("--server", "--destination"),
+    ("--host", "--destination"),
+    ("--open", "--access"),
+    ("--service", "--access"),
+    ("-T", "--dry-run"),
+    ("--test", "--dry-run"),
+    ("-B", "--save-packet"),
+];
+
+/// Asks a server to open a door, with one datagram. Nothing is ever answered: try the door.
+#[derive(Debug, Parser)]
+#[command(name = "spa-client", version, after_help = EXAMPLES)]
+pub(super) struct Args {
+    /// What to open, like tcp/22 or tcp/22,udp/51820 [default: all that the profile opens]
+    #[arg(short = 'A', long, value_name = "SERVICE", value_delimiter = ',')]
+    pub(super) access: Vec<Service>,
+
+    /// Name or address of the server [default: the profile's]
+    #[arg(short = 'D', long, value_name = "HOST")]
+    pub(super) destination: Option<Host>,
+
+    /// Name of the profile, or path of its file [default: the only one there is]
+    #[arg(long, value_name = "NAME|PATH")]
+    pub(super) profile: Option<PathBuf>,
+
+    /// For whom: an address, `source` (whoever the datagram comes from), or `auto`
+    #[arg(short = 'a', long, value_name = "ADDRESS", default_value = "auto")]
+    pub(super) allow: Allow,
+
+    /// How long the door is to stay open, like 45s [default: as the server has it]
+    #[arg(short, long, value_name = "TIME", value_parser = usage::duration)]
+    pub(super) window: Option<Duration>,
+
+    /// UDP port that the datagram goes to [default: the profile's]
+    #[arg(short, long, value_parser = usage::port)]
+    pub(super) port: Option<NonZeroU16>,
+
+    /// Use the server's IPv4 addresses only
+    #[arg(short = '4', long, conflicts_with = "ipv6")]
+    pub(super) ipv4: bool,
+
+    /// Use the server's IPv6 addresses only
+    #[arg(short = '6', long)]
+    pub(super) ipv6: bool,
+
+    /// Shut what this profile opened for this address: the services of -A, or all
+    #[arg(long, conflicts_with = "window")]
+    pub(super) close: bool,
+
+    /// Say in clear what would be sent, and send nothing
+    #[arg(long)]
+    pub(super) dry_run: bool,
+
+    /// Write the first datagram to a file as well
+    #[arg(long, value_name = "FILE")]
+    pub(super) save_packet: Option<PathBuf>,
+
+    /// Tell the time, the size and the addresses of each datagram
+    #[arg(short, long, conflicts_with = "quiet")]
+    pub(super) verbose: bool,
+
+    /// Say nothing unless it fails
+    #[arg(short, long)]
+    pub(super) quiet: bool,
+}
+
+impl Args {
+    /// What the parser cannot see.
+    pub(super) fn check(&self) -> Result<(), Failure> {
+        if usage::without_repeats(&self.access).len() > Request::MAX_SERVICES {
+            let most = Request::MAX_SERVICES;
+            return Err(Failure::usage(format!(
+                "one request holds {most} services; ask for the others in a second"
+            )));
+        }
+        Ok(())
+    }
+}
+
+/// For whom a door is to open.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Allow {
+    /// The own address where the world sees it, else whoever the datagram comes from.
+    Auto,
+    /// Whoever the datagram comes from: for clients whose address is translated on the way.
+    Source,
+    /// This address, which must be the source, or the profile must allow any.
+    Address(IpAddr),
+}
+
+/// Text that names nobody.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+pub(super) enum BadAllow {
+    /// Neither an address nor a word that is known.
+    #[error("use an address like 192.0.2.7, or source, or auto")]
+    Shape,
+    /// An address that every server refuses.
+    #[error("no server opens a door for such an address")]
+    Never,
+}
+
+impl FromStr for Allow {
+    type Err = BadAllow;
+
+    fn from_str(text: &str) -> Result<Self, BadAllow> {
+        match text {
+            "auto" => Ok(Self::Auto),
+            "source" => Ok(Self::Source),
+            _ => {
+                let address: IpAddr = text.parse().map_err(|_| BadAllow::Shape)?;
+                if may_be_granted(address) { Ok(Self::Address(address)) } else { Err(BadAllow::Never) }
+            }
+        }
+    }
+}

@@ -1,0 +1,139 @@
+//! What is asked of whom: the command line where it says something, the profile where it does not.
+
+use std::net::SocketAddr;
+use std::num::{NonZeroU16, NonZeroU32};
+use std::time::Duration;
+
+use humantime::format_duration;
+use spa_core::file::profile::FreshnessName;
+use spa_core::request::{Open, Request, Verb};
+use spa_core::service::{self, Service};
+
+use super::args::{Allow, Args};
+use super::profile::Profile;
+use super::resolve::{self, Family};
+use crate::clock;
+use crate::failure::{Failure, Status};
+use crate::host::Host;
+use crate::usage::without_repeats;
+
+/// One command.
+pub(super) struct Command {
+    pub(super) verb: Verb,
+    pub(super) allow: Allow,
+    host: Host,
+    port: NonZeroU16,
+    only: Option<Family>,
+    /// As it is told: the wished window, or the profile's.
+    window: Duration,
+}
+
+impl Command {
+    pub(super) fn new(args: &Args, profile: &Profile) -> Result<Self, Failure> {
+        let file = &profile.file;
+        let wrong = |sentence: String, hint: &str| {
+            Failure::new(Status::File, format!("{}: {sentence}", profile.path.display()), hint)
+        };
+        let host = match &args.destination {
+            Some(host) => host.clone(),
+            None => file.server.parse().map_err(|bad| wrong(format!("server is {bad}"), "use -D HOST"))?,
+        };
+        let named = without_repeats(&args.access);
+        let verb = if args.close {
+            Verb::Close(named)
+        } else {
+            let services = if named.is_empty() { without_repeats(&file.open) } else { named };
+            if services.len() > Request::MAX_SERVICES {
+                let sentence = format!("opens more than the {} services of a request", Request::MAX_SERVICES);
+                return Err(wrong(sentence, "name those that you need: -A tcp/22,…"));
+            }
+            // Checked where the command line was read: between a second and the largest u32 of them.
+            let window = args.window.and_then(|w| NonZeroU32::new(u32::try_from(w.as_secs()).ok()?));
+            Verb::Open(Open { window, ..Open::plain(services) })
+        };
+        Ok(Self {
+            verb,
+            allow: args.allow,
+            host,
+            port: args.port.unwrap_or(file.port),
+            only: match (args.ipv4, args.ipv6) {
+                (true, _) => Some(Family::V4),
+                (_, true) => Some(Family::V6),
+                _ => None,
+            },
+            window: args.window.unwrap_or(file.window),
+        })
+    }
+
+    /// Where the datagrams go: every address of the server.
+    pub(super) fn servers(&self) -> Result<Vec<SocketAddr>, Failure> {
+        // A stated address must be the packet's source, so the other family's datagrams would be refused.
+        let rather = match self.allow {
+            Allow::Address(address) => Some(Family::of(address)),
+            Allow::Auto | Allow::Source => None,
+        };
+        let addresses = resolve::addresses(&self.host, self.only, rather)?;
+        Ok(addresses.into_iter().map(|ip| SocketAddr::new(ip, self.port.get())).collect())
+    }
+
+    /// What will probably make the server refuse: it says nothing, so it is said here.
+    pub(super) fn warnings(&self, profile: &Profile) -> Vec<String> {
+        let (file, now) = (&profile.file, clock::now());
+        let mut warnings = Vec::new();
+        if file.freshness == FreshnessName::Clock && now < file.created {
+            let (now, created) = (clock::utc(now), clock::utc(file.created));
+            warnings.push(format!(
+                "this machine's clock says {now}, but the profile was made at {created}: set the clock, \
+                 or the server will refuse"
+            ));
+        }
+        let strange: Vec<Service> =
+            services(&self.verb).iter().copied().filter(|s| !file.open.contains(s)).collect();
+        if !strange.is_empty() {
+            let (strange, name) = (service::list(&strange), &file.name);
+            warnings.push(format!("the profile {name} was not made for {strange}: the server may refuse"));
+        }
+        warnings
+    }
+
+    /// What is asked, in words: `open tcp/22`.
+    pub(super) fn deed(&self) -> String {
+        match (&self.verb, services(&self.verb)) {
+            (Verb::Close(_), []) => "close everything that this profile opened".to_owned(),
+            (Verb::Close(_), named) => format!("close {}", service::list(named)),
+            (_, named) => format!("open {}", service::list(named)),
+        }
+    }
+
+    /// For how long, in words, if that belongs to what is asked.
+    pub(super) fn window(&self) -> Option<String> {
+        match &self.verb {
+            Verb::Open(open) => {
+                let whose = if open.window.is_some() { "" } else { " (the profile's own)" };
+                Some(format!("{}{whose}", format_duration(self.window)))
+            }
+            _ => None,
+        }
+    }
+
+    /// What was done, for the one line that the program says.
+    pub(super) fn told(&self, reached: &[SocketAddr]) -> String {
+        let addresses: Vec<String> = reached.iter().map(|server| server.ip().to_string()).collect();
+        let span = match self.verb {
+            Verb::Open(_) => format!(" for {}", format_duration(self.window)),
+            _ => String::new(),
+        };
+        let host = match &self.host {
+            Host::Address(address) => address.to_string(),
+            Host::Name(name) => format!("{name} ({})", addresses.join(", ")),
+        };
+        format!("asked {host} to {}{span}", self.deed())
+    }
+}
+
+fn services(verb: &Verb) -> &[Service] {
+    match verb {
+        Verb::Open(Open { services, .. }) | Verb::Close(services) => services,
+        Verb::Invoke { .. } | Verb::Ping => &[],
+    }
+}

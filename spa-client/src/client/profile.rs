@@ -1,0 +1,124 @@
+//! The client's half of a profile: which file, and what it says.
+
+use std::fs::{self, File};
+use std::io::ErrorKind;
+use std::path::{Path, PathBuf, is_separator};
+
+use etcetera::BaseStrategy as _;
+use spa_core::file::client::ClientFile;
+
+use crate::failure::{Failure, Status};
+use crate::nearest::nearest;
+use crate::secret_file::{self, plain};
+
+const ENDING: &str = ".spa.toml";
+
+/// A profile that was read.
+pub(super) struct Profile {
+    pub(super) path: PathBuf,
+    pub(super) file: ClientFile,
+    /// The file that was read, for locking.
+    pub(super) handle: File,
+}
+
+impl Profile {
+    /// Finds and reads a profile: by its name or path, or the only one there is.
+    pub(super) fn load(wanted: Option<&Path>) -> Result<Self, Failure> {
+        let path = match wanted {
+            Some(path) if is_path(path) => path.to_owned(),
+            Some(name) => by_name(&folder()?, &name.to_string_lossy())?,
+            None => the_only(&folder()?)?,
+        };
+        let read = secret_file::read(&path)?;
+        let file = ClientFile::parse(&read.text).map_err(|bad| {
+            secret_file::refuse(&path, &bad, "copy the file anew from the server, or correct it")
+        })?;
+        Ok(Self { path, file, handle: read.file })
+    }
+}
+
+/// `laptop` is a name; `./laptop`, `laptop.spa.toml` and `/etc/laptop` are paths.
+fn is_path(wanted: &Path) -> bool {
+    let text = wanted.to_string_lossy();
+    text.contains(is_separator) || text.ends_with(".toml")
+}
+
+fn folder() -> Result<PathBuf, Failure> {
+    match etcetera::choose_base_strategy() {
+        Ok(strategy) => Ok(strategy.config_dir().join("spa").join("profiles")),
+        Err(_) => Err(Failure::new(
+            Status::File,
+            "it is not known where your home folder is",
+            "name the profile's file: --profile PATH",
+        )),
+    }
+}
+
+fn by_name(folder: &Path, name: &str) -> Result<PathBuf, Failure> {
+    let path = folder.join(format!("{name}{ENDING}"));
+    if fs::symlink_metadata(&path).is_ok_and(|_| !name.is_empty()) {
+        return Ok(path);
+    }
+    let names = names(folder)?;
+    let hint = match nearest(name, names.iter().map(String::as_str)) {
+        Some(near) => format!("did you mean {near}? There is {}", names.join(", ")),
+        None => format!("copy the client's half to {}", path.display()),
+    };
+    Err(Failure::new(Status::File, format!("there is no profile {name} in {}", folder.display()), hint))
+}
+
+fn the_only(folder: &Path) -> Result<PathBuf, Failure> {
+    let names = names(folder)?;
+    match names.as_slice() {
+        [name] => Ok(folder.join(format!("{name}{ENDING}"))),
+        [] => Err(Failure::new(
+            Status::File,
+            format!("there is no profile in {}", folder.display()),
+            format!("copy a client's half there (NAME{ENDING}, made by spa-keygen), or use --profile PATH"),
+        )),
+        _ => Err(Failure::new(
+            Status::File,
+            format!("there are {} profiles, and none was named", names.len()),
+            format!("use --profile with one of {}", names.join(", ")),
+        )),
+    }
+}
+
+/// The names of all profiles of a folder, in order; none if there is no folder.
+fn names(folder: &Path) -> Result<Vec<String>, Failure> {
+    let entries = match fs::read_dir(folder) {
+        Ok(entries) => entries,
+        Err(error) if error.kind() == ErrorKind::NotFound => return Ok(Vec::new()),
+        Err(error) => {
+            let sentence = format!("cannot read {}: {}", folder.display(), plain(&error));
+            return Err(Failure::new(Status::File, sentence, "name the profile's file: --profile PATH"));
+        }
+    };
+    let mut names: Vec<String> = entries
+        .filter_map(|entry| entry.ok()?.file_name().to_str()?.strip_suffix(ENDING).map(str::to_owned))
+        .filter(|name| !name.is_empty() && !name.starts_with('.'))
+        .collect();
+    names.sort();
+    Ok(names)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_name_is_told_from_a_path() {
+        #[rustfmt::skip]
+        let rows = [
+            ("laptop",            false),
+            ("laptop.home",       false),
+            ("./laptop",          true),
+            ("laptop.spa.toml",   true),
+            ("/tmp/laptop",       true),
+            ("keys/",             true),
+        ];
+        for (text, path) in rows {
+            assert_eq!(is_path(Path::new(text)), path, "{text}");
+        }
+    }
+}

@@ -1,0 +1,199 @@
+//! The command line of `spa-keygen`.
+
+use std::num::NonZeroU16;
+use std::path::PathBuf;
+use std::str::FromStr;
+use std::time::Duration;
+
+use clap::{Parser, ValueEnum};
+use humantime::format_duration;
+use spa_core::crypto::suite::Suite;
+use spa_core::file::fields::{BadMoment, parse_moment};
+use spa_core::profile::{DEFAULT_MAX_WINDOW, DEFAULT_WINDOW};
+use spa_core::request::Request;
+use spa_core::service::Service;
+use spa_core::time::UnixMillis;
+
+use crate::clock;
+use crate::failure::Failure;
+use crate::host::Host;
+use crate::usage::{self, Habits};
+
+const EXAMPLES: &str = "\
+Examples, on the server:
+  spa-keygen laptop --server vpn.example.org --open tcp/22
+  spa-keygen anna ben --server 192.0.2.1 --open tcp/22,udp/51820 --out keys
+  spa-keygen guest --server vpn.example.org --open tcp/443 --expires 2027-01-01";
+
+/// What people type who know other programs for keys.
+pub(super) const HABITS: [Habits; 7] = [
+    ("-A", "--open"),
+    ("--access", "--open"),
+    ("-D", "--server"),
+    ("--destination", "--server"),
+    ("-o", "--out"),
+    ("-f", "--out"),
+    ("-t", "--suite"),
+];
+
+/// Makes a profile on the server: its half of the keys, and the client's.
+#[derive(Debug, Parser)]
+#[command(name = "spa-keygen", version, after_help = EXAMPLES)]
+pub(super) struct Args {
+    /// One name for each device, like laptop
+    #[arg(value_name = "NAME", required = true)]
+    pub(super) names: Vec<Name>,
+
+    /// Name or address of this server, as its clients reach it
+    #[arg(long, value_name = "HOST")]
+    pub(super) server: Host,
+
+    /// What the profile may open, like tcp/22 or tcp/22,udp/51820
+    #[arg(long, value_name = "SERVICE", value_delimiter = ',', required = true)]
+    pub(super) open: Vec<Service>,
+
+    /// UDP port of the site, when it is made [default: a random one that is free]
+    #[arg(long, value_parser = usage::port)]
+    pub(super) port: Option<NonZeroU16>,
+
+    /// Folder of site.toml and profiles
+    #[arg(long, value_name = "DIR", default_value = "/etc/spad")]
+    pub(super) config_dir: PathBuf,
+
+    /// Folder of the replay journal
+    #[arg(long, value_name = "DIR", default_value = "/var/lib/spad")]
+    pub(super) state_dir: PathBuf,
+
+    /// File of the client's half, or a folder for it [default: ./NAME.spa.toml]
+    #[arg(long, value_name = "FILE")]
+    pub(super) out: Option<PathBuf>,
+
+    /// How datagrams are sealed: aes256gcm or xchacha20poly1305
+    #[arg(long, default_value_t)]
+    pub(super) suite: Suite,
+
+    /// How long a door stays open unless the client wishes otherwise
+    #[arg(long, value_name = "TIME", value_parser = usage::duration, default_value = "30s")]
+    pub(super) window: Duration,
+
+    /// The longest that a client may wish for
+    #[arg(long, value_name = "TIME", value_parser = usage::duration, default_value = "5m")]
+    pub(super) max_window: Duration,
+
+    /// Opens nothing from then on: 2027-01-01, or 2027-01-01T12:00:00Z
+    #[arg(long, value_name = "DATE", value_parser = expiry)]
+    pub(super) expires: Option<UnixMillis>,
+
+    /// How old is told from new [default: clock, or monotonic on a machine without a real-time clock]
+    #[arg(long, value_enum, hide_possible_values = true, value_name = "clock|monotonic")]
+    pub(super) freshness: Option<Kind>,
+}
+
+/// The two ways of freshness.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub(super) enum Kind {
+    /// By the server's clock.
+    Clock,
+    /// By the order of the client's own times.
+    Monotonic,
+}
+
+impl Args {
+    /// What the parser cannot see.
+    pub(super) fn check(&self, now: UnixMillis) -> Result<(), Failure> {
+        let repeated = (1..self.names.len()).find(|&at| self.names[..at].contains(&self.names[at]));
+        if let Some(at) = repeated {
+            return Err(Failure::usage(format!("the name {} stands there twice", self.names[at].0)));
+        }
+        if self.window > self.max_window {
+            let [window, longest] = [self.window, self.max_window].map(format_duration);
+            return Err(Failure::usage(format!(
+                "--window {window} is longer than --max-window {longest}; shorten the one or lengthen the other"
+            )));
+        }
+        if let Some(expires) = self.expires.filter(|&expires| expires <= now) {
+            let (expires, now) = (clock::utc(expires), clock::utc(now));
+            return Err(Failure::usage(format!(
+                "--expires {expires} has passed; this machine's clock says {now}"
+            )));
+        }
+        // A client asks for all of them at once unless it is told otherwise.
+        if usage::without_repeats(&self.open).len() > Request::MAX_SERVICES {
+            let most = Request::MAX_SERVICES;
+            return Err(Failure::usage(format!(
+                "a profile opens {most} services at most; make a second one"
+            )));
+        }
+        Ok(())
+    }
+
+    /// Each service once.
+    pub(super) fn services(&self) -> Vec<Service> {
+        usage::without_repeats(&self.open)
+    }
+}
+
+// The help text names the defaults of the files; they are one and the same.
+const _: () = assert!(DEFAULT_WINDOW.as_secs() == 30 && DEFAULT_MAX_WINDOW.as_secs() == 300);
+
+/// The name of a profile: 1 to 32 letters, digits, dots, dashes and underscores. It becomes a file name on both sides.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) struct Name(pub(super) String);
+
+/// Text that is no name.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+#[error(
+    "not a name: use 1 to 32 letters, digits, dots, dashes and underscores, the first no dot and no dash"
+)]
+pub(super) struct BadName;
+
+impl FromStr for Name {
+    type Err = BadName;
+
+    fn from_str(text: &str) -> Result<Self, BadName> {
+        let sign = |b: u8| b.is_ascii_alphanumeric() || b"._-".contains(&b);
+        let good = (1..=32).contains(&text.len()) && text.bytes().all(sign) && !text.starts_with(['.', '-']);
+        if good { Ok(Self(text.to_owned())) } else { Err(BadName) }
+    }
+}
+
+/// A moment, or the beginning of a day in UTC.
+fn expiry(text: &str) -> Result<UnixMillis, BadMoment> {
+    parse_moment(&format!("{text}T00:00:00Z")).or_else(|_| parse_moment(text))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_name_is_a_file_name_everywhere() {
+        #[rustfmt::skip]
+        let rows = [
+            ("laptop",            true),
+            ("a",                 true),
+            ("Anna_2.old-phone",  true),
+            ("7",                 true),
+            ("",                  false),
+            (".hidden",           false),
+            ("..",                false),
+            ("-dash",             false),
+            ("a/b",               false),
+            ("a b",               false),
+            ("a\"b",              false),
+            ("b\u{fc}ro",         false),
+        ];
+        for (text, good) in rows {
+            assert_eq!(text.parse::<Name>().is_ok(), good, "{text:?}");
+        }
+        assert!("a".repeat(32).parse::<Name>().is_ok());
+        assert!("a".repeat(33).parse::<Name>().is_err());
+    }
+
+    #[test]
+    fn a_day_begins_at_midnight_utc() {
+        assert_eq!(expiry("2026-11-20"), parse_moment("2026-11-20T00:00:00Z"));
+        assert_eq!(expiry("2026-11-20T10:00:00+02:00"), parse_moment("2026-11-20T08:00:00Z"));
+        assert!(expiry("tomorrow").is_err());
+    }
+}

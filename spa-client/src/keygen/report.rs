@@ -1,0 +1,119 @@
+//! What is said at the end: what was made, and what is left to do. No secret is in it.
+
+use std::env;
+use std::net::IpAddr;
+use std::path::{Path, PathBuf};
+
+use humantime::format_duration;
+use spa_core::service;
+
+use super::args::{Args, Kind};
+use super::folder::Folders;
+use super::freshness::Choice;
+use super::site::Site;
+use super::{machine, port};
+use crate::host::Host;
+use crate::owner::is_root;
+use crate::secret_file::shell_word;
+
+/// All that the text tells of.
+pub(super) struct Report<'a> {
+    pub(super) args: &'a Args,
+    pub(super) folders: &'a Folders,
+    pub(super) outputs: &'a [PathBuf],
+    pub(super) site: &'a Site,
+    pub(super) choice: Choice,
+}
+
+impl Report<'_> {
+    /// The text, in several lines.
+    pub(super) fn text(&self, machine_id: &str) -> String {
+        let mut lines = self.made();
+        lines.extend(self.notes(machine_id).into_iter().map(|note| format!("note: {note}")));
+        lines.push(String::new());
+        for (name, output) in self.args.names.iter().zip(self.outputs) {
+            lines.push(format!("On the client {}:", name.0));
+            lines.push(format!("  {}", self.copy(&name.0, output)));
+            let services = service::list(&self.args.services());
+            lines.push(format!("  spa-client -A {services} -D {} --profile {}", self.args.server, name.0));
+        }
+        let port = self.site.file.port;
+        lines.push(format!("In the provider's firewall, if there is one: let UDP port {port} through."));
+        lines.push("If spad is running: systemctl reload spad, or send it a SIGHUP.".to_owned());
+        lines.join("\n")
+    }
+
+    fn made(&self) -> Vec<String> {
+        let mut lines = Vec::new();
+        if self.site.is_new {
+            lines.push(format!(
+                "made the site {}: UDP port {}",
+                self.folders.site().display(),
+                self.site.file.port
+            ));
+        }
+        let services = service::list(&self.args.services());
+        let [window, longest] = [self.args.window, self.args.max_window].map(format_duration);
+        for (name, output) in self.args.names.iter().zip(self.outputs) {
+            let name = &name.0;
+            let server = self.folders.profile(name);
+            lines.push(format!("made the profile {name}: opens {services} for {window}, at most {longest}"));
+            lines.push(format!("  server's half {}", server.display()));
+            lines.push(format!(
+                "  client's half {} (secret; remove it here once it is copied)",
+                output.display()
+            ));
+        }
+        lines
+    }
+
+    fn notes(&self, machine_id: &str) -> Vec<String> {
+        let mut notes = Vec::new();
+        if self.site.is_new && machine_id.is_empty() {
+            notes.push(machine::NO_ID.to_owned());
+        }
+        if self.site.is_new && port::is_used(self.site.file.port) {
+            notes.push(format!(
+                "another program has UDP port {}; once spad guards it, nothing reaches that program",
+                self.site.file.port
+            ));
+        }
+        if let Err(why) = &self.site.journal {
+            notes.push(format!(
+                "the replay journal {why}: spad will begin a new one when it starts, and admit nothing until that \
+                 is settled"
+            ));
+        }
+        if self.choice == Choice::NoClock {
+            notes.push(
+                "this machine has no real-time clock, so the profile is monotonic: one device, whose requests must \
+                 follow one another (--freshness clock overrules that)"
+                    .to_owned(),
+            );
+        }
+        if self.choice != Choice::Said(Kind::Clock) && self.args.expires.is_some() {
+            notes.push("--expires goes by this machine's clock, right or wrong".to_owned());
+        }
+        notes
+    }
+
+    /// The line that fetches a client's half to where spa-client looks for it, under the name that it looks for.
+    fn copy(&self, name: &str, output: &Path) -> String {
+        let host = match &self.args.server {
+            Host::Address(IpAddr::V6(v6)) => format!("[{v6}]"),
+            host => host.to_string(),
+        };
+        let source = shell_word(&format!("{}@{host}:{}", user(), output.display()));
+        format!(
+            "mkdir -p -m 700 ~/.config/spa/profiles && scp -p {source} ~/.config/spa/profiles/{name}.spa.toml"
+        )
+    }
+}
+
+/// Whose file it is, for the client's `scp`.
+fn user() -> String {
+    let name =
+        if is_root() { env::var("SUDO_USER") } else { env::var("USER").or_else(|_| env::var("LOGNAME")) };
+    let good = |name: &String| !name.is_empty() && name.bytes().all(|b| b.is_ascii_graphic());
+    name.ok().filter(good).unwrap_or_else(|| "root".to_owned())
+}

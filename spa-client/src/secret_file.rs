@@ -1,0 +1,102 @@
+//! Reading the files that hold keys: only as long as nobody else can.
+
+use std::fs::{File, Metadata};
+use std::io::{self, Read as _};
+use std::path::Path;
+
+use spa_core::file::BadFile;
+use zeroize::Zeroizing;
+
+use crate::failure::{Failure, Status};
+
+/// No file of ours comes near this size; a device or a disk image does.
+const LARGEST: u64 = 64 * 1024;
+
+/// A file that was read, still open: who wants to keep others out meanwhile can lock it.
+pub(crate) struct SecretFile {
+    pub(crate) text: Zeroizing<String>,
+    pub(crate) file: File,
+}
+
+/// Reads a file with keys.
+///
+/// # Errors
+/// When it cannot be read, or others than its owner can read or write it.
+pub(crate) fn read(path: &Path) -> Result<SecretFile, Failure> {
+    let name = path.display();
+    let unreadable = |error: io::Error| {
+        let hint = match error.kind() {
+            io::ErrorKind::NotFound => "check the name, or copy the file there",
+            io::ErrorKind::PermissionDenied => "it belongs to somebody else; try as that user or as root",
+            _ => "check the file and the disk that it lies on",
+        };
+        Failure::new(Status::File, format!("cannot read {name}: {}", plain(&error)), hint)
+    };
+    // Before it is opened, because opening a pipe would wait for its other end.
+    if !path.metadata().map_err(unreadable)?.is_file() {
+        return Err(Failure::new(Status::File, format!("{name} is not a file"), "name the file itself"));
+    }
+    let mut file = File::open(path).map_err(unreadable)?;
+    // Of the file that was opened, whatever the name stands for by now.
+    let metadata = file.metadata().map_err(unreadable)?;
+    if others_have_access(&metadata) {
+        return Err(Failure::new(
+            Status::File,
+            format!("{name} holds keys, and others than its owner have access to it"),
+            format!("chmod 600 {}", quoted(path)),
+        ));
+    }
+    let mut text = Zeroizing::new(String::new());
+    // At once in its whole size: a string that grows leaves copies of the keys behind.
+    text.reserve_exact(usize::try_from(metadata.len().min(LARGEST)).unwrap_or(0) + 1);
+    (&mut file).take(LARGEST).read_to_string(&mut text).map_err(unreadable)?;
+    Ok(SecretFile { text, file })
+}
+
+/// How a file is refused whose text is wrong.
+pub(crate) fn refuse(path: &Path, bad: &BadFile, hint: &str) -> Failure {
+    let place = bad.line.map(|line| format!(", line {line}")).unwrap_or_default();
+    Failure::new(Status::File, format!("{}{place}: {}", path.display(), bad.reason), hint)
+}
+
+#[cfg(unix)]
+fn others_have_access(metadata: &Metadata) -> bool {
+    use std::os::unix::fs::MetadataExt as _;
+    metadata.mode() & 0o077 != 0
+}
+
+/// Elsewhere a home folder is its owner's by inheritance, and there is no mode to look at.
+#[cfg(not(unix))]
+const fn others_have_access(_: &Metadata) -> bool {
+    false
+}
+
+/// An error of the operating system without its number.
+pub(crate) fn plain(error: &io::Error) -> String {
+    let text = error.to_string();
+    let end = text.find(" (os error").unwrap_or(text.len());
+    text[..end].to_ascii_lowercase()
+}
+
+/// A path as a shell takes it.
+pub(crate) fn quoted(path: &Path) -> String {
+    shell_word(&path.display().to_string())
+}
+
+/// A word as a shell takes it.
+pub(crate) fn shell_word(text: &str) -> String {
+    let safe = |c: char| c.is_ascii_alphanumeric() || "/._-@:[]+,".contains(c);
+    if text.chars().all(safe) { text.to_owned() } else { format!("'{}'", text.replace('\'', r"'\''")) }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_a_hint_says_can_be_pasted_into_a_shell() {
+        assert_eq!(quoted(Path::new("/home/a/laptop.spa.toml")), "/home/a/laptop.spa.toml");
+        assert_eq!(quoted(Path::new("/home/a b/it's")), r"'/home/a b/it'\''s'");
+        assert_eq!(shell_word("$(true)"), "'$(true)'");
+    }
+}

@@ -1,0 +1,16 @@
+//! The two programs as their users see them: arguments in, files, datagrams, text and an exit status out.
+//! Nothing leaves this machine.
+
+// A test says what is wrong by panicking; so do its helpers.
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
+
+mod admitted;
+mod keygen;
+mod knock;
+mod man;
+mod monotonic;
+mod owners;
+mod profiles;
+mod scratch;
+mod site;
+mod usage;

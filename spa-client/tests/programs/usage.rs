@@ -1,0 +1,88 @@
+//! A mistyped command line: one line, exit status 2, nothing done (requirement S3-10).
+
+use crate::scratch::Scratch;
+
+#[test]
+fn what_is_mistyped_is_told_in_one_line_that_names_what_is_right() {
+    let scratch = Scratch::new();
+    let listener = scratch.profile("laptop", "--open tcp/22");
+    let before = scratch.files();
+    #[rustfmt::skip]
+    let rows = [
+        // program, arguments, the line
+        ("spa-client", "--prot 7",          "unknown option --prot; did you mean --port?"),
+        ("spa-client", "--profil laptop",   "unknown option --profil; did you mean --profile?"),
+        ("spa-client", "--p laptop",        "ambiguous option --p; did you mean --profile or --port?"),
+        ("spa-client", "--ipv",             "ambiguous option --ipv; did you mean --ipv4 or --ipv6?"),
+        ("spa-client", "--dst host",        "unknown option --dst; did you mean --destination?"),
+        ("spa-client", "--dryrun",          "unknown option --dryrun; did you mean --dry-run?"),
+        ("spa-client", "--key=c2VjcmV0",    "unknown option --key; did you mean --profile?"),
+        ("spa-client", "-k c2VjcmV0",       "unknown option -k; did you mean --profile?"),
+        ("spa-client", "-kc2VjcmV0",        "unknown option -k; did you mean --profile?"),
+        ("spa-client", "-d host",           "unknown option -d; did you mean -D?"),
+        ("spa-client", "-W 45s",            "unknown option -W; did you mean -w?"),
+        ("spa-client", "-c",                "unknown option -c; did you mean --close?"),
+        ("spa-client", "-z",                "unknown option -z; see --help"),
+        ("spa-client", "-n laptop",         "unknown option -n; did you mean --profile?"),
+        ("spa-client", "--fw-timeout 30",   "unknown option --fw-timeout; did you mean --window?"),
+        ("spa-client", "host",              "a word that belongs to no option; did you forget -D before the server's name?"),
+        ("spa-client", "-A",                "a value is required for '--access <SERVICE>' but none was supplied"),
+        ("spa-client", "-A ssh",            "--access <SERVICE>: \"ssh\" is not a service: write it like tcp/22 or udp/51820, with a port from 1 to 65535"),
+        ("spa-client", "-A tcp/22,tcp/0",   "--access <SERVICE>: \"tcp/0\" is not a service: write it like tcp/22 or udp/51820, with a port from 1 to 65535"),
+        ("spa-client", "-D c2VjcmV0/Y",     "--destination <HOST>: not a host name or address: write it like vpn.example.org, 192.0.2.1 or 2001:db8::1"),
+        ("spa-client", "-a c2VjcmV0",       "--allow <ADDRESS>: use an address like 192.0.2.7, or source, or auto"),
+        ("spa-client", "-a 127.0.0.1",      "--allow <ADDRESS>: no server opens a door for such an address"),
+        ("spa-client", "-a ::ffff:1.2.3.4", "--allow <ADDRESS>: no server opens a door for such an address"),
+        ("spa-client", "-w 30",             "--window <TIME>: \"30\" is not a duration of at least a second: write it like 30s, 5m or 1h"),
+        ("spa-client", "-w 0s",             "--window <TIME>: \"0s\" is not a duration of at least a second: write it like 30s, 5m or 1h"),
+        ("spa-client", "-p 0",              "--port <PORT>: not a port: use a number from 1 to 65535"),
+        ("spa-client", "-p 65536",          "--port <PORT>: not a port: use a number from 1 to 65535"),
+        ("spa-client", "-4 -6",             "the argument '--ipv4' cannot be used with '--ipv6'"),
+        ("spa-client", "--close -w 5s",     "the argument '--close' cannot be used with '--window <TIME>'"),
+        ("spa-client", "-D a -D b",         "the argument '--destination <HOST>' cannot be used multiple times"),
+        ("spa-client", "-A tcp/1,tcp/2,tcp/3,tcp/4,tcp/5,tcp/6,tcp/7,tcp/8,tcp/9,tcp/10,tcp/11,tcp/12,tcp/13,tcp/14,tcp/15,tcp/16,tcp/17",
+                                            "one request holds 16 services; ask for the others in a second"),
+        ("spa-keygen", "",                  "the following required arguments were not provided: --server <HOST> --open <SERVICE> <NAME>..."),
+        ("spa-keygen", "a --server b",      "the following required arguments were not provided: --open <SERVICE>"),
+        ("spa-keygen", "a --serve b",       "unknown option --serve; did you mean --server?"),
+        ("spa-keygen", "a -D b",            "unknown option -D; did you mean --server?"),
+        ("spa-keygen", "a --server b --open tcp/1 --max 5m",        "unknown option --max; did you mean --max-window?"),
+        ("spa-keygen", "../a --server b --open tcp/1",              "<NAME>...: not a name: use 1 to 32 letters, digits, dots, dashes and underscores, the first no dot and no dash"),
+        ("spa-keygen", "a a --server b --open tcp/1",               "the name a stands there twice"),
+        ("spa-keygen", "a --server b --open tcp/1 --window 10m",    "--window 10m is longer than --max-window 5m; shorten the one or lengthen the other"),
+        ("spa-keygen", "a --server b --open tcp/1 --suite rot13",   "--suite <SUITE>: no such suite: use \"aes256gcm\" or \"xchacha20poly1305\""),
+        ("spa-keygen", "a --server b --open tcp/1 --expires soon",  "--expires <DATE>: \"soon\" is not a date with a time: write it like 2026-11-20T10:00:00Z"),
+        ("spa-keygen", "a --server b --open tcp/1 --freshness x",   "invalid value 'x' for '--freshness <clock|monotonic>' [possible values: clock, monotonic]"),
+    ];
+    for (program, arguments, line) in rows {
+        let done = scratch.run(program, &arguments.split_whitespace().collect::<Vec<_>>());
+        assert_eq!(done.err, format!("{program}: {line}\n"), "{arguments}");
+        assert_eq!((done.status, done.out.as_str()), (2, ""), "{arguments}");
+    }
+    let done = scratch.run("spa-client", &["-A", "tcp/22\n\u{1b}[2J"]);
+    assert_eq!((done.status, done.err.lines().count()), (2, 1), "{}", done.err);
+    assert!(!done.err.contains('\u{1b}'));
+    assert_eq!(scratch.files(), before, "nothing was done");
+    assert!(listener.heard().is_empty(), "nothing was sent");
+}
+
+#[test]
+fn an_expiry_in_the_past_is_refused() {
+    let scratch = Scratch::new();
+    let done = scratch.keygen("a --server b --open tcp/1 --expires 2020-01-01");
+    assert_eq!((done.status, done.err.lines().count()), (2, 1));
+    assert!(done.err.contains("has passed; this machine's clock says "), "{}", done.err);
+    assert!(scratch.files().is_empty());
+}
+
+#[test]
+fn help_and_version_are_no_errors() {
+    let scratch = Scratch::new();
+    for program in ["spa-client", "spa-keygen"] {
+        let help = scratch.run(program, &["--help"]).ok();
+        assert!(help.out.contains("Examples") && help.out.lines().count() < 40, "{}", help.out);
+        let version = scratch.run(program, &["--version"]).ok();
+        assert_eq!(version.out, format!("{program} {}\n", env!("CARGO_PKG_VERSION")));
+        assert_eq!(help.err + &version.err, "");
+    }
+}
