@@ -18,7 +18,9 @@ demo:
 test:
 	sh tests/run.sh
 
-install: build
+# After `make`, as root: it builds nothing, because root seldom has a Rust toolchain.
+install:
+	test -x target/release/spad || { echo "first, as yourself: make"; exit 1; }
 	install -d $(DESTDIR)$(PREFIX)/sbin $(DESTDIR)$(PREFIX)/bin
 	install -m 755 target/release/spad $(DESTDIR)$(PREFIX)/sbin/spad
 	install -m 755 target/release/spa-keygen $(DESTDIR)$(PREFIX)/sbin/spa-keygen

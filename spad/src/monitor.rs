@@ -8,6 +8,9 @@ use std::os::fd::OwnedFd;
 use std::time::Duration;
 
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
+use rustix::time::{
+    Itimerspec, TimerfdClockId, TimerfdFlags, TimerfdTimerFlags, timerfd_create, timerfd_settime,
+};
 use spa_core::lease::{Change, Door, LeaseTable};
 use spa_core::service::Protected;
 use spa_core::time::BootTime;
@@ -95,6 +98,7 @@ struct Monitor<'o> {
     watch: Watch,
     routes: Routes,
     watcher: Watcher,
+    timer: OwnedFd,
     candidate: Option<Candidate>,
     serving: Option<Serving>,
     /// Channel of the worker before: told to go, and heard until it went.
@@ -124,6 +128,8 @@ impl<'o> Monitor<'o> {
             watch,
             routes,
             watcher: Watcher::new().map_err(failed)?,
+            timer: timerfd_create(TimerfdClockId::Boottime, TimerfdFlags::CLOEXEC)
+                .map_err(|error| failed(error.into()))?,
             candidate: None,
             serving: None,
             retiring: None,
@@ -164,8 +170,13 @@ impl<'o> Monitor<'o> {
             .into_iter()
             .flatten()
             .min();
-        let timeout = deadline.and_then(|at| Timespec::try_from(at.since(now)).ok());
+        // A moment of the clock since boot, which goes on while the host sleeps; zero would disarm it.
+        let at = deadline.map(|at| at.max(now.plus(Duration::from_nanos(1))).get()).unwrap_or_default();
+        let it_value = Timespec::try_from(at).unwrap_or(Timespec { tv_sec: i64::MAX, tv_nsec: 0 });
+        let once = Itimerspec { it_interval: Timespec { tv_sec: 0, tv_nsec: 0 }, it_value };
+        timerfd_settime(&self.timer, TimerfdTimerFlags::ABSTIME, &once)?;
         let mut descriptors = vec![
+            PollFd::new(&self.timer, PollFlags::IN),
             PollFd::new(&self.control, PollFlags::IN),
             PollFd::new(&self.watch, PollFlags::IN),
             PollFd::new(&self.watcher, PollFlags::IN),
@@ -176,7 +187,7 @@ impl<'o> Monitor<'o> {
             self.retiring.as_ref(),
         ];
         descriptors.extend(channels.into_iter().flatten().map(|channel| PollFd::new(channel, PollFlags::IN)));
-        match poll(&mut descriptors, timeout.as_ref()) {
+        match poll(&mut descriptors, None) {
             Ok(_) | Err(rustix::io::Errno::INTR) => Ok(()),
             Err(error) => Err(error.into()),
         }
@@ -359,10 +370,12 @@ impl<'o> Monitor<'o> {
 
     /// What time brings: ended leases, a changed host, a flushed table.
     fn keep_up(&mut self, now: BootTime) {
-        for ended in self.leases.expire(now) {
-            if !ended.still_open {
-                info!("closed {} for {}: its window ended", ended.door.service, ended.door.address);
-            }
+        // The kernel has closed these by itself, unless the host slept: its timeouts stand still meanwhile.
+        let ended = self.leases.expire(now).into_iter().filter(|ended| !ended.still_open);
+        let shut: Vec<Change> = ended.map(|ended| Change::Remove { door: ended.door }).collect();
+        if !shut.is_empty() {
+            log_closed(&shut, "its window ended");
+            self.apply(&shut);
         }
         if self.watch.lost() && self.serving.is_some() {
             warn!("somebody else took away from table inet spad; putting it back");

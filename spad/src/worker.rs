@@ -73,7 +73,11 @@ impl From<&Unfit> for ExitStatus {
 /// Runs a worker until its channel is closed.
 pub fn run(options: &Options, channel: Seqpacket) -> ExitStatus {
     match prepare(options, channel) {
-        Ok(mut worker) => worker.serve(),
+        Ok(mut worker) => {
+            let status = worker.serve();
+            info!("{}", worker.gate.counters());
+            status
+        }
         Err(Unfit::Channel(ChannelError::Closed)) => ExitStatus::Done,
         Err(unfit) => {
             error!("{unfit}");

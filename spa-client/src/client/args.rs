@@ -84,7 +84,7 @@ pub(super) struct Args {
     #[arg(short = '6', long)]
     pub(super) ipv6: bool,
 
-    /// Shut what this profile opened for this address: the services of -A, or all
+    /// Shut what this profile opened, for whatever address: the services of -A, or all
     #[arg(long, conflicts_with = "window")]
     pub(super) close: bool,
 
