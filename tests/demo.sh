@@ -1,0 +1,151 @@
+#!/usr/bin/env bash
+# The whole story in three network namespaces of this machine, with the real programs and their real output:
+# scan, knock, scan, connect, wait, scan; then how long a knock takes.
+#
+#   tests/demo.sh FOLDER      FOLDER holds spad, spa-client, spa-keygen and lab-helper (target/release)
+#
+# All of it lives in namespaces that the kernel removes with the first process in them, also after Ctrl-C or
+# kill -9: no process, network, firewall rule or file is left.
+# Started as `sh demo.sh`, too.
+[ -n "${BASH_VERSION:-}" ] || exec bash "$0" "$@"
+set -eu
+PATH=$PATH:/usr/sbin:/sbin
+export LC_ALL=C
+
+fail() {
+    echo "demo: $*" >&2
+    exit 1
+}
+
+# ---- outside: make the namespaces, once -----------------------------------------------------------------------------
+if [ "${SPAD_DEMO_INSIDE:-}" != yes ]; then
+    programs=$(cd "${1:?which folder holds the programs, for instance target/release?}" && pwd)
+    for name in spad spa-client spa-keygen lab-helper; do
+        [ -x "$programs/$name" ] || fail "$programs/$name is missing; build the workspace first"
+    done
+    for name in ip nft nmap unshare; do
+        command -v "$name" >/dev/null || fail "'$name' is missing (Debian: iproute2 nftables nmap util-linux)"
+    done
+    user=()
+    [ "$(id -u)" = 0 ] || user=(--user --map-root-user)
+    unshare "${user[@]}" --pid --mount --net --fork --kill-child true 2>/dev/null ||
+        fail "this kernel gives no namespaces to $(id -un); try it as root"
+    export SPAD_DEMO_INSIDE=yes
+    # --kill-child: whatever ends this process ends everything inside.
+    exec unshare "${user[@]}" --pid --mount --net --fork --kill-child --mount-proc "$BASH" "$0" "$programs"
+fi
+
+# ---- inside: a server and two clients on one switch -----------------------------------------------------------------
+# The first process of a process namespace ignores what it does not handle.
+trap 'exit 130' INT
+trap 'exit 143' TERM HUP
+export PATH="$1:$PATH"
+mount --make-rprivate /
+mount -t tmpfs -o mode=755 demo /run
+mkdir -p /run/demo/profiles-of-a && chmod 700 /run/demo/profiles-of-a
+cd /run/demo
+
+ip link add switch type bridge mcast_snooping 0
+ip link set switch up
+number=1
+for host in server a b; do
+    ip netns add "$host"
+    ip link add "p-$host" type veth peer name eth0 netns "$host"
+    ip link set "p-$host" master switch up
+    ip -n "$host" link set lo up
+    ip -n "$host" link set eth0 up
+    ip -n "$host" addr add "10.99.0.$number/24" dev eth0
+    number=$((number + 1))
+done
+
+step() {
+    echo
+    echo "$((count += 1)). $*"
+}
+count=0
+
+# on HOST COMMAND…: shows the command as one would type it on that host, and runs it there.
+on() {
+    local host=$1
+    shift
+    echo "   $host\$ $*"
+    ip netns exec "$host" "$@" 2>&1 | sed 's/^/     /'
+}
+
+# scan HOST: what a port scanner sees from there.
+scan() {
+    local command="nmap -Pn -n -p 22,80 10.99.0.1"
+    echo "   $1\$ $command"
+    ip netns exec "$1" $command --max-retries 1 --initial-rtt-timeout 100ms --max-rtt-timeout 100ms |
+        grep -E '^(PORT|[0-9]+/)' | sed 's/^/     /'
+}
+
+echo "A server at 10.99.0.1 with a service at port 22, and two clients: A (10.99.0.2) and B (10.99.0.3)."
+ip netns exec server lab-helper serve tcp/22 >service.log &
+mkdir etc
+cat >etc/spad.toml <<'END'
+format = 1
+[capture]
+interfaces = ["eth0"]
+[firewall]
+protect = ["tcp/22"]
+[freshness]
+clock = "trusted"
+END
+
+step "The server gets its keys, A gets a profile."
+on server spa-keygen laptop --server 10.99.0.1 --open tcp/22 --window 3s --freshness clock \
+    --config-dir etc --state-dir state --out profiles-of-a/laptop.spa.toml
+
+step "spad starts, and guards port 22."
+echo "   server\$ spad --config etc/spad.toml --state-dir state &"
+ip netns exec server spad --config etc/spad.toml --state-dir state 2>spad.log &
+spad=$!
+for _ in $(seq 500); do
+    grep -q serving spad.log && break
+    kill -0 "$spad" 2>/dev/null || break
+    sleep 0.01
+done
+sed 's/^/     /' spad.log
+grep -q serving spad.log || fail "spad does not serve"
+
+step "A port scanner sees nothing there. (Port 80 has no service and nobody guards it: closed.)"
+scan a
+
+step "A knocks: one encrypted datagram, no answer."
+knock=(spa-client -A tcp/22 -D 10.99.0.1 --profile profiles-of-a/laptop.spa.toml)
+on a "${knock[@]}"
+knocked=$(date +%s%N)
+
+step "Now the port is open for A,"
+scan a
+echo "   and for nobody else:"
+scan b
+
+step "A's connections work. This one stays:"
+echo "   a\$ lab-helper hold 10.99.0.1:22"
+coproc session { exec ip netns exec a lab-helper hold 10.99.0.1:22; }
+read -r word <&"${session[0]}"
+echo "     $word"
+ask() {
+    echo ask >&"${session[1]}"
+    read -r word <&"${session[0]}"
+    echo "     a byte was sent, and came back: $word"
+}
+ask
+
+step "After three seconds the port vanishes again,"
+while [ $(($(date +%s%N) - knocked)) -lt 4000000000 ]; do sleep 0.05; done
+scan a
+echo "   but the session that began in time lives on:"
+ask
+
+step "The server's log:"
+sed 's/^/     /' spad.log
+
+step "How long does it take from the knock to the first connection? (median of 20)"
+read -r start exit < <(ip netns exec a lab-helper latency 20 10.99.0.1:22 -- "${knock[@]}" --close -- "${knock[@]}")
+echo "     $start ms after spa-client was started; $exit ms after it ended (0.0: before it ended)"
+
+echo
+echo "All of this is gone now: it ran in namespaces that end with this process."
