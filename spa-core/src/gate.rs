@@ -10,6 +10,7 @@
 //! Each step returns proof that it ran, and takes the proof of the one before: `Sealed → Authentic → Bound → Fresh →
 //! Admission`. Skipping or reordering a step does not compile.
 
+use std::fmt;
 use std::sync::Arc;
 
 use crate::address::{self, OwnAddresses};
@@ -137,3 +138,16 @@ pub struct Counters {
     /// Dropped, by [`Reject::index`].
     pub rejected: [u64; Reject::COUNT],
 }
+
+impl fmt::Display for Counters {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "judged: admitted={}", self.admitted)?;
+        for (name, count) in Reject::NAMES.iter().zip(self.rejected).filter(|(_, count)| *count > 0) {
+            write!(f, " {name}={count}")?;
+        }
+        Ok(())
+    }
+}
+
+#[cfg(test)]
+mod tests;

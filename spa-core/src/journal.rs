@@ -333,3 +333,6 @@ impl Mark {
         (self.generation, self.records) > (whole.header.generation, whole.next)
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -81,3 +81,6 @@ fn read(sealed: &Sealed<'_>, profile: &Profile) -> Result<Request, Reject> {
     let plaintext = sealed.open(&profile.keys)?;
     Request::decode(&plaintext).map_err(|_| Reject::Malformed)
 }
+
+#[cfg(test)]
+mod tests;

@@ -249,3 +249,6 @@ fn parse(text: &str) -> Option<Lease> {
     let until = BootTime::new(Duration::from_millis(field()?));
     fields.next().is_none().then_some(Lease { holder, asked, until })
 }
+
+#[cfg(test)]
+mod tests;

@@ -9,6 +9,8 @@ pub mod cbor;
 pub mod ceiling;
 pub mod crypto;
 pub mod file;
+#[cfg(test)]
+mod fixture;
 pub mod frame;
 pub mod gate;
 pub mod journal;

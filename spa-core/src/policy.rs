@@ -100,3 +100,6 @@ pub fn authorize(fresh: Fresh<'_>, now: UnixMillis) -> Result<Admission, Forbidd
 fn clamp(wished: Duration, profile: &Profile) -> Duration {
     wished.min(profile.max_window)
 }
+
+#[cfg(test)]
+mod tests;

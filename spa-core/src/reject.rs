@@ -96,7 +96,7 @@ impl Reject {
             Self::Address => 7,
             Self::Unsettled => 8,
             Self::Old => 9,
-            Self::Skewed{..} => 10,
+            Self::Skewed { .. } => 10,
             Self::Replayed => 11,
             Self::Rate => 12,
             Self::Forbidden(_) => 13,

@@ -66,19 +66,23 @@ impl<'k> Fresh<'k> {
 struct Memory {
     floor: Option<UnixMillis>,
     seen: BTreeSet<(UnixMillis, RequestId)>,
+    /// The latest that was admitted: the copy of a `close` lies at the floor that the close has raised, and is a replay
+    /// all the same.
+    last: Option<(UnixMillis, RequestId)>,
     bucket: Bucket,
 }
 
 impl Memory {
     fn raise(&mut self, floor: UnixMillis) {
         self.floor = self.floor.max(Some(floor));
-        self.seen = self.seen.split_off(&(floor, RequestId([0xff; 8])));
         self.seen.retain(|&(time, _)| time > floor);
     }
 
     fn forget_oldest(&mut self) {
-        if let Some((time, _)) = self.seen.pop_first() {
-            self.raise(time);
+        let Some((time, _)) = self.seen.pop_first() else { return };
+        self.floor = self.floor.max(Some(time));
+        while self.oldest() == Some(time) {
+            self.seen.pop_first();
         }
     }
 
@@ -167,9 +171,11 @@ impl Replay {
         self.judge(profile, time, id, now).map_err(|reject| (profile, reject))?;
         // An admitted close must not be undone by an open that was withheld on the path: it raises the floor.
         let key_id = profile.key_id;
-        if !self.memories.entry(key_id).or_default().bucket.take(now.boot) {
+        let memory = self.memories.entry(key_id).or_default();
+        if !memory.bucket.take(now.boot) {
             return Err((profile, Reject::Rate));
         }
+        memory.last = Some((time, id));
         let record =
             if closes { Record::Floor { key_id, time } } else { Record::Admitted { key_id, time, id } };
         self.apply(record);
@@ -185,7 +191,7 @@ impl Replay {
             return Err(Reject::Unsettled);
         }
         let memory = self.memories.get(&profile.key_id);
-        if memory.is_some_and(|memory| memory.seen.contains(&(time, id))) {
+        if memory.is_some_and(|memory| memory.last == Some((time, id)) || memory.seen.contains(&(time, id))) {
             return Err(Reject::Replayed);
         }
         let clock = profile.freshness == Freshness::Clock;
@@ -224,6 +230,7 @@ impl Replay {
         for (key_id, memory) in &mut self.memories {
             if let (None, Some(newest)) = (keyring.profile(*key_id), memory.newest()) {
                 memory.raise(newest);
+                memory.last = None;
             }
         }
     }
@@ -253,3 +260,6 @@ impl Replay {
         site.into_iter().chain(settled).chain(profiles)
     }
 }
+
+#[cfg(test)]
+mod tests;

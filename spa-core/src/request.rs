@@ -376,3 +376,6 @@ fn text(items: &mut Items<'_>, least: usize, most: usize) -> Result<String, Malf
     let text = items.text()?;
     if (least..=most).contains(&text.len()) { Ok(text.to_owned()) } else { Err(Malformed) }
 }
+
+#[cfg(test)]
+mod tests;

@@ -39,8 +39,7 @@ impl Reporter {
     pub fn dropped(&mut self, dropped: &Dropped, now: BootTime) {
         let Some(profile) = &dropped.profile else { return };
         let copy = || self.admitted.get(profile).is_some_and(|&at| now.since(at) < COPIES);
-        // The copy of an `open` is known, that of a `close` lies at the floor that the close has raised.
-        if matches!(dropped.reject, Reject::Replayed | Reject::Old) && copy() {
+        if dropped.reject == Reject::Replayed && copy() {
             return;
         }
         let key = (profile.clone(), dropped.reject.index());

@@ -1,0 +1,228 @@
+use super::*;
+
+const LAPTOP: KeyId = KeyId(1);
+const PHONE: KeyId = KeyId(2);
+
+fn door(address: &str, service: &str) -> Door {
+    Door { address: address.parse().unwrap(), service: service.parse().unwrap() }
+}
+
+fn ssh() -> Door {
+    door("192.0.2.10", "tcp/22")
+}
+
+fn boot(seconds: u64) -> BootTime {
+    BootTime::new(Duration::from_secs(seconds))
+}
+
+fn asked(millis: u64) -> UnixMillis {
+    UnixMillis::new(millis).unwrap()
+}
+
+fn ceiling() -> Ceiling {
+    Ceiling {
+        services: ["tcp/22", "tcp/443"].map(|service| service.parse().unwrap()).into(),
+        max_window: Duration::from_secs(3600),
+        max_grants: 6,
+        max_grants_per_profile: 4,
+    }
+}
+
+fn open(
+    table: &mut LeaseTable,
+    door: Door,
+    holder: KeyId,
+    at: u64,
+    window: u64,
+) -> Result<u64, AboveCeiling> {
+    let window = Duration::from_secs(window);
+    table
+        .open(door, holder, asked(at * 1000), window, boot(at), &ceiling())
+        .map(|change| left(&change).unwrap())
+}
+
+/// Seconds that the kernel is told; `None` for a removal.
+fn left(change: &Change) -> Option<u64> {
+    match change {
+        Change::Set { timeout, .. } => Some(timeout.as_secs()),
+        Change::Remove { .. } => None,
+    }
+}
+
+fn text(change: &Change) -> &str {
+    match change {
+        Change::Set { comment, .. } => comment,
+        Change::Remove { .. } => "",
+    }
+}
+
+#[test]
+fn a_door_is_open_until_the_latest_of_its_leases_ends() {
+    #[rustfmt::skip]
+    let steps = [
+        // at, who, window, the kernel is told, why
+        (100, LAPTOP, 30, 30, "opens"),
+        (110, LAPTOP, 30, 30, "knocked again: the full window from now on"),
+        (115, LAPTOP, 5,  25, "a shorter wish shortens nothing"),
+        (120, PHONE,  5,  20, "nor does somebody else's"),
+        (121, PHONE,  60, 60, "a longer one lengthens"),
+        (122, LAPTOP, 5,  59, "and stays"),
+    ];
+    let mut table = LeaseTable::default();
+    for (at, who, window, told, why) in steps {
+        assert_eq!(open(&mut table, ssh(), who, at, window), Ok(told), "{at}: {why}");
+    }
+    assert_eq!(table.len(), 1);
+    assert_eq!(table.next_deadline(), Some(boot(140)));
+    assert_eq!(table.expire(boot(139)), []);
+    let ended = |holder, still_open| Ended { door: ssh(), holder, still_open };
+    assert_eq!(table.expire(boot(140)), [ended(LAPTOP, true)], "exactly at its end");
+    assert_eq!(table.expire(boot(1000)), [ended(PHONE, false)]);
+    assert!(table.is_empty() && table.next_deadline().is_none());
+}
+
+#[test]
+fn a_close_ends_what_its_holder_asked_for_before_it() {
+    #[rustfmt::skip]
+    let rows = [
+        // who, services, before (s), doors that go, why
+        (LAPTOP, "",                1000, 2, "everything, for whatever address"),
+        (LAPTOP, "tcp/22",          1000, 1, "one service"),
+        (LAPTOP, "tcp/22,tcp/443",  1000, 2, "both"),
+        (LAPTOP, "udp/53",          1000, 0, "one that is not open"),
+        (LAPTOP, "",                100,  0, "asked for in the same millisecond, or later"),
+        (LAPTOP, "",                101,  1, "only the earlier one"),
+        (PHONE,  "",                1000, 0, "the laptop still holds it"),
+        (KeyId(3), "",              1000, 0, "holds nothing"),
+    ];
+    for (who, services, before, gone, why) in rows {
+        let mut table = LeaseTable::default();
+        open(&mut table, ssh(), LAPTOP, 100, 30).unwrap();
+        open(&mut table, door("2001:db8::10", "tcp/443"), LAPTOP, 101, 30).unwrap();
+        if who == PHONE {
+            open(&mut table, ssh(), PHONE, 101, 300).unwrap();
+        }
+        let services: Vec<Service> =
+            services.split(',').filter(|s| !s.is_empty()).map(|s| s.parse().unwrap()).collect();
+        let changes = table.close(who, &services, asked(before * 1000), boot(110));
+        let removed = changes.iter().filter(|change| matches!(change, Change::Remove { .. })).count();
+        assert_eq!((removed, table.len()), (gone, 2 - gone), "{why}");
+        if who == PHONE {
+            assert_eq!(changes.iter().map(left).collect::<Vec<_>>(), [Some(20)], "back to the laptop's end");
+        }
+        assert_eq!(table.close(who, &services, asked(before * 1000), boot(110)), [], "{why}: once");
+    }
+}
+
+#[test]
+fn a_close_that_was_late_does_not_end_a_later_grant() {
+    let mut table = LeaseTable::default();
+    open(&mut table, ssh(), LAPTOP, 100, 30).unwrap();
+    open(&mut table, ssh(), LAPTOP, 105, 30).unwrap();
+    // An older open that comes late refreshes, and is no reason for the close to end it.
+    table.open(ssh(), LAPTOP, asked(99_000), Duration::from_secs(30), boot(106), &ceiling()).unwrap();
+    assert_eq!(table.close(LAPTOP, &[], asked(102_000), boot(107)), []);
+    assert_eq!(table.close(LAPTOP, &[], asked(105_001), boot(107)).len(), 1);
+}
+
+#[test]
+fn nothing_above_the_ceiling() {
+    let mut table = LeaseTable::default();
+    let at = |n: u8, service: &str| door(&format!("192.0.2.{n}"), service);
+    #[rustfmt::skip]
+    let steps = [
+        (at(1, "tcp/22"),           LAPTOP, 30,    Ok(30)),
+        (at(1, "tcp/25"),           LAPTOP, 30,    Err(AboveCeiling::Service)),
+        (door("127.0.0.1", "tcp/22"), LAPTOP, 30,  Err(AboveCeiling::Address)),
+        (door("fe80::1", "tcp/22"), LAPTOP, 30,    Err(AboveCeiling::Address)),
+        (at(2, "tcp/22"),           LAPTOP, 0,     Err(AboveCeiling::Window)),
+        (at(2, "tcp/22"),           LAPTOP, 99999, Ok(3600)),
+        (at(3, "tcp/22"),           LAPTOP, 30,    Ok(30)),
+        (at(4, "tcp/22"),           LAPTOP, 30,    Ok(30)),
+        (at(5, "tcp/22"),           LAPTOP, 30,    Err(AboveCeiling::ProfileFull)),
+        (at(4, "tcp/22"),           LAPTOP, 40,    Ok(40)),
+        (at(5, "tcp/22"),           PHONE,  30,    Ok(30)),
+        (at(6, "tcp/22"),           PHONE,  30,    Ok(30)),
+        (at(7, "tcp/22"),           PHONE,  30,    Err(AboveCeiling::Full)),
+        (at(4, "tcp/22"),           PHONE,  30,    Ok(40)),
+    ];
+    for (row, (door, who, window, expected)) in steps.into_iter().enumerate() {
+        assert_eq!(open(&mut table, door, who, 100, window), expected, "row {row}");
+    }
+    assert_eq!(table.expire(boot(130)).len(), 5);
+    assert_eq!(open(&mut table, at(7, "tcp/22"), PHONE, 130, 30), Ok(30), "there is room again");
+}
+
+#[test]
+fn a_service_that_is_no_longer_protected_is_let_go() {
+    let mut table = LeaseTable::default();
+    open(&mut table, ssh(), LAPTOP, 100, 30).unwrap();
+    open(&mut table, ssh(), PHONE, 100, 30).unwrap();
+    open(&mut table, door("192.0.2.10", "tcp/443"), LAPTOP, 100, 30).unwrap();
+    let changes = table.retain(&Ceiling { services: ["tcp/443".parse().unwrap()].into(), ..ceiling() });
+    assert_eq!(changes, [Change::Remove { door: ssh() }]);
+    assert_eq!((table.len(), table.elements(boot(110)).len()), (1, 1));
+    assert_eq!(table.expire(boot(130)).len(), 1, "its leases are gone as well");
+}
+
+#[test]
+fn the_kernels_elements_carry_the_leases_over_a_restart() {
+    let mut table = LeaseTable::default();
+    open(&mut table, ssh(), LAPTOP, 100, 30).unwrap();
+    open(&mut table, ssh(), PHONE, 101, 60).unwrap();
+    let Change::Set { door, timeout, comment } = table.elements(boot(110)).remove(0) else {
+        panic!("it is open")
+    };
+    let mut again = LeaseTable::default();
+    again.restore(door, timeout, &comment, boot(110));
+    assert_eq!(again.elements(boot(110)), table.elements(boot(110)));
+    assert_eq!(
+        left(&again.close(PHONE, &[], asked(200_000), boot(111))[0]),
+        Some(19),
+        "the laptop's is left"
+    );
+    assert_eq!(left(&again.close(LAPTOP, &[], asked(200_000), boot(111))[0]), None);
+}
+
+#[test]
+fn what_the_kernel_says_is_not_believed_beyond_its_own_timeout() {
+    let good = format!("00000001:{:x}:{:x}", 100_000, 130_000);
+    #[rustfmt::skip]
+    let rows = [
+        // comment, left in the kernel (s), leases, why
+        (good.clone(),                              20, Some(20), "as it was"),
+        (good.clone(),                              5,  Some(5),  "never longer than the kernel holds it"),
+        (format!("00000001:1:{:x}", u64::MAX),      20, Some(20), "a claim of for ever"),
+        (format!("{good} {good}"),                  20, Some(20), "twice the same holder"),
+        (format!("00000001:{:x}:{:x}", 1, 109_000), 20, None,     "ended already"),
+        (String::new(),                             20, None,     "not ours"),
+        ("somebody's own comment".to_owned(),       20, None,     "not ours"),
+        (format!("{good}:1"),                       20, None,     "a field too many"),
+        ("1ffffffff:1:ffffff".to_owned(),           20, None,     "a holder of 33 bits"),
+        (format!("1:{:x}:ffffff", 1_u64 << 48),     20, None,     "a time of 49 bits"),
+    ];
+    for (comment, remaining, expected, why) in rows {
+        let mut table = LeaseTable::default();
+        table.restore(ssh(), Duration::from_secs(remaining), &comment, boot(110));
+        let elements = table.elements(boot(110));
+        assert_eq!(elements.first().and_then(left), expected, "{why}");
+        assert_eq!(table.expire(boot(131)).len(), elements.len(), "{why}");
+    }
+}
+
+#[test]
+fn a_comment_fits_nftables_and_keeps_the_longest_lived() {
+    let mut table = LeaseTable::default();
+    let many = Ceiling { max_grants_per_profile: 100, max_grants: 100, ..ceiling() };
+    for n in 0..20 {
+        let change = table
+            .open(ssh(), KeyId(n), UnixMillis::MAX, Duration::from_secs(10 + u64::from(n)), boot(100), &many)
+            .unwrap();
+        assert!(text(&change).len() <= MAX_COMMENT);
+    }
+    let mut again = LeaseTable::default();
+    let change = table.elements(boot(100)).remove(0);
+    again.restore(ssh(), Duration::from_secs(29), text(&change), boot(100));
+    assert_eq!(again.elements(boot(100)).first().and_then(left), Some(29), "the element ends when it did");
+    assert!(again.expire(boot(1000)).iter().all(|ended| ended.holder.0 > 15));
+}

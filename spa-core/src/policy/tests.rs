@@ -1,0 +1,81 @@
+use std::num::{NonZeroU16, NonZeroU32};
+
+use super::*;
+use crate::fixture::*;
+use crate::keyring::Keyring;
+use crate::replay::{DEFAULT_SKEW, Replay};
+use crate::request::{Open, Request, Stated};
+
+fn judge(profile: Profile, request: &Request) -> Result<Admission, Forbidden> {
+    let keyring = Keyring::new([profile]);
+    let mut replay = Replay::restore(EPOCH, true, DEFAULT_SKEW, []);
+    let (fresh, _) = replay.admit(bound(&keyring, LAPTOP, request), now(0)).ok().unwrap();
+    authorize(fresh, now(0).wall)
+}
+
+fn plain(text: &str) -> Open {
+    Open::plain(services(text))
+}
+
+#[test]
+fn what_a_profile_allows() {
+    let wish = |seconds| Open { window: NonZeroU32::new(seconds), ..plain("tcp/22") };
+    let forward = Some((ip("10.0.0.5"), NonZeroU16::MIN));
+    let invoke = Verb::Invoke { action: "reboot".to_owned(), arguments: Vec::new() };
+    #[rustfmt::skip]
+    let rows = [
+        // verb, window in seconds or the refusal, why
+        (Verb::Open(plain("tcp/22")),             Ok(Some(30)),  "the profile's window"),
+        (Verb::Open(plain("udp/51820,tcp/22")),   Ok(Some(30)),  "both services"),
+        (Verb::Open(wish(1)),                     Ok(Some(1)),   "a wish"),
+        (Verb::Open(wish(300)),                   Ok(Some(300)), "the longest"),
+        (Verb::Open(wish(301)),                   Ok(Some(300)), "cut, not refused"),
+        (Verb::Open(wish(u32::MAX)),              Ok(Some(300)), "cut, not refused"),
+        (Verb::Close(Vec::new()),                 Ok(None),      "a close"),
+        (Verb::Close(services("tcp/443")),        Ok(None),      "a close needs no permission for what it names"),
+        (Verb::Open(plain("tcp/443")),            Err(Forbidden::Service),   "not in open"),
+        (Verb::Open(plain("udp/22")),             Err(Forbidden::Service),   "the other transport"),
+        (Verb::Open(plain("tcp/22,tcp/443")),     Err(Forbidden::Service),   "the whole request, never a part"),
+        (Verb::Open(Open { forward, ..plain("tcp/22") }),                 Err(Forbidden::Narrowing), "forward"),
+        (Verb::Open(Open { ports: Some((0, 65535)), ..plain("tcp/22") }), Err(Forbidden::Narrowing), "ports, even all"),
+        (Verb::Open(Open { once: true, ..plain("tcp/22") }),              Err(Forbidden::Narrowing), "once"),
+        (invoke,                                  Err(Forbidden::Verb),      "invoke"),
+        (Verb::Ping,                              Err(Forbidden::Verb),      "ping"),
+    ];
+    for (verb, expected, why) in rows {
+        let verdict = judge(profile(LAPTOP), &request(0, 1, verb));
+        let window = verdict.map(|admission| match admission.effect() {
+            Effect::Open { window, .. } => Some(window.as_secs()),
+            Effect::Close { .. } => None,
+        });
+        assert_eq!(window, expected, "{why}");
+    }
+}
+
+#[test]
+fn an_expired_profile_has_nothing() {
+    for (expires, allowed) in [(1, true), (0, false), (-1, false)] {
+        for verb in [open("tcp/22"), Verb::Close(Vec::new())] {
+            let profile = Profile { expires: Some(at(expires)), ..profile(LAPTOP) };
+            let verdict = judge(profile, &request(0, 1, verb));
+            assert_eq!(verdict.is_ok(), allowed, "{expires}");
+            assert!(allowed || verdict == Err(Forbidden::Expired));
+        }
+    }
+}
+
+#[test]
+fn a_prefix_is_not_opened() {
+    let mut wide = request(0, 1, open("tcp/22"));
+    wide.addresses.push(Stated { address: ip("192.0.2.0"), prefix: Some(24) });
+    assert_eq!(judge(profile(LAPTOP), &wide), Err(Forbidden::Prefix));
+}
+
+#[test]
+fn an_admission_says_who_asked_when_and_for_whom() {
+    let stated = stating(request(5, 1, open("tcp/22")), HOME);
+    let admission = judge(profile(LAPTOP), &stated).unwrap();
+    assert_eq!(admission.grantees(), [ip(HOME)]);
+    assert_eq!((admission.key_id(), admission.time()), (LAPTOP, at(5)));
+    assert_eq!(admission.profile(), &profile(LAPTOP).name);
+}
