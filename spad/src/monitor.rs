@@ -208,9 +208,8 @@ impl<'o> Monitor<'o> {
         let message = match candidate.channel.receive::<{ ask::SIZE }>() {
             Ok(Received::Nothing) if BootTime::new(clock::boottime()) < candidate.deadline => return Ok(()),
             Ok(Received::Message(bytes)) => Message::decode(&bytes).ok(),
-            Ok(Received::Nothing) => None,
-            // It ended before it was ready, and has said why itself.
-            Ok(Received::Closed) | Err(_) => None,
+            // It is too late, or it ended before it was ready and has said why itself.
+            Ok(Received::Nothing | Received::Closed) | Err(_) => None,
         };
         let Some(candidate) = self.candidate.take() else { return Ok(()) };
         let number = candidate.number;
@@ -225,6 +224,8 @@ impl<'o> Monitor<'o> {
         self.notify(Notice::Refused(number));
         if self.serving.is_some() {
             error!("reload refused; everything stays as it was: {refusal}");
+            // It may have come as far as the new table.
+            self.repair = Some(BootTime::new(clock::boottime()));
             return Ok(());
         }
         error!("{refusal}");
