@@ -19,6 +19,9 @@ package() {
         cc) echo gcc ;;
         unshare | nsenter) echo util-linux ;;
         ping) echo iputils-ping ;;
+        fwknopd) echo fwknop-server ;;
+        fwknop) echo fwknop-client ;;
+        knock) echo knockd ;;
         *) echo "$1" ;;
     esac
 }

@@ -302,6 +302,8 @@ pub const MARK: usize = 64;
 pub struct Mark {
     /// Which boot (`/proc/sys/kernel/random/boot_id`, hashed): some systems keep `/run`.
     pub boot: [u8; 16],
+    /// Which life of the journal. A loss begins generations anew, so that an older life may look further.
+    pub epoch: JournalEpoch,
     /// Generation that was being written.
     pub generation: u64,
     /// Records in it.
@@ -314,8 +316,9 @@ impl Mark {
         let mut bytes = [0; MARK];
         bytes[..8].copy_from_slice(b"spa1mark");
         bytes[8..24].copy_from_slice(&self.boot);
-        bytes[24..32].copy_from_slice(&self.generation.to_be_bytes());
-        bytes[32..40].copy_from_slice(&self.records.to_be_bytes());
+        bytes[24..32].copy_from_slice(&self.epoch.0);
+        bytes[32..40].copy_from_slice(&self.generation.to_be_bytes());
+        bytes[40..48].copy_from_slice(&self.records.to_be_bytes());
         let check = checksum(&bytes[..MARK - 8]);
         bytes[MARK - 8..].copy_from_slice(&check);
         bytes
@@ -325,12 +328,15 @@ impl Mark {
     pub fn decode(bytes: &[u8], boot: [u8; 16]) -> Option<Self> {
         let mut r = Reader::new(bytes);
         r.array::<8>().ok()?;
-        let mark = Self { boot: *r.array().ok()?, generation: r.u64().ok()?, records: r.u64().ok()? };
+        let boot_then = *r.array().ok()?;
+        let epoch = JournalEpoch(*r.array().ok()?);
+        let mark = Self { boot: boot_then, epoch, generation: r.u64().ok()?, records: r.u64().ok()? };
         (mark.boot == boot && mark.encode() == bytes).then_some(mark)
     }
 
     fn is_ahead_of(&self, whole: &Whole) -> bool {
-        (self.generation, self.records) > (whole.header.generation, whole.next)
+        let header = whole.header;
+        self.epoch != header.epoch || (self.generation, self.records) > (header.generation, whole.next)
     }
 }
 

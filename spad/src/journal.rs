@@ -205,7 +205,8 @@ impl Journal {
 
     /// Tells `/run` how far the journal has come.
     fn note(&self) {
-        let mark = Mark { boot: self.boot, generation: self.header.generation, records: self.next };
+        let Header { epoch, generation, .. } = self.header;
+        let mark = Mark { boot: self.boot, epoch, generation, records: self.next };
         if let Some(file) = &self.mark {
             // A full /run costs the proof against a rollback, not the knock.
             let _ = file.write_all_at(&mark.encode(), 0);

@@ -7,7 +7,7 @@ use std::fs;
 use std::path::Path;
 
 use rand::rngs::SmallRng;
-use rand::{Rng, RngExt, SeedableRng};
+use rand::{RngExt, SeedableRng};
 use spa_core::crypto::key::SiteId;
 use spa_core::journal::{Entry, Header, MachineHash};
 use spa_core::profile::JournalEpoch;

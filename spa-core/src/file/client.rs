@@ -136,11 +136,11 @@ impl ClientFile {
     pub fn to_text(&self) -> String {
         format!(
             "# The client's half of a profile. Secret: whoever reads it can knock.\n\
-             format = 1\nname = \"{}\"\nserver = \"{}\"\nport = {}\nsite_id = \"{}\"\nsite_key = \"{}\"\n\
+             format = 1\nname = {}\nserver = {}\nport = {}\nsite_id = \"{}\"\nsite_key = \"{}\"\n\
              key_id = {}\nkey = \"{}\"\nsuite = \"{}\"\nopen = {}\nwindow = \"{}\"\nfreshness = \"{}\"\n\
              created = {}\n",
-            self.name,
-            self.server,
+            fields::write_text(&self.name),
+            fields::write_text(&self.server),
             self.port,
             to_base64(&self.site_id.0),
             self.site_key.to_base64().as_str(),
@@ -152,5 +152,33 @@ impl ClientFile {
             self.freshness.name(),
             fields::write_moment(self.created),
         )
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_is_written_is_read_as_the_same_whatever_the_names_hold() {
+        for text in ["laptop", "a \"quoted\" one", "back\\slash", "two\nlines = 1", "it's", "é"] {
+            let file = ClientFile::from(NewClient {
+                name: text.to_owned(),
+                server: text.to_owned(),
+                port: NonZeroU16::MIN,
+                site_id: SiteId([1; 16]),
+                site_key: SiteKey::new([2; 32]),
+                key_id: KeyId(7),
+                key: ProfileKey::new([3; 32]),
+                suite: Suite::Aes256Gcm,
+                open: vec!["tcp/22".parse().unwrap()],
+                window: DEFAULT_WINDOW,
+                freshness: FreshnessName::Monotonic,
+                created: UnixMillis::EPOCH,
+            });
+            let again = ClientFile::parse(&file.to_text()).unwrap();
+            assert_eq!((again.name.as_str(), again.server.as_str()), (text, text));
+            assert_eq!(again.to_text(), file.to_text());
+        }
     }
 }

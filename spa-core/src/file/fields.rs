@@ -144,6 +144,11 @@ pub fn profile_key<'de, D: Deserializer<'de>>(d: D) -> Result<ProfileKey, D::Err
     base64(d).map(ProfileKey::new)
 }
 
+/// Text as it stands in a file, in quotation marks, whatever is in it.
+pub fn write_text(text: &str) -> String {
+    toml::Value::String(text.to_owned()).to_string()
+}
+
 /// A list of services as it stands in a file.
 pub fn write_services(services: &[Service]) -> String {
     let quoted: Vec<String> = services.iter().map(|service| format!("\"{service}\"")).collect();

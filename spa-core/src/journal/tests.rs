@@ -90,7 +90,8 @@ fn both_files_are_judged_together() {
     let elsewhere = MachineHash([8; 16]);
     let foreign = file(&Header { machine: elsewhere, ..header(7) }, memory(all_kinds()));
     let other_site = file(&Header { site: SiteId([8; 16]), ..header(7) }, memory(all_kinds()));
-    let mark = |generation, records| Some(Mark { boot: [1; 16], generation, records });
+    let mark = |generation, records| Some(Mark { boot: [1; 16], epoch: EPOCH, generation, records });
+    let elsewhen = Some(Mark { boot: [1; 16], epoch: JournalEpoch([9; 8]), generation: 1, records: 0 });
     let lost = |why, records: &[Record]| Err((why, records.to_vec()));
     #[rustfmt::skip]
     let rows = [
@@ -105,6 +106,7 @@ fn both_files_are_judged_together() {
         (Some(written(7)),    Some(blank()),       mark(6, 8), Ok((0, false)), "the mark of the file before"),
         (Some(written(7)),    Some(blank()),       mark(7, 6), lost(Loss::RolledBack, &salvaged), "a record less than the mark"),
         (Some(written(7)),    Some(blank()),       mark(8, 0), lost(Loss::RolledBack, &salvaged), "an older file than the mark"),
+        (Some(written(7)),    Some(blank()),       elsewhen,   lost(Loss::RolledBack, &salvaged), "from before a loss that this boot knows"),
         (None,                None,                None,       lost(Loss::Missing, &[]),          "no file"),
         (None,                Some(written(7)),    None,       lost(Loss::Damaged, &salvaged),    "one is missing"),
         (Some(blank()),       Some(blank()),       None,       lost(Loss::Damaged, &[]),          "nothing in them"),
@@ -131,7 +133,7 @@ fn both_files_are_judged_together() {
 
 #[test]
 fn a_mark_is_of_one_boot() {
-    let mark = Mark { boot: [1; 16], generation: u64::MAX, records: 3 };
+    let mark = Mark { boot: [1; 16], epoch: EPOCH, generation: u64::MAX, records: 3 };
     let bytes = mark.encode();
     assert_eq!(Mark::decode(&bytes, [1; 16]), Some(mark));
     assert_eq!(Mark::decode(&bytes, [2; 16]), None);

@@ -34,7 +34,7 @@ pub(crate) struct Scenario {
 }
 
 pub(crate) fn hex(text: &str) -> Vec<u8> {
-    assert!(text.len() % 2 == 0, "half a byte: {text}");
+    assert!(text.len().is_multiple_of(2), "half a byte: {text}");
     (0..text.len()).step_by(2).map(|at| u8::from_str_radix(&text[at..at + 2], 16).unwrap()).collect()
 }
 
@@ -112,7 +112,10 @@ impl Scenario {
 
     fn header_keys(&self) -> Vec<HeaderKey> {
         let keys = [Some(self.field("site-key")), self.get("previous-site-key")];
-        keys.into_iter().flatten().map(|key| HeaderKey::derive(&SiteKey::new(array(key)), self.site())).collect()
+        keys.into_iter()
+            .flatten()
+            .map(|key| HeaderKey::derive(&SiteKey::new(array(key)), self.site()))
+            .collect()
     }
 
     fn key_id(&self) -> KeyId {
