@@ -2,7 +2,7 @@
 PREFIX ?= /usr/local
 DESTDIR ?=
 
-.PHONY: build demo test install uninstall
+.PHONY: build demo test bench bench-instructions install uninstall
 
 build:
 	sh tests/prepare.sh libpcap
@@ -17,6 +17,15 @@ demo:
 # Everything: format, lints, documentation, unit tests, and real packets against the real programs and kernel.
 test:
 	sh tests/run.sh
+
+# How fast, beside fwknopd and knockd (installed from Debian if that is allowed): a table and target/bench.json. As root.
+# `make bench OPTIONS=--quick` takes a first look; docs/PERFORMANCE.md explains the rows.
+bench:
+	sh benches/run.sh $(OPTIONS)
+
+# Instructions of the gate for one datagram, counted by callgrind: the same on a busy machine.
+bench-instructions:
+	sh benches/instructions.sh
 
 # After `make`, as root: it builds nothing, because root seldom has a Rust toolchain.
 install:
