@@ -135,7 +135,7 @@ struct CeilingTable {
     max_grants_per_profile: Option<usize>,
 }
 
-const HINT: &str = "mend the line, then run `spad check`; docs/man/spad.toml.5 explains every field";
+const HINT: &str = "mend it, then run `spad check`; spad.toml(5) explains every field";
 
 impl Config {
     /// Reads the text of a `spad.toml`.

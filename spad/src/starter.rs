@@ -131,7 +131,11 @@ impl Starter {
             match start_worker(&self.options, &monitor.control, &mut self.workers, now) {
                 Ok(()) => {}
                 Err(StartError::Config(error)) if !self.workers.has_served() => {
-                    error!("cannot open {}: {error}", self.options.config.display());
+                    error!(
+                        "{}: cannot be opened: {error} (hint: begin with a spad.toml of profiles/, or name another \
+                         with --config)",
+                        self.options.config.display()
+                    );
                     return Err(ExitStatus::Configuration);
                 }
                 Err(error) => {
