@@ -182,7 +182,7 @@ fn what_cannot_be_started_the_first_time_ends_with_its_status_and_leaves_nothing
     let gone = ["sh", "-c", "rm \"$2\"; exec \"$0\" \"$@\""];
     let mut daemon = Daemon::start_by(&gone, "first-gone", "serve");
     assert_eq!(daemon.wait_for_end(2 * SECOND).0.code(), Some(3), "{}", daemon.log());
-    assert!(daemon.log().contains("cannot open"), "{}", daemon.log());
+    assert!(daemon.log().contains("cannot be opened"), "{}", daemon.log());
 }
 
 #[test]
