@@ -97,6 +97,7 @@ impl Opened {
                 if unmarked {
                     journal.supersede(&contents[1 - current])?;
                 }
+                journal.note();
                 let (epoch, settled) = (header.epoch, header.settled);
                 Ok((journal, Past { epoch, settled, records: whole.records, loss: None }))
             }
@@ -160,6 +161,9 @@ impl Journal {
             room
         };
         let records: Vec<Record> = replay.snapshot().collect();
+        if records.len() as u64 >= capacity {
+            return Err(io::ErrorKind::StorageFull.into());
+        }
         let header = Header { generation: self.header.generation + 1, capacity, ..self.header };
         // A snapshot of a settled memory says so itself; the flag of the header is that of the epoch's beginning.
         write_whole(&self.files[other], &header, &records)?;
@@ -184,13 +188,15 @@ impl Journal {
         Ok(())
     }
 
-    /// Begins a successor after a loss. Both headers go first: a crash in between must not leave an old file that
-    /// looks whole.
+    /// Begins a successor after a loss. Both headers become damage first: a crash at any moment must not leave an old
+    /// file that looks whole beside one that looks blank.
     fn begin_anew(&mut self, records: &[Record]) -> io::Result<()> {
         for file in &self.files {
-            file.write_all_at(&[0; HEADER], 0)?;
+            file.write_all_at(&[0xff; HEADER], 0)?;
             file.sync_data()?;
         }
+        self.files[1].write_all_at(&[0; HEADER], 0)?;
+        self.files[1].sync_data()?;
         self.header.generation += 1;
         self.header.capacity = self.header.capacity.max((records.len() as u64 * 4).next_power_of_two());
         for file in &self.files {

@@ -317,7 +317,9 @@ impl Worker {
         };
         let replay = self.gate.replay();
         for record in [Record::SiteFloor(floor), Record::Settled] {
-            // Each flushed by itself: a journal that says settled must hold the floor.
+            // Each flushed by itself: a journal that says settled must hold the floor. Known before it is written, as
+            // a write that fails is followed by one of all that is known.
+            replay.apply(record);
             if let Err(error) = self.journal.append(&[record], replay) {
                 if !self.deaf {
                     error!("the journal cannot be written, nothing opens until it can: {error}");
@@ -325,7 +327,6 @@ impl Worker {
                 self.deaf = true;
                 return;
             }
-            replay.apply(record);
         }
         self.deaf = false;
         self.settling = None;
