@@ -250,3 +250,19 @@ fn an_interface_that_is_missing_is_waited_for() {
     lab.opens(A, SSH);
     assert!(spad.log().len() < OUTPUT_LIMIT / 8, "many words about it:\n{}", spad.log());
 }
+
+#[test]
+fn an_interface_that_goes_down_and_up_is_heard_again() {
+    let Some(lab) = Lab::new() else { return };
+    let (_service, spad) = lab.guard_ssh();
+    // So quickly that nothing looks different afterwards, and slowly.
+    for pause in ["", "sleep 1;"] {
+        lab.sh(SERVER, &format!("ip link set eth0 down; {pause} ip link set eth0 up"));
+        eventually("a knock opens again", SOON, || {
+            lab.knock(A);
+            lab.probe(A, SSH) == "open"
+        });
+        lab.shuts(A, SSH, Duration::from_secs(4));
+    }
+    assert!(spad.log().len() < OUTPUT_LIMIT / 8, "many words about it:\n{}", spad.log());
+}
