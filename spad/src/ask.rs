@@ -3,6 +3,7 @@
 
 use std::net::IpAddr;
 use std::num::NonZeroU16;
+use std::sync::Arc;
 use std::time::Duration;
 
 use spa_core::crypto::key::KeyId;
@@ -42,7 +43,7 @@ pub enum Message {
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Ask {
     /// Name of the profile, for the log.
-    pub profile: String,
+    pub profile: Arc<str>,
     /// Who asks.
     pub key_id: KeyId,
     /// When it was asked, by the client's clock.
@@ -67,7 +68,7 @@ impl From<&Admission> for Ask {
             Effect::Close { services } => (services.clone(), None),
         };
         Self {
-            profile: admission.profile().to_string(),
+            profile: admission.profile().clone(),
             key_id: admission.key_id(),
             time: admission.time(),
             addresses: admission.grantees().to_vec(),
@@ -143,7 +144,7 @@ fn parse(bytes: &[u8; SIZE]) -> Option<Message> {
     };
     let name = r.array::<NAME>().ok()?;
     let length = name.iter().position(|&byte| byte == 0).unwrap_or(NAME);
-    let profile = str::from_utf8(name.get(..length)?).ok()?.to_owned();
+    let profile = str::from_utf8(name.get(..length)?).ok()?.into();
     let services = list(&mut r, Request::MAX_SERVICES, service)?;
     let addresses = list(&mut r, Request::MAX_ADDRESSES, address)?;
     let asks_something = !addresses.is_empty() && (window.is_none() || !services.is_empty());
@@ -204,7 +205,7 @@ mod tests {
     fn largest() -> Message {
         let port = |n: usize| NonZeroU16::new(u16::try_from(n).unwrap() + 1).unwrap();
         Message::Ask(Ask {
-            profile: "a".repeat(NAME),
+            profile: "a".repeat(NAME).into(),
             key_id: KeyId(u32::MAX),
             time: UnixMillis::MAX,
             addresses: (0..4).map(|n| IpAddr::from([n; 16])).collect(),

@@ -21,6 +21,7 @@ use crate::config::{Config, ConfigError};
 use crate::control::{MonitorEnd, NewWorker, Notice, WorkerNumber};
 use crate::exit::ExitStatus;
 use crate::firewall::{self, FirewallError, Interfaces, Nftables, Plan, Watch};
+use crate::report::Reporter;
 use crate::sandbox;
 use crate::socketpair::{Received, Seqpacket};
 use crate::starter::Options;
@@ -104,6 +105,7 @@ struct Monitor<'o> {
     /// Channel of the worker before: told to go, and heard until it went.
     retiring: Option<Seqpacket>,
     leases: LeaseTable,
+    reporter: Reporter,
     /// When to look at the surroundings again.
     look: Option<BootTime>,
     /// When to bring the kernel back to what the leases say.
@@ -134,6 +136,7 @@ impl<'o> Monitor<'o> {
             serving: None,
             retiring: None,
             leases: LeaseTable::default(),
+            reporter: Reporter::default(),
             look: None,
             repair: None,
             kept: None,
@@ -166,7 +169,8 @@ impl<'o> Monitor<'o> {
     fn wait(&self) -> io::Result<()> {
         let now = BootTime::new(clock::boottime());
         let ready = self.candidate.as_ref().map(|candidate| candidate.deadline);
-        let deadline = [self.leases.next_deadline(), self.look, self.repair, self.kept, ready]
+        let told = self.reporter.next_deadline();
+        let deadline = [self.leases.next_deadline(), self.look, self.repair, self.kept, ready, told]
             .into_iter()
             .flatten()
             .min();
@@ -300,23 +304,27 @@ impl<'o> Monitor<'o> {
 
     /// Carries out what the workers ask, all that waits in one transaction.
     fn hear_workers(&mut self) {
-        let mut changes = Vec::new();
+        let mut work = Work::default();
         if let Some(channel) = self.retiring.take() {
-            self.retiring = self.hear(channel, &mut changes);
+            self.retiring = self.hear(channel, &mut work);
         }
         if let Some(channel) = self.serving.as_mut().and_then(|serving| serving.channel.take()) {
-            let still_open = self.hear(channel, &mut changes);
+            let still_open = self.hear(channel, &mut work);
             if let Some(serving) = &mut self.serving {
                 serving.channel = still_open;
             }
         }
-        if !changes.is_empty() {
-            self.apply(&changes);
+        if !work.changes.is_empty() {
+            self.apply(&work.changes);
+        }
+        // Somebody waits for the door, nobody for the line.
+        for line in work.lines {
+            info!("{line}");
         }
     }
 
     /// Reads what waits in a channel; gives it back while its worker is there.
-    fn hear(&mut self, channel: Seqpacket, changes: &mut Vec<Change>) -> Option<Seqpacket> {
+    fn hear(&mut self, channel: Seqpacket, work: &mut Work) -> Option<Seqpacket> {
         loop {
             let message = match channel.receive::<{ ask::SIZE }>() {
                 Ok(Received::Nothing) => return Some(channel),
@@ -326,7 +334,7 @@ impl<'o> Monitor<'o> {
                 Err(_) => Err(ask::NotAMessage),
             };
             match message {
-                Ok(Message::Ask(ask)) => self.carry_out(&ask, changes),
+                Ok(Message::Ask(ask)) => self.carry_out(&ask, work),
                 Ok(Message::Renew) => self.notify(Notice::Renew),
                 Ok(Message::Ready { .. }) | Err(ask::NotAMessage) => {
                     error!("the worker sent what no worker sends; it is ended");
@@ -336,14 +344,14 @@ impl<'o> Monitor<'o> {
         }
     }
 
-    fn carry_out(&mut self, ask: &Ask, changes: &mut Vec<Change>) {
+    fn carry_out(&mut self, ask: &Ask, work: &mut Work) {
         let Some(serving) = &self.serving else { return };
         let now = BootTime::new(clock::boottime());
         let profile = &ask.profile;
         let Some(window) = ask.window else {
             let closed = self.leases.close(ask.key_id, &ask.services, ask.time, now);
-            log_closed(&closed, &format!("profile={profile} asked for it"));
-            changes.extend(closed);
+            work.lines.extend(lines_of_closed(&closed, &format!("profile={profile} asked for it")));
+            work.changes.extend(closed);
             return;
         };
         for &address in &ask.addresses {
@@ -353,10 +361,15 @@ impl<'o> Monitor<'o> {
                 match self.leases.open(door, ask.key_id, ask.time, window, now, ceiling) {
                     Ok(change) => {
                         let window = humantime::format_duration(window.min(ceiling.max_window));
-                        info!("opened {service} for {address} profile={profile} window={window}");
-                        changes.push(change);
+                        work.lines.push(format!(
+                            "opened {service} for {address} profile={profile} window={window}"
+                        ));
+                        work.changes.push(change);
                     }
-                    Err(above) => warn!("not opened: {service} for {address} profile={profile}: {above}"),
+                    Err(above) => {
+                        let why = format!("not opened: {service} for {address}: {above}");
+                        self.reporter.refused(profile, "ceiling", why, now);
+                    }
                 }
             }
         }
@@ -375,9 +388,10 @@ impl<'o> Monitor<'o> {
         let ended = self.leases.expire(now).into_iter().filter(|ended| !ended.still_open);
         let shut: Vec<Change> = ended.map(|ended| Change::Remove { door: ended.door }).collect();
         if !shut.is_empty() {
-            log_closed(&shut, "its window ended");
             self.apply(&shut);
+            log_closed(&shut, "its window ended");
         }
+        self.reporter.catch_up(now);
         if self.watch.lost() && self.serving.is_some() {
             warn!("somebody else took away from table inet spad; putting it back");
             self.repair = Some(now);
@@ -443,11 +457,23 @@ fn due(at: Option<BootTime>, now: BootTime) -> bool {
     at.is_some_and(|at| at <= now)
 }
 
+/// What the workers asked for, to be done at once and told afterwards.
+#[derive(Default)]
+struct Work {
+    changes: Vec<Change>,
+    lines: Vec<String>,
+}
+
+fn lines_of_closed(changes: &[Change], why: &str) -> impl Iterator<Item = String> {
+    changes.iter().filter_map(move |change| match change {
+        Change::Remove { door } => Some(format!("closed {} for {}: {why}", door.service, door.address)),
+        Change::Set { .. } => None,
+    })
+}
+
 fn log_closed(changes: &[Change], why: &str) {
-    for change in changes {
-        if let Change::Remove { door } = change {
-            info!("closed {} for {}: {why}", door.service, door.address);
-        }
+    for line in lines_of_closed(changes, why) {
+        info!("{line}");
     }
 }
 

@@ -2,6 +2,7 @@
 //! Strangers never come here: whoever could write into the log could fill it, or have a real user banned.
 
 use std::collections::HashMap;
+use std::fmt::Display;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -11,22 +12,25 @@ use spa_core::time::BootTime;
 use tracing::warn;
 
 const QUIET: Duration = Duration::from_secs(60);
+/// How long after a request its own second copy may come: a client sends each twice, against loss.
+const COPIES: Duration = Duration::from_secs(5);
+/// Most profiles and reasons kept apart; a captured worker could make up names without end.
+const MOST: usize = 100_000;
 
 struct Since {
     said: BootTime,
     /// Not said since then, and the latest of it.
     kept: u32,
-    last: Reject,
+    last: String,
 }
-
-/// How long after a request its own second copy may come: a client sends each twice, against loss.
-const COPIES: Duration = Duration::from_secs(5);
 
 /// What has been said, and what was kept back.
 #[derive(Default)]
 pub struct Reporter {
     admitted: HashMap<Arc<str>, BootTime>,
-    since: HashMap<(Arc<str>, usize), Since>,
+    since: HashMap<(Arc<str>, &'static str), Since>,
+    /// When the first of them has been quiet for long enough.
+    due: Option<BootTime>,
 }
 
 impl Reporter {
@@ -35,49 +39,96 @@ impl Reporter {
         self.admitted.insert(profile.clone(), now);
     }
 
-    /// Says why a datagram was dropped, if it was authentic and nothing like it was said within a minute.
+    /// Says why a datagram was dropped, if it was authentic.
     pub fn dropped(&mut self, dropped: &Dropped, now: BootTime) {
         let Some(profile) = &dropped.profile else { return };
         let copy = || self.admitted.get(profile).is_some_and(|&at| now.since(at) < COPIES);
         if dropped.reject == Reject::Replayed && copy() {
             return;
         }
-        let key = (profile.clone(), dropped.reject.index());
-        match self.since.get_mut(&key) {
+        self.refused(profile, dropped.reject.name(), dropped.reject, now);
+    }
+
+    /// Says why something that a profile asked for was refused, if nothing like it was said within a minute.
+    pub fn refused(&mut self, profile: &Arc<str>, reason: &'static str, why: impl Display, now: BootTime) {
+        let full = self.since.len() >= MOST;
+        match self.since.get_mut(&(profile.clone(), reason)) {
             Some(since) => {
                 since.kept += 1;
-                since.last = dropped.reject;
+                since.last = why.to_string();
             }
+            None if full => {}
             None => {
-                say(profile, dropped.reject, 1);
-                self.since.insert(key, Since { said: now, kept: 0, last: dropped.reject });
+                say(profile, reason, 1, &why);
+                let since = Since { said: now, kept: 0, last: String::new() };
+                self.since.insert((profile.clone(), reason), since);
+                // Later than those that wait already.
+                self.due.get_or_insert(now.plus(QUIET));
             }
         }
     }
 
     /// Says what was kept back and is due.
     pub fn catch_up(&mut self, now: BootTime) {
-        self.since.retain(|(profile, _), since| {
+        if self.next_deadline().is_none_or(|at| now < at) {
+            return;
+        }
+        self.since.retain(|(profile, reason), since| {
             if now.since(since.said) < QUIET {
                 return true;
             }
             if since.kept == 0 {
                 return false;
             }
-            say(profile, since.last, since.kept);
+            say(profile, reason, since.kept, &since.last);
             since.said = now;
             since.kept = 0;
             true
         });
+        self.due = self.since.values().map(|since| since.said.plus(QUIET)).min();
     }
 
     /// When [`Self::catch_up`] should next be called.
-    pub fn next_deadline(&self) -> Option<BootTime> {
-        self.since.values().map(|since| since.said.plus(QUIET)).min()
+    pub const fn next_deadline(&self) -> Option<BootTime> {
+        self.due
     }
 }
 
-fn say(profile: &str, reject: Reject, times: u32) {
-    let reason = reject.name();
-    warn!("refused profile={profile} reason={reason} times={times} {reject}");
+fn say(profile: &str, reason: &str, times: u32, why: &dyn Display) {
+    warn!("refused profile={profile} reason={reason} times={times} {why}");
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn one_line_a_minute_and_the_rest_is_counted() {
+        let at = |s| BootTime::new(Duration::from_secs(s));
+        let profile: Arc<str> = "laptop".into();
+        let mut reporter = Reporter::default();
+        for _ in 0..1000 {
+            reporter.refused(&profile, "ceiling", "full", at(100));
+        }
+        let kept = |reporter: &Reporter| reporter.since.values().map(|since| since.kept).collect::<Vec<_>>();
+        assert_eq!(kept(&reporter), [999], "the first was said, the others wait");
+        assert_eq!(reporter.next_deadline(), Some(at(160)));
+        reporter.catch_up(at(159));
+        assert_eq!(kept(&reporter), [999]);
+        reporter.catch_up(at(160));
+        assert_eq!(kept(&reporter), [0], "said with their count");
+        reporter.catch_up(at(220));
+        assert!(reporter.since.is_empty(), "a quiet minute ends it");
+    }
+
+    #[test]
+    fn names_without_end_do_not_grow_it_without_end() {
+        let mut reporter = Reporter::default();
+        let now = BootTime::new(Duration::from_secs(1));
+        reporter.since = (0..MOST)
+            .map(|n| ((n.to_string().into(), "old"), Since { said: now, kept: 0, last: String::new() }))
+            .collect();
+        reporter.refused(&"one more".into(), "old", "", now);
+        assert_eq!(reporter.since.len(), MOST);
+    }
 }

@@ -125,7 +125,7 @@ fn requests() {
 fn messages_of_the_worker() {
     use spad::ask::{Ask, Message};
     let ask = Ask {
-        profile: "laptop".to_owned(),
+        profile: "laptop".into(),
         key_id: spa_core::crypto::key::KeyId(7),
         time: UnixMillis::MAX,
         addresses: vec!["192.0.2.7".parse().unwrap(), "2001:db8::7".parse().unwrap()],
