@@ -75,7 +75,7 @@ pub(crate) fn monitor() -> ExitStatus {
                     let new = workers.remove(at);
                     control.notify(Notice::Serving(new.number)).unwrap();
                     if let Some(old) = workers.pop() {
-                        let wait = if new.config.contains("slow") { 700 } else { 0 };
+                        let wait = if new.config.contains("slow") { 3000 } else { 0 };
                         retire = Some((Instant::now() + Duration::from_millis(wait), old));
                     }
                     workers.insert(0, new);
