@@ -94,6 +94,8 @@ struct Worker {
     settling: Option<Settling>,
     skew: Duration,
     clock_trusted: bool,
+    /// When the kernel was last asked whether its clock is synchronised, and what it said.
+    asked: Option<(BootTime, bool)>,
     reporter: Reporter,
     flooded: bool,
     /// The journal could not be written, and whether that was said.
@@ -145,6 +147,7 @@ fn prepare(options: &Options, channel: Seqpacket) -> Result<Worker, Unfit> {
         ),
         skew: config.skew,
         clock_trusted: config.clock_trusted,
+        asked: None,
         reporter: Reporter::default(),
         flooded: false,
         deaf: false,
@@ -334,9 +337,14 @@ impl Worker {
         info!("settled: knocks sealed after {} open, that is in {wait} s", write_moment(floor));
     }
 
-    fn now(&self) -> Now {
-        let synchronised = self.clock_trusted || clock::synchronised().unwrap_or(false);
-        Now { wall: wall(), boot: BootTime::new(clock::boottime()), synchronised }
+    /// Both clocks, and what the kernel said of the one within the last second: a system call that not every frame
+    /// has to pay.
+    fn now(&mut self) -> Now {
+        let boot = BootTime::new(clock::boottime());
+        if self.asked.is_none_or(|(at, _)| boot.since(at) >= Duration::from_secs(1)) {
+            self.asked = Some((boot, self.clock_trusted || clock::synchronised().unwrap_or(false)));
+        }
+        Now { wall: wall(), boot, synchronised: self.asked.is_some_and(|(_, synchronised)| synchronised) }
     }
 }
 

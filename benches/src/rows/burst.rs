@@ -15,12 +15,12 @@ const LAST: &str = "300 clients at once: until the last of those, ms";
 const MEMORY: &str = "memory right after that, MiB (PSS)";
 const LIMIT: Duration = Duration::from_secs(8);
 /// Nobody was let in for so long: the others will not be either.
-const OVER: Duration = Duration::from_millis(2500);
+const OVER: Duration = Duration::from_millis(2000);
 
 /// All three rows.
 pub fn run(bench: &Bench, report: &mut Report) {
     let titles = [OPENED, LAST, MEMORY].map(|title| (TABLE, title.to_owned()));
-    for _ in 0..bench.rounds(4) {
+    for _ in 0..bench.rounds(3) {
         for contestant in bench.present(report, &titles) {
             let daemon = contestant.serve(&bench.arena, 1);
             let clients = bench.arena.clients(CLIENTS);

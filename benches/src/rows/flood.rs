@@ -14,7 +14,7 @@ const OPENED: &str = "under a flood of random junk from one core: of 20 knocks l
 const LATENCY: &str = "under that flood: knock to first connection of those, ms";
 const RATE: &str = "that flood, thousand datagrams a second";
 const KNOCKS: usize = 20;
-const LIMIT: Duration = Duration::from_millis(1000);
+const LIMIT: Duration = Duration::from_millis(600);
 
 struct Outcome {
     opened: f64,
@@ -26,7 +26,7 @@ struct Outcome {
 /// All rows: random junk for everybody, the other kinds for spad.
 pub fn run(bench: &Bench, report: &mut Report) {
     let titles = [OPENED, LATENCY, RATE].map(|title| (TABLE, title.to_owned()));
-    for _ in 0..bench.rounds(3) {
+    for _ in 0..bench.rounds(2) {
         for contestant in bench.present(report, &titles) {
             let who = contestant.name();
             let outcome = flood(bench, contestant, Junk::Random);
@@ -54,7 +54,7 @@ pub fn run(bench: &Bench, report: &mut Report) {
 
 fn flood(bench: &Bench, contestant: &dyn Contestant, kind: Junk) -> Outcome {
     let daemon = contestant.serve(&bench.arena, 1);
-    let junk = contestant.junk(&bench.arena, kind).expect("asked of those who have it");
+    let junk = contestant.junk(&bench.arena, kind, 1).expect("asked of those who have it");
     let clients = bench.arena.clients(KNOCKS);
     let knocks = contestant.knocks(&bench.arena, &clients, 1);
     let flood = Flood::begin(&bench.arena.client_host(), junk, None);

@@ -23,12 +23,22 @@ pub fn run(bench: &Bench, report: &mut Report) {
         for profiles in [1, 1000, 10_000, 100_000] {
             let daemon = spad.serve(&bench.arena, profiles);
             let times = bench.arena.at_client(|| latency::ready(bench, &**spad, profiles));
-            let row = report.row("growth", format!("{profiles} profiles"), Better::Less);
+            let row = report.row(
+                "growth",
+                format!("{profiles} profile{}", if profiles == 1 { "" } else { "s" }),
+                Better::Less,
+            );
             row.measured(KNOCK, times);
             row.measured(MEMORY, [memory(&daemon.processes())]);
             drop(daemon);
             let cost = junk::cost(bench, &**spad, profiles, Junk::Random, 500);
-            report.row("growth", format!("{profiles} profiles"), Better::Less).measured(JUNK, [cost]);
+            report
+                .row(
+                    "growth",
+                    format!("{profiles} profile{}", if profiles == 1 { "" } else { "s" }),
+                    Better::Less,
+                )
+                .measured(JUNK, [cost]);
         }
         for doors in [1000, 10_000, 40_000] {
             open_doors(bench, &**spad, doors, report);
@@ -76,7 +86,7 @@ fn with_interfaces(bench: &Bench, interfaces: usize, label: &'static str, report
     for _ in 0..bench.rounds(2) {
         let daemon = spad.serve(&bench.arena, 1);
         let times = bench.arena.at_client(|| latency::ready(bench, &spad, 1));
-        let title = format!("1 profile, {interfaces} interfaces");
+        let title = format!("1 profile, {interfaces} interface{}", if interfaces == 1 { "" } else { "s" });
         let row = report.row("growth", title.clone(), Better::Less);
         row.measured(KNOCK, times);
         row.measured(MEMORY, [memory(&daemon.processes())]);

@@ -13,13 +13,13 @@ use crate::wire::Sender;
 const TABLE: &str = "side-by-side";
 const OWN: &str = "knock to first accepted TCP connection, own client, from its start, ms";
 const READY: &str = "the same, ready packet, from its sending, ms";
-const PER_TURN: usize = 15;
+const PER_TURN: usize = 12;
 const LIMIT: Duration = Duration::from_secs(2);
 
 /// Both rows.
 pub fn run(bench: &Bench, report: &mut Report) {
     let titles = [(TABLE, OWN.to_owned()), (TABLE, READY.to_owned())];
-    for _ in 0..bench.rounds(6) {
+    for _ in 0..bench.rounds(5) {
         for contestant in bench.present(report, &titles) {
             let daemon = contestant.serve(&bench.arena, 1);
             let (own, ready) =

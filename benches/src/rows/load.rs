@@ -14,7 +14,11 @@ pub fn run(bench: &Bench, report: &mut Report) {
     for _ in 0..bench.rounds(3) {
         for profiles in [1, 10_000, 100_000] {
             let daemon = spad.serve(&bench.arena, profiles);
-            let row = report.row("load", format!("{profiles} profiles"), Better::Less);
+            let row = report.row(
+                "load",
+                format!("{profiles} profile{}", if profiles == 1 { "" } else { "s" }),
+                Better::Less,
+            );
             row.measured("a: start until it serves, s", [daemon.took.as_secs_f64()]);
             std::thread::sleep(Duration::from_millis(300));
             row.measured("c: memory, MiB (PSS)", [memory(&daemon.processes())]);

@@ -13,7 +13,7 @@ const MANY: &str = "the same, 10 000 profiles, MiB (PSS)";
 /// Both rows.
 pub fn run(bench: &Bench, report: &mut Report) {
     let titles = [ONE, MANY].map(|title| (TABLE, title.to_owned()));
-    for _ in 0..bench.rounds(2) {
+    for _ in 0..bench.rounds(1) {
         for contestant in bench.present(report, &titles) {
             for (title, profiles) in [(ONE, 1), (MANY, 10_000)] {
                 if contestant.name() == "knockd" && profiles > 1 {

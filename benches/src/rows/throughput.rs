@@ -23,7 +23,7 @@ fn offer(who: &str) -> (usize, u32) {
 
 /// Both rows.
 pub fn run(bench: &Bench, report: &mut Report) {
-    for _ in 0..bench.rounds(3) {
+    for _ in 0..bench.rounds(2) {
         for contestant in bench.present(report, &[(TABLE, RATE.to_owned())]) {
             let (knocks, rate) = offer(contestant.name());
             let (accepted, took) = accept(bench, contestant, knocks, rate);

@@ -121,7 +121,7 @@ impl Contestant for Fwknopd {
         clients.iter().enumerate().map(knock).collect()
     }
 
-    fn junk(&self, arena: &Arena, kind: Junk) -> Result<Vec<Packet>, &'static str> {
+    fn junk(&self, arena: &Arena, kind: Junk, _profiles: usize) -> Result<Vec<Packet>, &'static str> {
         let to = SocketAddrV4::new(ADDRESS, PORT);
         let from = |n: u16| SocketAddrV4::new(Arena::stranger((n % 200) as u8 + 1), 2000 + n);
         match kind {

@@ -54,7 +54,7 @@ impl Contestant for Knockd {
         clients.iter().map(knock).collect()
     }
 
-    fn junk(&self, _arena: &Arena, kind: Junk) -> Result<Vec<Packet>, &'static str> {
+    fn junk(&self, _arena: &Arena, kind: Junk, _profiles: usize) -> Result<Vec<Packet>, &'static str> {
         let from = |n: u16| SocketAddrV4::new(Arena::stranger((n % 200) as u8 + 1), 2000 + n);
         match kind {
             // Ports outside the sequence never reach it; this one is in it, out of order.

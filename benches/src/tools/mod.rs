@@ -63,11 +63,11 @@ pub trait Contestant: Sync {
     /// Knocks that are ready to be sent, one for each client; profiles take turns.
     fn knocks(&self, arena: &Arena, clients: &[Ipv4Addr], profiles: usize) -> Vec<Vec<Packet>>;
 
-    /// Junk, some hundred packets of it.
+    /// Junk for a daemon with so many profiles, some hundred packets of it.
     ///
     /// # Errors
     /// Why there is no such junk.
-    fn junk(&self, arena: &Arena, kind: Junk) -> Result<Vec<Packet>, &'static str>;
+    fn junk(&self, arena: &Arena, kind: Junk, profiles: usize) -> Result<Vec<Packet>, &'static str>;
 
     /// Frames or datagrams that came for the daemon since the last question and that it was too slow for.
     fn lost(&self, daemon: &Daemon) -> u64 {

@@ -188,8 +188,8 @@ impl Contestant for Spad {
         self.sealed(&self.site(arena, profiles), clients, profiles, Duration::ZERO)
     }
 
-    fn junk(&self, arena: &Arena, kind: Junk) -> Result<Vec<Packet>, &'static str> {
-        let site = self.site(arena, 1);
+    fn junk(&self, arena: &Arena, kind: Junk, profiles: usize) -> Result<Vec<Packet>, &'static str> {
+        let site = self.site(arena, profiles);
         let to = SocketAddrV4::new(ADDRESS, site.port);
         let from = |n: u16| SocketAddrV4::new(Arena::stranger((n % 200) as u8 + 1), 2000 + n);
         let length = |n: u16| MIN + usize::from(n) * 37 % (MIDDLE - MIN + 1);
@@ -197,13 +197,13 @@ impl Contestant for Spad {
         Ok(match kind {
             Junk::Random => (0..512).map(|n| udp(from(n), to, &noise(length(n)))).collect(),
             Junk::CapturedHeader => {
-                let captured = self.sealed(&site, &stranger, 1, Duration::ZERO).concat();
+                let captured = self.sealed(&site, &stranger, profiles, Duration::ZERO).concat();
                 let front = captured[0].payload()[..24].to_vec();
                 let behind = |n| [front.clone(), noise(length(n) - front.len())].concat();
                 (0..512).map(|n| udp(from(n), to, &behind(n))).collect()
             }
-            Junk::ExactReplay => self.sealed(&site, &stranger, 1, Duration::ZERO).concat(),
-            Junk::StaleReplay => self.sealed(&site, &stranger, 1, HOUR / 6).concat(),
+            Junk::ExactReplay => self.sealed(&site, &stranger, profiles, Duration::ZERO).concat(),
+            Junk::StaleReplay => self.sealed(&site, &stranger, profiles, HOUR / 6).concat(),
         })
     }
 
