@@ -1,6 +1,7 @@
 # Thin on purpose: each line is a command that one could type.
 PREFIX ?= /usr/local
 DESTDIR ?=
+BACKEND ?= nftables
 
 .PHONY: build demo test bench bench-instructions install uninstall
 
@@ -9,10 +10,11 @@ build:
 	cargo build --release --locked --bins -p spad -p spa-client
 
 # A scan, a knock, a scan, a wait, a scan, in network namespaces that vanish afterwards.
+# BACKEND=iptables tells the same story with another firewall; also iptables-nft, iptables-legacy, auto.
 demo:
-	sh tests/prepare.sh libpcap ip nft nmap
+	sh tests/prepare.sh libpcap ip nft nmap $(if $(findstring iptables,$(BACKEND)),iptables ipset)
 	cargo build --release --locked --bins
-	sh tests/demo.sh target/release
+	BACKEND=$(BACKEND) sh tests/demo.sh target/release
 
 # Everything: format, lints, documentation, unit tests, and real packets against the real programs and kernel.
 test:

@@ -3,6 +3,7 @@
 # scan, knock, scan, connect, wait, scan; then how long a knock takes.
 #
 #   tests/demo.sh FOLDER      FOLDER holds spad, spa-client, spa-keygen and lab-helper (target/release)
+#   BACKEND=iptables tests/demo.sh FOLDER      nftables (default), auto, iptables, iptables-nft or iptables-legacy
 #
 # All of it lives in namespaces that the kernel removes with the first process in them, also after Ctrl-C or
 # kill -9: no process, network, firewall rule or file is left.
@@ -23,8 +24,11 @@ if [ "${SPAD_DEMO_INSIDE:-}" != yes ]; then
     for name in spad spa-client spa-keygen lab-helper; do
         [ -x "$programs/$name" ] || fail "$programs/$name is missing; build the workspace first"
     done
-    for name in ip nft nmap unshare; do
-        command -v "$name" >/dev/null || fail "'$name' is missing (Debian: iproute2 nftables nmap util-linux)"
+    export BACKEND=${BACKEND:-nftables}
+    needed="ip nft nmap unshare"
+    [ "${BACKEND#iptables}" = "$BACKEND" ] || needed="$needed $BACKEND-restore ipset"
+    for name in $needed; do
+        command -v "$name" >/dev/null || fail "'$name' is missing (Debian: iproute2 nftables nmap util-linux iptables ipset)"
     done
     user=()
     [ "$(id -u)" = 0 ] || user=(--user --map-root-user)
@@ -83,11 +87,12 @@ scan() {
 echo "A server at 10.99.0.1 with a service at port 22, and two clients: A (10.99.0.2) and B (10.99.0.3)."
 ip netns exec server lab-helper serve tcp/22 >service.log &
 mkdir etc
-cat >etc/spad.toml <<'END'
+cat >etc/spad.toml <<END
 format = 1
 [capture]
 interfaces = ["eth0"]
 [firewall]
+backend = "$BACKEND"
 protect = ["tcp/22"]
 [freshness]
 clock = "trusted"
@@ -121,6 +126,10 @@ step "Now the port is open for A,"
 scan a
 echo "   and for nobody else:"
 scan b
+if [ "${BACKEND#iptables}" != "$BACKEND" ]; then
+    echo "   The open door is an element of a set of ipset, with a timeout that the kernel keeps:"
+    on server ipset save spad_grants4
+fi
 
 step "A's connections work. This one stays:"
 echo "   a\$ lab-helper hold 10.99.0.1:22"

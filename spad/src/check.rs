@@ -41,7 +41,7 @@ pub fn run(options: &Options) -> ExitStatus {
     ports(&config, &site, &mut warnings);
     profiles(&config, &site, &mut warnings);
     state(options, &config, &mut warnings);
-    warnings.extend(foreign::deny(&config.protect));
+    warnings.extend(foreign::deny(&config.protect, &config.standing.stand));
     for warning in &warnings {
         println!("warning: {warning}");
     }
@@ -52,8 +52,16 @@ pub fn run(options: &Options) -> ExitStatus {
         spa_port: site.file.port,
         keep: Vec::new(),
     };
-    println!("\n# what would be loaded\n{}", firewall::text(&plan));
-    ExitStatus::Done
+    match firewall::text(&config.standing, &plan) {
+        Ok((text, why)) => {
+            println!("firewall: {why}\n\n# what would be loaded\n{text}");
+            ExitStatus::Done
+        }
+        Err(error) => {
+            error!("{error}");
+            ExitStatus::Firewall
+        }
+    }
 }
 
 fn refuse(error: &impl std::fmt::Display) -> ExitStatus {

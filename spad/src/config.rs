@@ -14,6 +14,8 @@ use spa_core::file::{self, BadFile, Secrecy, fields};
 use spa_core::replay::DEFAULT_SKEW;
 use spa_core::service::Protected;
 
+use crate::firewall::standing::{self, AttachPoint, Standing, Variant};
+
 /// A file that spad cannot run with: one sentence and one hint.
 #[derive(Debug)]
 pub struct ConfigError {
@@ -49,6 +51,8 @@ impl fmt::Display for ConfigError {
 pub struct Config {
     /// Interface names, `any` or `default-route`.
     pub interfaces: Vec<String>,
+    /// Backend and mode of the firewall.
+    pub standing: Standing,
     /// What is shut until somebody knocks.
     pub protect: Vec<Protected>,
     /// Who is never shut out.
@@ -85,10 +89,12 @@ struct CaptureTable {
 #[derive(Deserialize)]
 #[serde(deny_unknown_fields)]
 struct FirewallTable {
-    #[serde(default, rename = "backend")]
-    _backend: Backend,
-    #[serde(default, rename = "mode")]
-    _mode: Mode,
+    #[serde(default)]
+    backend: Backend,
+    #[serde(default)]
+    mode: Mode,
+    #[serde(default, deserialize_with = "some_chain")]
+    attach: Option<AttachPoint>,
     #[serde(deserialize_with = "fields::texts")]
     protect: Vec<Protected>,
     #[serde(default, deserialize_with = "fields::texts")]
@@ -96,17 +102,34 @@ struct FirewallTable {
 }
 
 #[derive(Default, Deserialize)]
-#[serde(rename_all = "lowercase")]
+#[serde(rename_all = "kebab-case")]
 enum Backend {
     #[default]
     Nftables,
+    Iptables,
+    IptablesNft,
+    IptablesLegacy,
+    Auto,
 }
 
-#[derive(Default, Deserialize)]
+impl From<Backend> for standing::Backend {
+    fn from(backend: Backend) -> Self {
+        match backend {
+            Backend::Nftables => Self::Nftables,
+            Backend::Iptables => Self::Iptables(Variant::Host),
+            Backend::IptablesNft => Self::Iptables(Variant::Nft),
+            Backend::IptablesLegacy => Self::Iptables(Variant::Legacy),
+            Backend::Auto => Self::Auto,
+        }
+    }
+}
+
+#[derive(Default, PartialEq, Eq, Deserialize)]
 #[serde(rename_all = "lowercase")]
 enum Mode {
     #[default]
     Guard,
+    Attach,
 }
 
 #[derive(Default, Deserialize)]
@@ -155,12 +178,16 @@ impl Config {
         let Some(skew) = within_skew(file.freshness.skew.unwrap_or(DEFAULT_SKEW)) else {
             return refuse("freshness.skew is longer than an hour, which would be an invitation to replay");
         };
+        let attaches = file.firewall.mode == Mode::Attach;
+        let standing = Standing::new(file.firewall.backend.into(), attaches, file.firewall.attach)
+            .map_err(|reason| BadFile { line: None, reason })?;
         let limits = file.ceiling;
         let mut hasher = DefaultHasher::new();
         text.hash(&mut hasher);
         Ok(Self {
             fingerprint: hasher.finish(),
             interfaces,
+            standing,
             skew,
             clock_trusted: file.freshness.clock == Clock::Trusted,
             ceiling: Ceiling {
@@ -197,6 +224,10 @@ impl Config {
         })?;
         Self::read(&mut file, path)
     }
+}
+
+fn some_chain<'de, D: serde::Deserializer<'de>>(d: D) -> Result<Option<AttachPoint>, D::Error> {
+    fields::text(d).map(Some)
 }
 
 fn within_skew(skew: Duration) -> Option<Duration> {
@@ -239,6 +270,9 @@ mod tests {
             ("\"guard\"",         "\"open\"",            Some(6), "unknown variant `open`"),
             ("\"tcp/22\"",        "\"ssh\"",             Some(7), "\"ssh\" is not a service"),
             ("\"192.0.2.7\"",     "\"home\"",            Some(8), "invalid IP address"),
+            ("\"guard\"",         "\"attach\"",          None,    "needs firewall.attach"),
+            ("\"guard\"",         "\"attach\"\nattach = \"input\"", Some(7), "is no chain"),
+            ("\"guard\"",         "\"guard\"\nattach = \"inet filter input\"", None, "mode = \"attach\" only"),
             ("mode",              "mood",                Some(6), "unknown field `mood`"),
             ("protect = [\"tcp/22\"]\n", "",             None,    "missing field `protect`"),
             ("interfaces = ",     "interfaces ",         Some(3), "expected"),

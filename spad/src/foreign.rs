@@ -6,8 +6,10 @@ use std::process::Command;
 use serde_json::Value;
 use spa_core::service::{Protected, Service};
 
+use crate::firewall::standing::{AttachPoint, Stand};
+
 /// One sentence for each chain of another table that drops a protected service of this host.
-pub fn deny(protect: &[Protected]) -> Vec<String> {
+pub fn deny(protect: &[Protected], stand: &Stand) -> Vec<String> {
     let listing = Command::new("nft").args(["-j", "list", "ruleset"]).output();
     let Ok(listing) = listing else {
         return vec!["the program nft is not here, so rules of others were not looked at".to_owned()];
@@ -17,18 +19,20 @@ pub fn deny(protect: &[Protected]) -> Vec<String> {
     };
     let mut found = Vec::new();
     for protected in protect.iter().filter(|protected| protected.host.is_none()) {
-        found.extend(denies(&ruleset, protected.service));
+        found.extend(denies(&ruleset, protected.service, stand));
     }
     found
 }
 
-fn denies(ruleset: &Value, service: Service) -> Vec<String> {
+fn denies(ruleset: &Value, service: Service, stand: &Stand) -> Vec<String> {
     let entries = ruleset["nftables"].as_array().map(Vec::as_slice).unwrap_or_default();
     let rules: Vec<&Value> = entries.iter().map(|entry| &entry["rule"]).filter(|r| r.is_object()).collect();
     let mut found = Vec::new();
     for chain in entries.iter().map(|entry| &entry["chain"]) {
         let ours = chain["table"] == "spad" && chain["family"] == "inet";
-        if ours || chain["hook"] != "input" || chain["type"] != "filter" {
+        // At the head of the chain that we attach to, an accept comes before whatever that chain says.
+        let attached = matches!(stand, Stand::Attach(point) if is_at(chain, point));
+        if ours || attached || chain["hook"] != "input" || chain["type"] != "filter" {
             continue;
         }
         let place =
@@ -39,17 +43,33 @@ fn denies(ruleset: &Value, service: Service) -> Vec<String> {
         let about: Vec<&&Value> = rules.iter().filter(own).filter(|rule| names(rule, service)).collect();
         if let Some(rule) = about.iter().find(|rule| ends_in(rule, &["drop", "reject"])) {
             found.push(format!(
-                "{place}: rule {} denies {service}, so a knock would open nothing; remove it, the guard does the same",
-                rule["handle"]
+                "{place}: rule {} denies {service}, so a knock would open nothing; {}",
+                rule["handle"],
+                match stand {
+                    Stand::Guard => "remove it, the guard does the same",
+                    Stand::Attach(_) => "an accept in another chain does not overrule it",
+                }
             ));
         } else if chain["policy"] == "drop" && !about.iter().any(|rule| ends_in(rule, &["accept"])) {
             found.push(format!(
-                "{place}: its policy is drop and no rule accepts {service}, so a knock would open nothing; accept \
-                 {service} there, the guard keeps strangers out"
+                "{place}: its policy is drop and no rule accepts {service}, so a knock would open nothing; {}",
+                match stand {
+                    Stand::Guard => format!("accept {service} there, the guard keeps strangers out"),
+                    Stand::Attach(_) => "an accept in another chain does not overrule it".to_owned(),
+                }
             ));
         }
     }
     found
+}
+
+/// Whether it is the chain that we attach to; iptables' has the same names in two families.
+fn is_at(chain: &Value, point: &AttachPoint) -> bool {
+    let same_family = match point.family {
+        Some(family) => chain["family"] == family.name(),
+        None => chain["family"] != "inet",
+    };
+    same_family && chain["table"] == *point.table && chain["name"] == *point.chain
 }
 
 fn ends_in(rule: &Value, verdicts: &[&str]) -> bool {
@@ -113,7 +133,25 @@ mod tests {
             ("drop",   json!(443),                       "accept", 1, "policy drop, and an accept of another"),
         ];
         for (policy, port, verdict, found, why) in rows {
-            assert_eq!(denies(&ruleset(policy, port, verdict), service).len(), found, "{why}");
+            assert_eq!(denies(&ruleset(policy, port, verdict), service, &Stand::Guard).len(), found, "{why}");
+        }
+    }
+
+    #[test]
+    fn the_chain_that_is_attached_to_defeats_nothing() {
+        let service = "tcp/22".parse().unwrap();
+        #[rustfmt::skip]
+        let rows = [
+            // attached to, found
+            ("inet filter input", 0),
+            ("inet other input",  1),
+            ("ip filter input",   1),
+            ("filter input",      1),
+        ];
+        for (point, found) in rows {
+            let stand = Stand::Attach(point.parse().unwrap());
+            let denied = denies(&ruleset("drop", json!(443), "accept"), service, &stand);
+            assert_eq!(denied.len(), found, "{point}: {denied:?}");
         }
     }
 }

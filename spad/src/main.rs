@@ -14,7 +14,7 @@ use rustix::thread::CapabilitySet;
 use tracing::error;
 
 use spad::exit::ExitStatus;
-use spad::firewall::{FirewallError, Nftables};
+use spad::firewall::{self, FirewallError, iptables};
 use spad::role::Role;
 use spad::starter::{self, Options};
 use spad::{check, log, monitor, worker};
@@ -51,13 +51,14 @@ struct Arguments {
 enum RoleName {
     Monitor,
     Worker,
+    Loader,
 }
 
 #[derive(Subcommand)]
 enum Command {
-    /// Say what is wrong with the files and the host, and print the nft text that would be loaded
+    /// Say what is wrong with the files and the host, and print the text that would be loaded
     Check,
-    /// Remove the table `inet spad`, and with it the guard and every open door
+    /// Remove all of spad's from the firewall: the guard, what it attached, and every open door
     Teardown,
 }
 
@@ -76,6 +77,7 @@ fn main() -> ExitCode {
     let status = match (arguments.role, arguments.command) {
         (Some(RoleName::Monitor), _) => enter(Role::Monitor, &options),
         (Some(RoleName::Worker), _) => enter(Role::Worker, &options),
+        (Some(RoleName::Loader), _) => enter(Role::Loader, &options),
         (None, Some(Command::Check)) => check::run(&options),
         (None, Some(Command::Teardown)) => teardown(&options.state_dir),
         (None, None) => start(options),
@@ -88,6 +90,7 @@ fn enter(role: Role, options: &Options) -> ExitStatus {
         Ok(channel) => match role {
             Role::Monitor => monitor::run(options, channel),
             Role::Worker => worker::run(options, channel),
+            Role::Loader => iptables::run_loader(&channel),
         },
         Err(error) => {
             error!("--role is not for use by hand: {error}");
@@ -135,9 +138,14 @@ fn teardown(state_dir: &Path) -> ExitStatus {
         error!("{reason}");
         return ExitStatus::Failure;
     }
-    match Nftables::connect().and_then(|mut nftables| nftables.teardown()) {
-        Ok(()) => {
-            println!("table inet spad is removed; nothing is guarded, and other tables are as they were");
+    match firewall::teardown() {
+        Ok(removed) => {
+            let removed = if removed.is_empty() {
+                "nothing of spad's was there".to_owned()
+            } else {
+                format!("removed: {}", removed.join(", "))
+            };
+            println!("{removed}; nothing is guarded, and the rules of others are as they were");
             ExitStatus::Done
         }
         Err(error) => {

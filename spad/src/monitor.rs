@@ -20,7 +20,8 @@ use crate::ask::{self, Ask, Message};
 use crate::config::{Config, ConfigError};
 use crate::control::{MonitorEnd, NewWorker, Notice, WorkerNumber};
 use crate::exit::ExitStatus;
-use crate::firewall::{self, FirewallError, Interfaces, Nftables, Plan, Watch};
+use crate::firewall::iptables::Loader;
+use crate::firewall::{self, Firewall, FirewallError, Interfaces, Plan};
 use crate::report::Reporter;
 use crate::sandbox;
 use crate::socketpair::{Received, Seqpacket};
@@ -44,6 +45,11 @@ enum Refusal {
     Config(ConfigError),
     #[error("spad.toml changed while it was being read; reload again")]
     Changed,
+    #[error(
+        "firewall.backend, mode or attach changed: what stands of the old must go first (hint: stop spad, \
+         `spad teardown`, start it)"
+    )]
+    Standing,
     #[error("the firewall: {0}")]
     Firewall(#[from] FirewallError),
     #[error("{0}")]
@@ -53,7 +59,7 @@ enum Refusal {
 impl From<&Refusal> for ExitStatus {
     fn from(refusal: &Refusal) -> Self {
         match refusal {
-            Refusal::Config(_) => Self::Configuration,
+            Refusal::Config(_) | Refusal::Standing => Self::Configuration,
             Refusal::Firewall(FirewallError::NotPermitted) => Self::NotPermitted,
             Refusal::Firewall(_) => Self::Firewall,
             Refusal::Changed | Refusal::Io(_) => Self::Failure,
@@ -95,8 +101,10 @@ struct Serving {
 struct Monitor<'o> {
     options: &'o Options,
     control: MonitorEnd,
-    firewall: Nftables,
-    watch: Watch,
+    /// Chosen by the first configuration, for good.
+    firewall: Option<Box<dyn Firewall>>,
+    /// Until then; it may be of use.
+    loader: Option<Loader>,
     routes: Routes,
     watcher: Watcher,
     timer: OwnedFd,
@@ -110,6 +118,8 @@ struct Monitor<'o> {
     look: Option<BootTime>,
     /// When to bring the kernel back to what the leases say.
     repair: Option<BootTime>,
+    /// When to ask whether something of ours was taken away, where nobody tells.
+    watch: Option<BootTime>,
     /// When to look at kept sessions; `None` once there are none.
     kept: Option<BootTime>,
 }
@@ -118,16 +128,15 @@ impl<'o> Monitor<'o> {
     fn confined(options: &'o Options, control: Seqpacket) -> Result<Self, (ExitStatus, String)> {
         let failed = |error: io::Error| (ExitStatus::Failure, error.to_string());
         let routes = Routes::open().map_err(failed)?;
+        // Afterwards no program can be started.
+        let loader = Loader::start(&options.log).map_err(failed)?;
         let report = sandbox::seal_monitor().map_err(|error| ((&error).into(), error.to_string()))?;
         debug!("monitor {report}");
-        let refused = |error: FirewallError| (ExitStatus::Firewall, error.to_string());
-        let firewall = Nftables::connect().map_err(refused)?;
-        let watch = firewall.watch().map_err(refused)?;
         Ok(Self {
             options,
             control: control.into(),
-            firewall,
-            watch,
+            firewall: None,
+            loader: Some(loader),
             routes,
             watcher: Watcher::new().map_err(failed)?,
             timer: timerfd_create(TimerfdClockId::Boottime, TimerfdFlags::CLOEXEC)
@@ -140,6 +149,7 @@ impl<'o> Monitor<'o> {
             look: None,
             repair: None,
             kept: None,
+            watch: None,
         })
     }
 
@@ -170,10 +180,11 @@ impl<'o> Monitor<'o> {
         let now = BootTime::new(clock::boottime());
         let ready = self.candidate.as_ref().map(|candidate| candidate.deadline);
         let told = self.reporter.next_deadline();
-        let deadline = [self.leases.next_deadline(), self.look, self.repair, self.kept, ready, told]
-            .into_iter()
-            .flatten()
-            .min();
+        let deadline =
+            [self.leases.next_deadline(), self.look, self.repair, self.kept, self.watch, ready, told]
+                .into_iter()
+                .flatten()
+                .min();
         // A moment of the clock since boot, which goes on while the host sleeps; zero would disarm it.
         let at = deadline.map(|at| at.max(now.plus(Duration::from_nanos(1))).get()).unwrap_or_default();
         let it_value = Timespec::try_from(at).unwrap_or(Timespec { tv_sec: i64::MAX, tv_nsec: 0 });
@@ -182,7 +193,6 @@ impl<'o> Monitor<'o> {
         let mut descriptors = vec![
             PollFd::new(&self.timer, PollFlags::IN),
             PollFd::new(&self.control, PollFlags::IN),
-            PollFd::new(&self.watch, PollFlags::IN),
             PollFd::new(&self.watcher, PollFlags::IN),
         ];
         let channels = [
@@ -190,6 +200,8 @@ impl<'o> Monitor<'o> {
             self.serving.as_ref().and_then(|serving| serving.channel.as_ref()),
             self.retiring.as_ref(),
         ];
+        let watch = self.firewall.as_ref().and_then(|firewall| firewall.descriptor());
+        descriptors.extend(watch.into_iter().map(|watch| PollFd::from_borrowed_fd(watch, PollFlags::IN)));
         descriptors.extend(channels.into_iter().flatten().map(|channel| PollFd::new(channel, PollFlags::IN)));
         match poll(&mut descriptors, None) {
             Ok(_) | Err(rustix::io::Errno::INTR) => Ok(()),
@@ -245,9 +257,19 @@ impl<'o> Monitor<'o> {
         if config.fingerprint != read {
             return Err(Refusal::Changed);
         }
+        let standing = self.serving.as_ref().map(|serving| &serving.config.standing);
+        if standing.is_some_and(|standing| *standing != config.standing) {
+            return Err(Refusal::Standing);
+        }
         let now = BootTime::new(clock::boottime());
         let stands_on = Surroundings::read(&config.interfaces, &self.routes)?;
         let first = self.serving.is_none();
+        if self.firewall.is_none() {
+            let (mut firewall, why) = firewall::choose(&config.standing, self.loader.take())?;
+            firewall.listen()?;
+            info!("firewall: {firewall} ({why})");
+            self.firewall = Some(firewall);
+        }
         // Whoever is connected to a service before it is guarded, stays connected.
         let newly = self.newly_protected(&config)?;
         let keep = firewall::sessions(&newly)?;
@@ -258,14 +280,19 @@ impl<'o> Monitor<'o> {
             spa_port: port,
             keep,
         };
-        self.firewall.prepare(&plan)?;
+        self.firewall()?.prepare(&plan)?;
         // And whoever came in between the look and the guard.
-        self.firewall.keep(&firewall::sessions(&newly)?)?;
+        let keep = firewall::sessions(&newly)?;
+        self.firewall()?.keep(&keep)?;
         let mut changes = if first { self.take_stock(now)? } else { Vec::new() };
         changes.extend(self.leases.retain(&config.ceiling));
-        self.firewall.apply(&changes)?;
+        self.firewall()?.apply(&changes)?;
+        for defeat in self.firewall()?.defeated()? {
+            warn!("{defeat}");
+        }
         log_closed(&changes, "it is no longer protected");
         self.kept = Some(now.plus(KEPT));
+        self.watch = Some(now);
         self.look = Some(now.plus(COMES_TO_REST));
         let plan = Plan { keep: Vec::new(), ..plan };
         let channel = Some(channel);
@@ -281,19 +308,18 @@ impl<'o> Monitor<'o> {
 
     /// What the present guard does not protect yet; everything if there is none.
     fn newly_protected(&mut self, config: &Config) -> Result<Vec<Protected>, FirewallError> {
-        let old = match &self.serving {
-            Some(serving) => serving.plan.protect.as_slice(),
-            // A guard that outlived a monitor: who was connected before it is in its sets already.
-            None if self.firewall.exists()? => return Ok(Vec::new()),
-            None => &[],
-        };
+        // A guard that outlived a monitor: who was connected before it is in its sets already.
+        if self.serving.is_none() && self.firewall()?.exists()? {
+            return Ok(Vec::new());
+        }
+        let old = self.serving.as_ref().map(|serving| serving.plan.protect.as_slice()).unwrap_or_default();
         Ok(config.protect.iter().filter(|protected| !old.contains(protected)).copied().collect())
     }
 
     /// Takes over the doors that the kernel holds open; what has no end was not made by us, and is shut.
     fn take_stock(&mut self, now: BootTime) -> Result<Vec<Change>, FirewallError> {
         let mut endless = Vec::new();
-        for element in self.firewall.grants()? {
+        for element in self.firewall()?.grants()? {
             match element.remaining {
                 Some(remaining) => self.leases.restore(element.door, remaining, &element.comment, now),
                 None => endless.push(Change::Remove { door: element.door }),
@@ -376,7 +402,7 @@ impl<'o> Monitor<'o> {
     }
 
     fn apply(&mut self, changes: &[Change]) {
-        if let Err(error) = self.firewall.apply(changes) {
+        if let Err(error) = self.firewall().and_then(|firewall| firewall.apply(changes)) {
             error!("the firewall could not be changed, trying again: {error}");
             self.repair = Some(BootTime::new(clock::boottime()));
         }
@@ -392,10 +418,7 @@ impl<'o> Monitor<'o> {
             log_closed(&shut, "its window ended");
         }
         self.reporter.catch_up(now);
-        if self.watch.lost() && self.serving.is_some() {
-            warn!("somebody else took away from table inet spad; putting it back");
-            self.repair = Some(now);
-        }
+        self.watch_over(now);
         if due(self.repair, now) {
             self.repair = self.bring_back(now).err().map(|error| {
                 error!("the firewall cannot be repaired yet: {error}");
@@ -415,11 +438,37 @@ impl<'o> Monitor<'o> {
         }
     }
 
+    /// The firewall, once there was a configuration.
+    fn firewall(&mut self) -> Result<&mut dyn Firewall, FirewallError> {
+        match &mut self.firewall {
+            Some(firewall) => Ok(firewall.as_mut()),
+            None => Err(FirewallError::Absent),
+        }
+    }
+
+    /// Asks whether somebody else took something of ours away.
+    fn watch_over(&mut self, now: BootTime) {
+        let Some(firewall) = &mut self.firewall else { return };
+        if let Some(interval) = firewall.interval() {
+            if !due(self.watch, now) {
+                return;
+            }
+            self.watch = Some(now.plus(interval));
+        } else {
+            self.watch = None;
+        }
+        // While a repair is due, it is known.
+        if firewall.lost() && self.serving.is_some() && self.repair.is_none() {
+            warn!("somebody else took away from {firewall}; putting it back");
+            self.repair = Some(now);
+        }
+    }
+
     /// Makes the kernel hold what the leases say.
     fn bring_back(&mut self, now: BootTime) -> Result<(), FirewallError> {
-        let Some(serving) = &self.serving else { return Ok(()) };
-        self.firewall.prepare(&serving.plan)?;
-        self.firewall.apply(&self.leases.elements(now))
+        let (Some(serving), Some(firewall)) = (&self.serving, &mut self.firewall) else { return Ok(()) };
+        firewall.prepare(&serving.plan)?;
+        firewall.apply(&self.leases.elements(now))
     }
 
     /// Asks for a new worker if the host is no longer what the present one was made for.
@@ -438,11 +487,12 @@ impl<'o> Monitor<'o> {
     /// Forgets sessions older than the guard that have ended; `None` when no more are left.
     fn forget_ended(&mut self) -> Result<Option<()>, FirewallError> {
         let Some(serving) = &self.serving else { return Ok(None) };
-        let mut kept = self.firewall.kept()?;
+        let Some(firewall) = &mut self.firewall else { return Ok(None) };
+        let mut kept = firewall.kept()?;
         let alive = firewall::sessions(&serving.config.protect)?;
         let before = kept.len();
         kept.retain(|session| !alive.contains(session));
-        self.firewall.drop_kept(&kept)?;
+        firewall.drop_kept(&kept)?;
         Ok((kept.len() < before).then_some(()))
     }
 

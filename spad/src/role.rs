@@ -12,6 +12,8 @@ pub enum Role {
     Monitor,
     /// Sees packets and keys, can only ask.
     Worker,
+    /// Runs `iptables-restore` with fixed texts; a child of the monitor, where the backend is iptables.
+    Loader,
 }
 
 impl Role {
@@ -20,6 +22,7 @@ impl Role {
         match self {
             Self::Monitor => "monitor",
             Self::Worker => "worker",
+            Self::Loader => "loader",
         }
     }
 
@@ -27,13 +30,14 @@ impl Role {
     /// that `ps` and `pgrep` show, and takes its channel.
     ///
     /// # Errors
-    /// It was not started by the starter.
+    /// It was not started by one of us.
     pub fn enter(self) -> io::Result<Seqpacket> {
         let channel = Seqpacket::from_stdin()?;
         sys::signal::ignore_requests_to_end()?;
         rustix::thread::set_name(match self {
             Self::Monitor => c"spad-monitor",
             Self::Worker => c"spad-worker",
+            Self::Loader => c"spad-loader",
         })?;
         Ok(channel)
     }

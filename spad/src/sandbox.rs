@@ -15,7 +15,7 @@ use rustix::process::{DumpableBehavior, Resource, Rlimit};
 use rustix::thread::CapabilitySet;
 
 use crate::exit::ExitStatus;
-use crate::identity::{Identity, IdentityError};
+use crate::identity::{Identity, IdentityError, Reason};
 use crate::sys::filter;
 
 /// The open descriptors by which the worker still touches the world.
@@ -112,6 +112,21 @@ pub fn seal_monitor() -> Result<Report, SandboxError> {
     no_traces()?;
     verify(identity, bounded, kept, landlock)?;
     Ok(Report { identity, landlock, bounded })
+}
+
+/// Confines the loader: it and the programs that it starts have what iptables needs, CAP_NET_ADMIN and
+/// CAP_NET_RAW, and can get no more. Its uid stays, because the lock of iptables-legacy is root's.
+///
+/// # Errors
+/// See [`SandboxError`]. The process must then end.
+pub fn seal_loader() -> Result<(), SandboxError> {
+    single_threaded()?;
+    let kept = CapabilitySet::NET_ADMIN | CapabilitySet::NET_RAW;
+    let identity = Identity::Keep(Reason::NotRoot);
+    let bounded = privileges::reduce(identity, kept)?;
+    no_traces()?;
+    verify(identity, bounded, kept, None)?;
+    privileges::pass_on(kept)
 }
 
 /// Counts the threads of this process.

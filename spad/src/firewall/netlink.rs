@@ -16,6 +16,7 @@ use rustix::io::Errno;
 use rustix::net::{RecvFlags, sockopt};
 
 use super::error::{Aim, FirewallError};
+use super::raw::Raw;
 
 /// How long the kernel may take to answer.
 pub(super) const PATIENCE: Duration = Duration::from_secs(2);
@@ -29,6 +30,9 @@ const ALWAYS_FITS: usize = 64 * 1024;
 /// How often a list is asked for that keeps changing while the kernel writes it.
 const TRIES: usize = 8;
 
+/// `EINTR`: a list changed while it was written.
+const INTERRUPTED: i32 = Errno::INTR.raw_os_error();
+
 /// One message of a transaction.
 pub(super) struct Step {
     pub(super) message: NfTablesMessage,
@@ -37,9 +41,13 @@ pub(super) struct Step {
     pub(super) aim: Aim,
 }
 
+/// Messages in one datagram of a series: as many as leave room for an error of each in the receive buffer.
+const PER_SERIES: usize = 256;
+
 /// A socket that talks with one part of the kernel.
 pub(super) struct Channel {
     socket: Socket,
+    family: NetfilterProtoFamily,
     port: u32,
     sequence: u32,
     buffer: Vec<u8>,
@@ -57,7 +65,14 @@ impl Channel {
         socket.set_cap_ack(true).map_err(failed)?;
         sockopt::set_socket_timeout(&socket, sockopt::Timeout::Recv, Some(PATIENCE))
             .map_err(|error| failed(error.into()))?;
-        Ok(Self { socket, port, sequence: 0, buffer: vec![0; RECEIVE] })
+        let family = NetfilterProtoFamily::Unspec;
+        Ok(Self { socket, family, port, sequence: 0, buffer: vec![0; RECEIVE] })
+    }
+
+    /// Speaks of tables of this family.
+    pub(super) fn of_family(mut self, family: NetfilterProtoFamily) -> Self {
+        self.family = family;
+        self
     }
 
     /// The kernel's name for this socket, which stands in the events that its changes cause.
@@ -72,28 +87,62 @@ impl Channel {
         }
         let first = self.sequence.wrapping_add(1);
         let mut bytes = Vec::new();
-        let mut aims = Vec::with_capacity(steps.len());
+        let mut aims = vec![Aim::whole()];
         self.write(&mut bytes, control(ControlMessage::BatchBegin), NLM_F_REQUEST);
         let count = steps.len();
         for (index, Step { message, flags, aim }) in steps.into_iter().enumerate() {
             // The kernel reports every error; success it reports only where asked, and once is enough.
             let ack = if index + 1 == count { NLM_F_ACK } else { 0 };
-            self.write(&mut bytes, nftables(message), NLM_F_REQUEST | flags | ack);
+            let message = self.nftables(message);
+            self.write(&mut bytes, message, NLM_F_REQUEST | flags | ack);
             aims.push(aim);
         }
         let last = self.sequence;
         self.write(&mut bytes, control(ControlMessage::BatchEnd), NLM_F_REQUEST);
         self.send(&bytes)?;
-        self.await_outcome(first, last, &aims)
+        self.await_outcome(first, last, &aims, true)
     }
 
-    /// Reads answers until the fate of the transaction is known, whose begin has the sequence number `first`
-    /// and whose last step has `last`.
-    fn await_outcome(&mut self, first: u32, last: u32, aims: &[Aim]) -> Result<(), FirewallError> {
-        let whole = Aim::whole();
+    /// Makes these changes one after the other, each by itself: what was refused does not hold up the rest.
+    ///
+    /// # Errors
+    /// That of the first change that was refused.
+    pub(super) fn series(&mut self, changes: Vec<(Raw, u16, Aim)>) -> Result<(), FirewallError> {
+        let mut outcome = Ok(());
+        let mut rest = changes.into_iter().peekable();
+        while rest.peek().is_some() {
+            let first = self.sequence.wrapping_add(1);
+            let (mut bytes, mut aims) = (Vec::new(), Vec::new());
+            while let Some((message, flags, aim)) = rest.next() {
+                let ends = aims.len() + 1 == PER_SERIES || rest.peek().is_none();
+                let ack = if ends { NLM_F_ACK } else { 0 };
+                self.write(&mut bytes, message, NLM_F_REQUEST | flags | ack);
+                aims.push(aim);
+                if ends {
+                    break;
+                }
+            }
+            self.send(&bytes)?;
+            outcome = outcome.and(self.await_outcome(first, self.sequence, &aims, false));
+        }
+        outcome
+    }
+
+    /// Reads answers until the fate of all messages is known, of which the first has the sequence number
+    /// `first`, and the last that is answered in any case has `last`.
+    ///
+    /// - `whole`: the first message begins a transaction, and an error of it is the only answer.
+    fn await_outcome(
+        &mut self,
+        first: u32,
+        last: u32,
+        aims: &[Aim],
+        whole: bool,
+    ) -> Result<(), FirewallError> {
+        let unknown = Aim::whole();
         let mut outcome = Ok(());
         loop {
-            let answers = match self.receive::<NetfilterMessage>() {
+            let answers = match self.receive::<Raw>() {
                 Ok(answers) => answers,
                 // A refusal that was heard explains more than the silence after it.
                 Err(error) => return outcome.and(Err(error)),
@@ -105,25 +154,20 @@ impl Channel {
                     continue;
                 }
                 let NetlinkPayload::Error(answer) = payload else { continue };
-                let aim = match offset {
-                    0 => &whole,
-                    step => aims.get(step as usize - 1).unwrap_or(&whole),
-                };
-                if let Some(errno) = refusal(&answer) {
-                    outcome = outcome.and(Err(FirewallError::from_answer(errno, aim)));
+                let aim = aims.get(offset as usize).unwrap_or(&unknown);
+                if let Some(code) = refusal(&answer) {
+                    outcome = outcome.and(Err(FirewallError::from_code(code, aim)));
                 }
-                // An error at the begin is about the whole and the only answer; else the last step's comes
-                // last.
-                if offset == 0 || header.sequence_number == last {
+                if whole && offset == 0 || header.sequence_number == last {
                     return outcome;
                 }
             }
         }
     }
 
-    /// Asks about one thing.
+    /// Asks about one thing; nothing of the answer but that there is one.
     pub(super) fn get(&mut self, message: NfTablesMessage, aim: &Aim) -> Result<(), FirewallError> {
-        self.ask(nftables(message), NLM_F_ACK).map(drop).map_err(|failure| failure.meaning(aim))
+        self.ask(self.nftables(message), NLM_F_ACK).map(drop).map_err(|failure| failure.meaning(aim))
     }
 
     /// Asks for a list of things.
@@ -132,7 +176,7 @@ impl Channel {
         message: NfTablesMessage,
         aim: &Aim,
     ) -> Result<Vec<NfTablesMessage>, FirewallError> {
-        let answers = self.dump(nftables(message), aim)?;
+        let answers = self.dump(self.nftables(message), aim)?;
         let inner = |answer: NetfilterMessage| match answer.inner {
             NetfilterMessageInner::NfTables(message) => Some(message),
             _ => None,
@@ -147,11 +191,11 @@ impl Channel {
     {
         for _ in 0..TRIES {
             match self.ask(request.clone(), NLM_F_DUMP) {
-                Err(Failure::Answer(Errno::INTR)) => {}
+                Err(Failure::Answer(INTERRUPTED)) => {}
                 answer => return answer.map_err(|failure| failure.meaning(aim)),
             }
         }
-        Err(FirewallError::from_answer(Errno::INTR, aim))
+        Err(FirewallError::from_code(INTERRUPTED, aim))
     }
 
     fn ask<M>(&mut self, request: M, flags: u16) -> Result<Vec<M>, Failure>
@@ -174,12 +218,12 @@ impl Channel {
                 match payload {
                     NetlinkPayload::InnerMessage(answer) => answers.push(answer),
                     NetlinkPayload::Error(answer) => {
-                        return refusal(&answer).map_or(Ok(answers), |errno| Err(Failure::Answer(errno)));
+                        return refusal(&answer).map_or(Ok(answers), |code| Err(Failure::Answer(code)));
                     }
                     // The list changed while it was written.
-                    NetlinkPayload::Done(_) if !whole => return Err(Failure::Answer(Errno::INTR)),
+                    NetlinkPayload::Done(_) if !whole => return Err(Failure::Answer(INTERRUPTED)),
                     NetlinkPayload::Done(done) if done.code < 0 => {
-                        return Err(Failure::Answer(Errno::from_raw_os_error(-done.code)));
+                        return Err(Failure::Answer(done.code.saturating_abs()));
                     }
                     NetlinkPayload::Done(_) => return Ok(answers),
                     NetlinkPayload::Overrun(_) => return Err(FirewallError::Overrun.into()),
@@ -187,6 +231,10 @@ impl Channel {
                 }
             }
         }
+    }
+
+    fn nftables(&self, message: NfTablesMessage) -> NetfilterMessage {
+        NetfilterMessage::new(NetfilterHeader::new(self.family, 0, 0), message)
     }
 
     /// Appends a message with the next sequence number.
@@ -254,15 +302,15 @@ fn misread(error: DecodeError) -> FirewallError {
 
 /// Why a request was not answered as hoped.
 enum Failure {
-    /// The kernel's own word.
-    Answer(Errno),
+    /// The kernel's own word: an error number, or one of ipset's.
+    Answer(i32),
     Channel(FirewallError),
 }
 
 impl Failure {
     fn meaning(self, aim: &Aim) -> FirewallError {
         match self {
-            Self::Answer(errno) => FirewallError::from_answer(errno, aim),
+            Self::Answer(code) => FirewallError::from_code(code, aim),
             Self::Channel(error) => error,
         }
     }
@@ -275,12 +323,8 @@ impl From<FirewallError> for Failure {
 }
 
 /// The error number in an answer, unless it says that all is well.
-fn refusal(answer: &ErrorMessage) -> Option<Errno> {
-    answer.code.map(|code| Errno::from_raw_os_error(code.get().saturating_abs()))
-}
-
-fn nftables(message: NfTablesMessage) -> NetfilterMessage {
-    NetfilterMessage::new(NetfilterHeader::new(NetfilterProtoFamily::Inet, 0, 0), message)
+fn refusal(answer: &ErrorMessage) -> Option<i32> {
+    answer.code.map(|code| code.get().saturating_abs())
 }
 
 /// Begin and end of a transaction name the subsystem that it is for.

@@ -22,6 +22,19 @@ pub struct Plan {
     pub keep: Vec<Session>,
 }
 
+impl Plan {
+    /// Guards nothing.
+    pub(super) fn empty() -> Self {
+        Self {
+            interfaces: Interfaces::Named(Vec::new()),
+            protect: Vec::new(),
+            always_allow: Vec::new(),
+            spa_port: NonZeroU16::MIN,
+            keep: Vec::new(),
+        }
+    }
+}
+
 /// Interfaces that the guard stands on. What comes in elsewhere is left alone.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Interfaces {

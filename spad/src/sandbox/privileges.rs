@@ -41,6 +41,17 @@ pub(super) fn reduce(identity: Identity, kept: CapabilitySet) -> Result<bool, Sa
     Ok(bounded)
 }
 
+/// Lets programs that this process starts have `kept` too, whatever its uid.
+pub(super) fn pass_on(kept: CapabilitySet) -> Result<(), SandboxError> {
+    let step = |error: Errno| SandboxError::Step("capabilities for programs", error.into());
+    let sets = CapabilitySets { effective: kept, permitted: kept, inheritable: kept };
+    rustix::thread::set_capabilities(None, sets).map_err(step)?;
+    for capability in known().filter(|capability| kept.contains(*capability)) {
+        rustix::thread::configure_capability_in_ambient_set(capability, true).map_err(step)?;
+    }
+    Ok(())
+}
+
 /// Whether exactly `kept` is left, in every set.
 pub(super) fn are(kept: CapabilitySet, bounded: bool) -> io::Result<bool> {
     let now = rustix::thread::capabilities(None)?;

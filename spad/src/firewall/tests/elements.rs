@@ -152,7 +152,7 @@ fn kept_sessions_come_and_go() {
 fn doors_without_a_table_are_refused_as_one() {
     let Some(namespace) = Namespace::new() else { return };
     namespace.run(|| {
-        let mut nftables = Nftables::connect().unwrap();
+        let mut nftables = Nftables::guard().unwrap();
         let changes = [
             set(door(address("192.0.2.9"), "tcp/22"), MINUTE, ""),
             set(door(address("2001:db8::9"), "tcp/22"), MINUTE, ""),

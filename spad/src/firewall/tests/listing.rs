@@ -2,8 +2,9 @@
 
 use super::namespace::{Namespace, listing, load, output};
 use super::*;
+use crate::firewall::Session;
+use crate::firewall::nftables::{Place, text};
 use crate::firewall::plan::InterfaceName;
-use crate::firewall::{Session, text};
 
 /// A plan with something in every set.
 fn full() -> Plan {
@@ -36,7 +37,7 @@ fn text_and_messages_make_the_same_table() {
     for (plan, what) in [(full(), "full"), (empty(), "empty"), (plan(), "usual")] {
         let Some(by_text) = Namespace::new() else { return };
         let by_text = by_text.run(|| {
-            load(&text(&plan));
+            load(&text(&Place::Own, &plan));
             (listing(), output("nft --debug=netlink list ruleset"))
         });
         let Some(by_messages) = Namespace::new() else { return };
@@ -75,7 +76,7 @@ fn preparing_again_changes_nothing() {
         let once = listing();
         nftables.prepare(&full()).unwrap();
         assert_eq!(listing(), once);
-        Nftables::connect().unwrap().prepare(&full()).unwrap();
+        Nftables::guard().unwrap().prepare(&full()).unwrap();
         assert_eq!(listing(), once, "from another socket");
     });
 }
@@ -129,7 +130,7 @@ fn other_tables_stay_as_they_are() {
 fn teardown_needs_no_table() {
     let Some(namespace) = Namespace::new() else { return };
     namespace.run(|| {
-        let mut nftables = Nftables::connect().unwrap();
+        let mut nftables = Nftables::guard().unwrap();
         assert!(!nftables.exists().unwrap());
         nftables.teardown().unwrap();
         nftables.prepare(&full()).unwrap();

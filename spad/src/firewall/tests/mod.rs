@@ -1,18 +1,21 @@
 //! Against the real kernel: every test has network namespaces of its own.
 
+mod conformance;
 mod elements;
 mod listing;
 mod namespace;
 mod packets;
 mod passers_by;
 mod trouble;
+mod world;
 
 use std::net::IpAddr;
 use std::time::Duration;
 
 use spa_core::lease::{Change, Door};
 
-use super::{Interfaces, Nftables, Plan};
+use super::nftables::Nftables;
+use super::{Firewall, Interfaces, Plan};
 
 /// Guards tcp/22 and udp/5300 on the interface `outside`.
 fn plan() -> Plan {
@@ -26,7 +29,7 @@ fn plan() -> Plan {
 }
 
 fn prepared(plan: &Plan) -> Nftables {
-    let mut nftables = Nftables::connect().unwrap();
+    let mut nftables = Nftables::guard().unwrap();
     nftables.prepare(plan).unwrap();
     nftables
 }

@@ -1,7 +1,7 @@
 //! Real packets through the guard of a host: who gets in, who does not, and what is none of the guard's
 //! business.
 
-use std::net::{SocketAddr, TcpListener, UdpSocket};
+use std::net::{SocketAddr, UdpSocket};
 use std::sync::atomic::AtomicBool;
 use std::sync::atomic::Ordering::Relaxed;
 use std::thread::{self, sleep};
@@ -9,69 +9,11 @@ use std::time::Duration;
 
 use spa_core::service::Protected;
 
-use super::namespace::{Namespace, load, sh};
+use super::namespace::{load, sh};
 use super::passers_by::{ANSWER, connects, delivers, exchange, hears};
+use super::world::{CLIENT, HOST, INNER, STRANGER, World};
 use super::*;
 use crate::firewall::sessions;
-
-/// A host with two interfaces: `outside`, where the peer is, and `inside`, where an inner host is.
-struct World {
-    host: Namespace,
-    peer: Namespace,
-    inner: Namespace,
-}
-
-/// The host's addresses outside.
-const HOST: [&str; 2] = ["10.9.0.1", "2001:db8:9::1"];
-/// Two clients outside, of either family. The first one knocks.
-const CLIENT: [&str; 2] = ["10.9.0.2", "2001:db8:9::2"];
-const STRANGER: [&str; 2] = ["10.9.0.3", "2001:db8:9::3"];
-/// The inner host.
-const INNER: [&str; 2] = ["10.8.0.2", "2001:db8:8::2"];
-
-impl World {
-    fn new() -> Option<Self> {
-        let world = Self { host: Namespace::new()?, peer: Namespace::new()?, inner: Namespace::new()? };
-        world.host.wire("outside", &world.peer, "p0");
-        world.host.wire("inside", &world.inner, "i0");
-        world.host.sh("ip addr add 10.9.0.1/24 brd + dev outside
-            ip addr add 10.8.0.1/24 brd + dev inside
-            ip addr add 2001:db8:9::1/64 dev outside
-            ip addr add 2001:db8:8::1/64 dev inside
-            echo 0 > /proc/sys/net/ipv6/neigh/outside/proxy_delay
-            echo 1 > /proc/sys/net/ipv4/ip_forward
-            echo 1 > /proc/sys/net/ipv6/conf/all/forwarding");
-        world.peer.sh("ip addr add 10.9.0.2/24 brd + dev p0
-            ip addr add 10.9.0.3/24 brd + dev p0
-            ip addr add 2001:db8:9::2/64 dev p0
-            ip addr add 2001:db8:9::3/64 dev p0
-            ip route add default via 10.9.0.1
-            ip route add default via 2001:db8:9::1");
-        world.inner.sh("ip addr add 10.8.0.2/24 brd + dev i0
-            ip addr add 2001:db8:8::2/64 dev i0
-            ip route add default via 10.8.0.1
-            ip route add default via 2001:db8:8::1");
-        Some(world)
-    }
-
-    /// A TCP service of both families that nobody needs to accept from.
-    fn serve(namespace: &Namespace, port: u16) -> TcpListener {
-        namespace.run(|| TcpListener::bind(("::", port)).unwrap())
-    }
-
-    fn udp(namespace: &Namespace, port: u16) -> UdpSocket {
-        namespace.run(|| UdpSocket::bind(("::", port)).unwrap())
-    }
-
-    fn guard(&self, plan: &Plan) -> Nftables {
-        self.host.run(|| prepared(plan))
-    }
-
-    /// Whether a client at the peer reaches a TCP port.
-    fn peer_reaches(&self, from: &str, to: &str, port: u16) -> bool {
-        self.peer.run(|| connects(address(from), SocketAddr::new(address(to), port)))
-    }
-}
 
 #[test]
 fn a_stranger_is_dropped_and_a_granted_client_passes() {

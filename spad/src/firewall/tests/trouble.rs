@@ -8,18 +8,18 @@ use rustix::thread::set_thread_uid;
 
 use super::namespace::{Namespace, listing, load, output, sh};
 use super::*;
-use crate::firewall::{FirewallError, Watch, sessions};
+use crate::firewall::{FirewallError, sessions};
 
 #[test]
 fn without_the_privilege_nothing_is_changed() {
     let Some(namespace) = Namespace::new() else { return };
     namespace.run(|| {
         set_thread_uid(rustix::process::Uid::from_raw(65534)).unwrap();
-        let mut nftables = Nftables::connect().unwrap();
+        let mut nftables = Nftables::guard().unwrap();
         assert!(matches!(nftables.prepare(&plan()), Err(FirewallError::NotPermitted)));
         assert!(matches!(nftables.grants(), Err(FirewallError::NotPermitted)));
         assert!(matches!(nftables.exists(), Err(FirewallError::NotPermitted)));
-        assert!(matches!(nftables.watch(), Err(FirewallError::NotPermitted)));
+        assert!(matches!(nftables.listen(), Err(FirewallError::NotPermitted)));
     });
     assert_eq!(namespace.run(|| output("nft list ruleset")), "");
 }
@@ -36,7 +36,7 @@ fn a_foreign_table_of_our_name_is_not_mended_by_force() {
         namespace.run(|| {
             load(&format!("table inet spad {{\n {part}\n }}"));
             let before = listing();
-            let mut nftables = Nftables::connect().unwrap();
+            let mut nftables = Nftables::guard().unwrap();
             let error = nftables.prepare(&plan()).unwrap_err();
             println!("{error}");
             assert!(error.to_string().contains(named), "{error}");
@@ -48,29 +48,29 @@ fn a_foreign_table_of_our_name_is_not_mended_by_force() {
     }
 }
 
-/// Waits until the watch has something to read, then asks it.
-fn hears(watch: &mut Watch) -> bool {
+/// Waits until there is something to read, then asks.
+fn hears(nftables: &mut Nftables) -> bool {
     let patience = Timespec { tv_sec: 2, tv_nsec: 0 };
-    let ready = poll(&mut [PollFd::new(&*watch, PollFlags::IN)], Some(&patience)).unwrap();
-    assert_eq!(ready, 1, "nothing was heard");
-    watch.lost()
+    let descriptor = PollFd::from_borrowed_fd(nftables.descriptor().unwrap(), PollFlags::IN);
+    assert_eq!(poll(&mut [descriptor], Some(&patience)).unwrap(), 1, "nothing was heard");
+    nftables.lost()
 }
 
 #[test]
 fn a_foreign_hand_is_noticed_and_our_own_is_not() {
     let Some(namespace) = Namespace::new() else { return };
     namespace.run(|| {
-        let mut nftables = Nftables::connect().unwrap();
-        let mut watch = nftables.watch().unwrap();
-        assert!(!watch.lost(), "nothing happened");
+        let mut nftables = Nftables::guard().unwrap();
+        nftables.listen().unwrap();
+        assert!(!nftables.lost(), "nothing happened");
         let door = door(address("192.0.2.9"), "tcp/22");
         let open = [set(door, Duration::from_millis(100), "")];
         nftables.prepare(&plan()).unwrap();
         nftables.prepare(&plan()).unwrap();
         nftables.apply(&open).unwrap();
-        assert!(!hears(&mut watch), "our own doing");
+        assert!(!hears(&mut nftables), "our own doing");
         sleep(Duration::from_millis(1500));
-        assert!(!watch.lost(), "the end of a window");
+        assert!(!nftables.lost(), "the end of a window");
 
         #[rustfmt::skip]
         let hands = [
@@ -91,14 +91,14 @@ fn a_foreign_hand_is_noticed_and_our_own_is_not() {
         for (command, hurts) in hands {
             nftables.prepare(&plan()).unwrap();
             let whole = listing();
-            assert!(!hears(&mut watch), "our own doing");
+            assert!(!hears(&mut nftables), "our own doing");
             sh(command);
-            assert_eq!(hears(&mut watch), hurts, "{command}");
+            assert_eq!(hears(&mut nftables), hurts, "{command}");
             nftables.prepare(&plan()).unwrap();
             if hurts {
                 assert_eq!(listing(), whole, "repaired after {command}");
             }
-            let _ = watch.lost();
+            let _ = nftables.lost();
         }
     });
 }

@@ -1,16 +1,23 @@
-//! The table as nft's text: what `nft -f` loads into a ruleset that has no table of ours.
+//! What is ours as nft's text: what `nft -f` loads into a ruleset that holds nothing of ours.
 
 use std::fmt;
 
 use super::key::Value;
-use super::model::{Chain, Direction, Match, Rule, Selector, Set, TABLE, Table, Verdict};
+use super::model::{Chain, Direction, Match, Rule, Selector, Set, Table, Verdict};
+use super::place::Place;
 
-impl fmt::Display for Table {
+impl fmt::Display for Table<'_> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        writeln!(f, "table inet {TABLE} {{")?;
+        let (family, table) = (self.place.family().name(), self.place.table());
+        writeln!(f, "table {family} {table} {{")?;
         self.sets.iter().try_for_each(|set| write!(f, "{set}"))?;
         self.chains.iter().try_for_each(|chain| write!(f, "{chain}"))?;
-        writeln!(f, "}}")
+        writeln!(f, "}}")?;
+        if let Place::Beside { chain, .. } = self.place {
+            let entrance = self.place.names().entrance;
+            writeln!(f, "insert rule {family} {table} {chain} jump {entrance}")?;
+        }
+        Ok(())
     }
 }
 
@@ -84,6 +91,7 @@ impl fmt::Display for Verdict {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::Accept => f.write_str("accept"),
+            Self::Return => f.write_str("return"),
             Self::Drop => f.write_str("drop"),
             Self::CountAndDrop => f.write_str("counter drop"),
             Self::Goto(chain) => write!(f, "goto {chain}"),

@@ -10,6 +10,7 @@ use spa_core::service::Transport;
 
 use super::key::Field;
 use super::model::{Direction, Match, Rule, Selector, Verdict as Ruling};
+use crate::firewall::standing::Family;
 
 /// First register of 4 bytes (`NFT_REG32_00`); the others follow.
 const REGISTERS: u32 = 8;
@@ -37,9 +38,16 @@ const LOOKUP_INVERTED: u32 = 1;
 const DROP: u32 = 0;
 const ACCEPT: u32 = 1;
 
-/// The rule's program.
-pub(super) fn of_rule(rule: &Rule) -> Vec<Expressions> {
-    rule.matches.iter().flat_map(of_match).chain(of_verdict(rule.verdict)).collect()
+/// The rule's program, in a table of that family.
+pub(super) fn of_rule(rule: &Rule, family: Family) -> Vec<Expressions> {
+    let program = rule.matches.iter().flat_map(|m| of_match(m, family));
+    program.chain(of_verdict(rule.verdict)).collect()
+}
+
+/// The program of a rule that does nothing but jump.
+pub(super) fn of_jump(chain: &str) -> Vec<Expressions> {
+    let verdict = vec![VerdictAttribute::Code(Verdict::Jump), VerdictAttribute::Chain(chain.to_owned())];
+    vec![ruling(verdict)]
 }
 
 /// Parts of the kernel that the rule needs and that may be missing or a module of their own.
@@ -62,7 +70,7 @@ pub(super) fn features(rule: &Rule) -> String {
     features.join(" or ")
 }
 
-fn of_match(m: &Match) -> Vec<Expressions> {
+fn of_match(m: &Match, family: Family) -> Vec<Expressions> {
     match *m {
         Match::Loopback => {
             let mut name = b"lo".to_vec();
@@ -91,8 +99,8 @@ fn of_match(m: &Match) -> Vec<Expressions> {
                 compare(Operator::NotEqual, 0_u32.to_ne_bytes().to_vec()),
             ]
         }
-        Match::In(selectors, set) => look_up(selectors, set, 0),
-        Match::NotIn(selectors, set) => look_up(selectors, set, LOOKUP_INVERTED),
+        Match::In(selectors, set) => look_up(selectors, set, 0, family),
+        Match::NotIn(selectors, set) => look_up(selectors, set, LOOKUP_INVERTED, family),
     }
 }
 
@@ -101,8 +109,8 @@ fn of_transport(transport: Transport) -> Vec<Expressions> {
 }
 
 /// Loads the fields into registers one after the other, as the key has them, and looks the key up.
-fn look_up(selectors: &[Selector], set: &str, flags: u32) -> Vec<Expressions> {
-    let mut program = preconditions(selectors);
+fn look_up(selectors: &[Selector], set: &str, flags: u32, family: Family) -> Vec<Expressions> {
+    let mut program = preconditions(selectors, family);
     let mut word = 0;
     for selector in selectors {
         program.push(load(*selector, word));
@@ -117,10 +125,11 @@ fn look_up(selectors: &[Selector], set: &str, flags: u32) -> Vec<Expressions> {
 }
 
 /// An address can be read only from a packet of its family, a TCP port only from a TCP segment.
-fn preconditions(selectors: &[Selector]) -> Vec<Expressions> {
+fn preconditions(selectors: &[Selector], family: Family) -> Vec<Expressions> {
     let family = selectors.iter().find_map(|selector| match selector.field() {
-        Field::Ipv4 => Some(NFPROTO_IPV4),
-        Field::Ipv6 => Some(NFPROTO_IPV6),
+        // Other tables see packets of one family only.
+        Field::Ipv4 if family == Family::Inet => Some(NFPROTO_IPV4),
+        Field::Ipv6 if family == Family::Inet => Some(NFPROTO_IPV6),
         _ => None,
     });
     let family = family.map(|family| vec![meta(MetaKey::Nfproto, 0), compare(Operator::Equal, vec![family])]);
@@ -166,17 +175,21 @@ fn of_verdict(verdict: Ruling) -> Vec<Expressions> {
     let code = |code| vec![VerdictAttribute::Code(code)];
     let (counted, verdict) = match verdict {
         Ruling::Accept => (false, code(Verdict::Other(ACCEPT))),
+        Ruling::Return => (false, code(Verdict::Return)),
         Ruling::Drop => (false, code(Verdict::Other(DROP))),
         Ruling::CountAndDrop => (true, code(Verdict::Other(DROP))),
         Ruling::Goto(chain) => {
             (false, vec![VerdictAttribute::Code(Verdict::Goto), VerdictAttribute::Chain(chain.to_owned())])
         }
     };
-    let ruling = Expressions::Immediate(vec![
+    counted.then(|| other("counter", &[])).into_iter().chain([ruling(verdict)]).collect()
+}
+
+fn ruling(verdict: Vec<VerdictAttribute>) -> Expressions {
+    Expressions::Immediate(vec![
         Immediate::DestinationRegister(Register::Verdict),
         Immediate::Data(DataAttribute::Verdict(verdict)),
-    ]);
-    counted.then(|| other("counter", &[])).into_iter().chain([ruling]).collect()
+    ])
 }
 
 fn register(word: u32) -> Register {

@@ -6,7 +6,7 @@ use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 use spa_core::lease::Door;
 use spa_core::service::{Service, Transport};
 
-use super::plan::{InterfaceName, Session};
+use crate::firewall::plan::{InterfaceName, Session};
 
 /// Type of one field of a set's key.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

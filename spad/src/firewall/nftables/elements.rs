@@ -7,13 +7,14 @@ use netlink_packet_core::NLM_F_CREATE;
 use netlink_packet_netfilter::nftables::{
     DataAttribute, ListAttribute, NfTablesMessage, SetElementAttribute, SetElementList, SetElementMessage,
 };
-use spa_core::lease::{Change, Door};
+use spa_core::lease::Change;
 
-use super::error::Aim;
 use super::key::{self, Key};
-use super::model::{GRANTS, KEEP, TABLE};
-use super::netlink::Step;
-use super::plan::Session;
+use super::place::Place;
+use crate::firewall::element::{Element, printable};
+use crate::firewall::error::Aim;
+use crate::firewall::netlink::Step;
+use crate::firewall::plan::Session;
 
 /// Elements in one message: the list is one attribute, and an attribute has 64 KiB at most.
 const PER_MESSAGE: usize = 256;
@@ -23,21 +24,8 @@ const PER_MESSAGE: usize = 256;
 const SHORTEST: Duration = Duration::from_millis(10);
 const LONGEST: Duration = Duration::from_secs(100 * 366 * 24 * 60 * 60);
 
-/// A comment's place in an element's user data (`NFTNL_UDATA_SET_ELEM_COMMENT`), and the most bytes that nft
-/// shows.
+/// A comment's place in an element's user data (`NFTNL_UDATA_SET_ELEM_COMMENT`).
 const COMMENT: u8 = 0;
-const COMMENT_MOST: usize = 127;
-
-/// An open door, as the kernel has it.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Element {
-    /// Who may reach what.
-    pub door: Door,
-    /// How long it stays open; `None` if it has no end (somebody opened it by hand).
-    pub remaining: Option<Duration>,
-    /// Who opened it.
-    pub comment: String,
-}
 
 /// One element to be added or removed.
 pub(super) struct Item {
@@ -57,51 +45,53 @@ impl From<Vec<u8>> for Item {
 /// Every door is first made to be there and then removed, which cannot fail whatever the kernel has; and then
 /// added where it is to be open. So a timeout that is changed is changed in every kernel: those before 6.12
 /// leave the timeout of an element that is there as it is.
-pub(super) fn apply(changes: &[Change]) -> Vec<Step> {
+pub(super) fn apply(place: &Place, changes: &[Change]) -> Vec<Step> {
+    let grants = place.names().grants;
     let mut doors: BTreeMap<(&'static str, Key), Option<(Duration, &str)>> = BTreeMap::new();
     for change in changes {
         let (door, wanted) = match change {
             Change::Set { door, timeout, comment } => (door, Some((*timeout, comment.as_str()))),
             Change::Remove { door } => (door, None),
         };
-        doors.insert((GRANTS.of(door.address), key::of_door(door.address, door.service)), wanted);
+        doors.insert((grants.of(door.address), key::of_door(door.address, door.service)), wanted);
     }
     let mut steps = Vec::new();
-    for set in GRANTS.both() {
+    for set in grants.both() {
         let here =
             || doors.iter().filter(|((name, _), _)| *name == set).map(|((_, key), wanted)| (key, wanted));
         let keys = || here().map(|(key, _)| key::bytes(key).into());
-        steps.extend(add(set, keys()));
-        steps.extend(remove(set, keys()));
+        steps.extend(add(place, set, keys()));
+        steps.extend(remove(place, set, keys()));
         let open = here().filter_map(|(key, wanted)| {
             let (timeout, comment) = (*wanted)?;
             let timeout = Some(timeout.clamp(SHORTEST, LONGEST));
             Some(Item { key: key::bytes(key), timeout, comment: Some(printable(comment)) })
         });
-        steps.extend(add(set, open));
+        steps.extend(add(place, set, open));
     }
     steps
 }
 
 /// The transaction that lets these sessions live on.
-pub(super) fn keep(sessions: &[Session]) -> Vec<Step> {
-    by_set(sessions).into_iter().flat_map(|(set, keys)| add(set, keys.into_iter().map(Item::from))).collect()
+pub(super) fn keep(place: &Place, sessions: &[Session]) -> Vec<Step> {
+    let sets = by_set(place, sessions).into_iter();
+    sets.flat_map(|(set, keys)| add(place, set, keys.into_iter().map(Item::from))).collect()
 }
 
 /// The transaction that ends that.
-pub(super) fn drop_kept(sessions: &[Session]) -> Vec<Step> {
+pub(super) fn drop_kept(place: &Place, sessions: &[Session]) -> Vec<Step> {
     let steps = |(set, keys): (&'static str, Vec<Vec<u8>>)| {
         let items = || keys.iter().cloned().map(Item::from);
         // Removing what is not there is an error: so make sure that it is.
-        add(set, items()).into_iter().chain(remove(set, items())).collect::<Vec<_>>()
+        add(place, set, items()).into_iter().chain(remove(place, set, items())).collect::<Vec<_>>()
     };
-    by_set(sessions).into_iter().flat_map(steps).collect()
+    by_set(place, sessions).into_iter().flat_map(steps).collect()
 }
 
-fn by_set(sessions: &[Session]) -> BTreeMap<&'static str, Vec<Vec<u8>>> {
+fn by_set(place: &Place, sessions: &[Session]) -> BTreeMap<&'static str, Vec<Vec<u8>>> {
     let mut sets: BTreeMap<_, Vec<_>> = BTreeMap::new();
     for session in sessions {
-        let keys = sets.entry(KEEP.of(session.server().ip())).or_default();
+        let keys = sets.entry(place.names().keep.of(session.server().ip())).or_default();
         keys.push(key::bytes(&key::of_session(session)));
     }
     sets.values_mut().for_each(|keys| {
@@ -112,39 +102,49 @@ fn by_set(sessions: &[Session]) -> BTreeMap<&'static str, Vec<Vec<u8>>> {
 }
 
 /// Adds elements; one that is there already is no error.
-pub(super) fn add(set: &'static str, items: impl Iterator<Item = Item>) -> Vec<Step> {
-    messages(set, items)
+pub(super) fn add(place: &Place, set: &'static str, items: impl Iterator<Item = Item>) -> Vec<Step> {
+    messages(place, set, items)
         .map(|message| step(set, NLM_F_CREATE, NfTablesMessage::NewSetElement(message)))
         .collect()
 }
 
 /// Removes elements, all of which must be there.
-fn remove(set: &'static str, items: impl Iterator<Item = Item>) -> Vec<Step> {
-    messages(set, items).map(|message| step(set, 0, NfTablesMessage::DeleteSetElement(message))).collect()
+fn remove(place: &Place, set: &'static str, items: impl Iterator<Item = Item>) -> Vec<Step> {
+    messages(place, set, items)
+        .map(|message| step(set, 0, NfTablesMessage::DeleteSetElement(message)))
+        .collect()
 }
 
 /// Removes all elements.
-pub(super) fn empty(set: &'static str) -> Step {
-    step(set, 0, NfTablesMessage::DeleteSetElement(message(set, None)))
+pub(super) fn empty(place: &Place, set: &'static str) -> Step {
+    step(set, 0, NfTablesMessage::DeleteSetElement(message(place, set, None)))
 }
 
 /// The question for all elements.
-pub(super) fn list(set: &'static str) -> NfTablesMessage {
-    NfTablesMessage::GetSetElement(message(set, None))
+pub(super) fn list(place: &Place, set: &'static str) -> NfTablesMessage {
+    NfTablesMessage::GetSetElement(message(place, set, None))
 }
 
 fn step(set: &'static str, flags: u16, message: NfTablesMessage) -> Step {
     Step { message, flags, aim: Aim::Elements { set } }
 }
 
-fn messages(set: &'static str, items: impl Iterator<Item = Item>) -> impl Iterator<Item = SetElementMessage> {
+fn messages(
+    place: &Place,
+    set: &'static str,
+    items: impl Iterator<Item = Item>,
+) -> impl Iterator<Item = SetElementMessage> {
     let items: Vec<_> = items.map(to_attributes).map(ListAttribute::Element).collect();
     let chunks: Vec<_> = items.chunks(PER_MESSAGE).map(<[_]>::to_vec).collect();
-    chunks.into_iter().map(move |chunk| message(set, Some(chunk)))
+    chunks.into_iter().map(move |chunk| message(place, set, Some(chunk)))
 }
 
-fn message(set: &str, items: Option<Vec<ListAttribute<SetElementAttribute>>>) -> SetElementMessage {
-    let mut attributes = vec![SetElementList::Table(TABLE.into()), SetElementList::Set(set.into())];
+fn message(
+    place: &Place,
+    set: &str,
+    items: Option<Vec<ListAttribute<SetElementAttribute>>>,
+) -> SetElementMessage {
+    let mut attributes = vec![SetElementList::Table(place.table().into()), SetElementList::Set(set.into())];
     attributes.extend(items.map(SetElementList::Elements));
     SetElementMessage { attributes }
 }
@@ -161,13 +161,6 @@ fn to_attributes(item: Item) -> Vec<SetElementAttribute> {
         attributes.push(SetElementAttribute::UserData(user_data));
     }
     attributes
-}
-
-/// The comment as it can be stored, and as nft can print it and read it again.
-fn printable(comment: &str) -> String {
-    let safe = |c: char| if c.is_control() || "\"\\".contains(c) { '?' } else { c };
-    let whole = (0..=COMMENT_MOST).rev().find_map(|end| comment.get(..end.min(comment.len())));
-    whole.unwrap_or_default().chars().map(safe).collect()
 }
 
 /// Open doors in the kernel's answer. Elements that no change of ours could have made are left out.
@@ -231,20 +224,6 @@ fn to_comment(mut user_data: &[u8]) -> Option<String> {
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    #[test]
-    fn a_comment_is_stored_so_that_nft_can_read_its_own_listing() {
-        let long = "ü".repeat(80);
-        #[rustfmt::skip]
-        let rows = [
-            ("profile=laptop", "profile=laptop".to_owned(), "plain"),
-            ("a\"b\\c\nd",     "a?b?c?d".to_owned(),        "what would end or bend the string"),
-            (&long,            "ü".repeat(63),              "cut at 127 bytes, between characters"),
-        ];
-        for (comment, stored, why) in rows {
-            assert_eq!(printable(comment), stored, "{why}");
-        }
-    }
 
     #[test]
     fn a_comment_is_found_behind_other_user_data() {

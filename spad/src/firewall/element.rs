@@ -1,0 +1,45 @@
+//! An open door as the kernel holds it, whichever backend it is held by.
+
+use std::time::Duration;
+
+use spa_core::lease::Door;
+
+/// The most bytes of a comment that nft shows; ipset takes more.
+const COMMENT_MOST: usize = 127;
+
+/// An open door, as the kernel has it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Element {
+    /// Who may reach what.
+    pub door: Door,
+    /// How long it stays open; `None` if it has no end (somebody opened it by hand).
+    pub remaining: Option<Duration>,
+    /// Who opened it.
+    pub comment: String,
+}
+
+/// The comment as it can be stored, and as nft and ipset can print it and read it again.
+pub(super) fn printable(comment: &str) -> String {
+    let safe = |c: char| if c.is_control() || "\"\\".contains(c) { '?' } else { c };
+    let whole = (0..=COMMENT_MOST).rev().find_map(|end| comment.get(..end.min(comment.len())));
+    whole.unwrap_or_default().chars().map(safe).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_comment_is_stored_so_that_its_listing_can_be_read() {
+        let long = "ü".repeat(80);
+        #[rustfmt::skip]
+        let rows = [
+            ("profile=laptop", "profile=laptop".to_owned(), "plain"),
+            ("a\"b\\c\nd",     "a?b?c?d".to_owned(),        "what would end or bend the string"),
+            (&long,            "ü".repeat(63),              "cut at 127 bytes, between characters"),
+        ];
+        for (comment, stored, why) in rows {
+            assert_eq!(printable(comment), stored, "{why}");
+        }
+    }
+}

@@ -1,0 +1,308 @@
+//! The backend iptables: rules that never change, loaded by `iptables-restore` (`rules.rs`), and sets of ipset
+//! with all that does (`set.rs`), over netlink (`message.rs`).
+//!
+//! It does what the nftables backend does, but for this: a set's timeouts are whole seconds, rounded up, so
+//! that the monitor closes a door on time and the kernel within a second of it; several changes are made one
+//! after the other, not as one; and nobody tells of changes by others, so that they are looked for.
+
+mod loader;
+mod message;
+mod programs;
+mod rules;
+mod set;
+
+use std::collections::BTreeMap;
+use std::fmt;
+use std::net::SocketAddr;
+use std::thread::sleep;
+use std::time::{Duration, Instant};
+
+use netlink_packet_core::NLM_F_CREATE;
+use netlink_sys::protocols::NETLINK_NETFILTER;
+use spa_core::lease::{Change, Door};
+
+pub use self::loader::{Loader, run as run_loader};
+
+use self::rules::Stand;
+use self::set::{Family, Key, NEW, Set};
+use super::Firewall;
+use super::element::{Element, printable};
+use super::error::{Aim, FirewallError};
+use super::netlink::Channel;
+use super::nftables;
+use super::plan::{Plan, Session};
+use super::raw::Raw;
+use super::standing::{self, Variant};
+
+/// How often it is looked whether somebody took away rules or elements of ours.
+const LOOK: Duration = Duration::from_millis(400);
+
+/// iptables-nft lets go of a set a moment after its rules are gone.
+const LETS_GO: Duration = Duration::from_secs(3);
+
+/// The kernel's ipset, reached by one socket that stays open, and the programs that load the rules.
+pub struct Iptables {
+    channel: Channel,
+    stand: Stand,
+    variant: Variant,
+    /// `None`: this process runs the programs itself.
+    loader: Option<Loader>,
+    /// How many elements each planned set has, once there was a plan.
+    planned: BTreeMap<&'static str, u32>,
+}
+
+impl Iptables {
+    /// - `loader`: runs the programs, if this process can not.
+    pub(super) fn new(
+        stand: &standing::Stand,
+        variant: Variant,
+        loader: Option<Loader>,
+    ) -> Result<Self, FirewallError> {
+        let stand = match stand {
+            standing::Stand::Guard => Stand::Guard,
+            standing::Stand::Attach(point) => Stand::Attach(point.chain.clone()),
+        };
+        let channel = Channel::open(NETLINK_NETFILTER)?;
+        Ok(Self { channel, stand, variant, loader, planned: BTreeMap::new() })
+    }
+
+    fn guards(&self) -> bool {
+        self.stand == Stand::Guard
+    }
+
+    fn sets(&self, plan: &Plan) -> Vec<Set> {
+        set::sets(plan, self.guards())
+    }
+
+    /// Whether sets of a guard, or of a stand beside the operator's rules, are there: `Some(true)` for a guard.
+    pub(super) fn stands() -> Result<Option<bool>, FirewallError> {
+        let mut here = Self::new(&standing::Stand::Guard, Variant::Host, None)?;
+        let mut has = |set| match here.header(set) {
+            Ok(_) => Ok(true),
+            Err(FirewallError::Absent | FirewallError::Unsupported { .. }) => Ok(false),
+            Err(error) => Err(error),
+        };
+        Ok(if has(Family::V4.names().grants)? { Some(has(set::KNOCK)?) } else { None })
+    }
+
+    /// Elements and references of a set.
+    fn header(&mut self, set: &'static str) -> Result<(u32, u32), FirewallError> {
+        let aim = Aim::Ipset { set, feature: super::error::IP_SET };
+        message::to_header(&self.channel.dump(message::header(set), &aim)?).ok_or(FirewallError::Absent)
+    }
+
+    fn list(&mut self, set: &'static str) -> Result<Vec<Raw>, FirewallError> {
+        self.channel.dump(message::list(set), &Aim::Ipset { set, feature: super::error::IP_SET })
+    }
+
+    /// Whether every set is there, holds what the last plan put there, and every rule looks into them.
+    fn whole(&mut self) -> Result<bool, FirewallError> {
+        for set in self.sets(&Plan::empty()) {
+            let least = self.planned.get(set.name).copied().unwrap_or(0);
+            let (elements, references) = match self.header(set.name) {
+                Err(FirewallError::Absent) => return Ok(false),
+                header => header?,
+            };
+            if elements < least || references < rules::references(&self.stand, set.name) {
+                return Ok(false);
+            }
+        }
+        Ok(true)
+    }
+
+    /// Gives a planned set the plan's elements, all at once.
+    fn replace(&mut self, set: &Set) -> Result<(), FirewallError> {
+        let aim = || Aim::Ipset { set: set.name, feature: set.kind.feature() };
+        // Left over by somebody who did not come to the end of this.
+        match self.channel.series(vec![(message::destroy(NEW), 0, aim())]) {
+            Ok(()) | Err(FirewallError::Absent) => {}
+            Err(error) => return Err(error),
+        }
+        let mut fill = vec![(message::create(set, NEW), NLM_F_CREATE, aim())];
+        fill.extend(set.elements.iter().map(|key| (message::add(NEW, key, None, None), 0, aim())));
+        self.channel.series(fill)?;
+        let change = vec![(message::swap(NEW, set.name), 0, aim()), (message::destroy(NEW), 0, aim())];
+        self.channel.series(change)
+    }
+
+    fn load(&mut self) -> Result<(), FirewallError> {
+        match &mut self.loader {
+            Some(loader) => loader.load(self.variant, &self.stand),
+            None => programs::load(self.variant, &self.stand).map_err(FirewallError::Program),
+        }
+    }
+
+    /// Removes the rules, by this process: the loader only loads.
+    pub(super) fn unload(&self) -> Result<(), FirewallError> {
+        programs::unload(self.variant).map_err(FirewallError::Program)
+    }
+
+    fn destroy(&mut self, set: &'static str) -> Result<(), FirewallError> {
+        let deadline = Instant::now() + LETS_GO;
+        loop {
+            let aim = Aim::Ipset { set, feature: super::error::IP_SET };
+            match self.channel.series(vec![(message::destroy(set), 0, aim)]) {
+                Err(FirewallError::Refused { .. }) if Instant::now() < deadline => {
+                    sleep(Duration::from_millis(10));
+                }
+                Ok(()) | Err(FirewallError::Absent | FirewallError::Unsupported { .. }) => return Ok(()),
+                outcome => return outcome,
+            }
+        }
+    }
+}
+
+impl fmt::Display for Iptables {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match &self.stand {
+            Stand::Guard => {
+                write!(f, "chains SPAD-KNOCKS and SPAD-GUARD of iptables{}", self.variant.infix())
+            }
+            Stand::Attach(chain) => write!(f, "filter {chain} of iptables{}", self.variant.infix()),
+        }
+    }
+}
+
+impl Firewall for Iptables {
+    fn exists(&mut self) -> Result<bool, FirewallError> {
+        self.whole()
+    }
+
+    /// Sets first, then rules. A planned set's elements change all at once, and so do the rules of a table.
+    fn prepare(&mut self, plan: &Plan) -> Result<(), FirewallError> {
+        let sets = self.sets(plan);
+        let create = |set: &Set| {
+            let aim = Aim::Ipset { set: set.name, feature: set.kind.feature() };
+            (message::create(set, set.name), NLM_F_CREATE, aim)
+        };
+        self.channel.series(sets.iter().map(create).collect())?;
+        for set in sets.iter().filter(|set| set.planned) {
+            self.replace(set)?;
+            self.planned.insert(set.name, set.elements.len().try_into().unwrap_or(u32::MAX));
+        }
+        self.keep(&plan.keep)?;
+        self.load()?;
+        // Did the rules get where the packets go? The kernel counts those that look into a set.
+        if self.whole()? { Ok(()) } else { Err(FirewallError::Absent) }
+    }
+
+    fn defeated(&mut self) -> Result<Vec<String>, FirewallError> {
+        let Stand::Attach(chain) = &self.stand else { return Ok(Vec::new()) };
+        nftables::defeats_in_iptables(chain, self.variant == Variant::Legacy)
+    }
+
+    fn grants(&mut self) -> Result<Vec<Element>, FirewallError> {
+        let mut grants = Vec::new();
+        for family in Family::BOTH {
+            grants.extend(message::to_elements(&self.list(family.names().grants)?));
+        }
+        Ok(grants)
+    }
+
+    /// One after the other: what was refused does not hold up the rest.
+    fn apply(&mut self, changes: &[Change]) -> Result<(), FirewallError> {
+        let door_of = |change: &Change| match change {
+            Change::Set { door, .. } | Change::Remove { door } => *door,
+        };
+        let last: BTreeMap<Door, &Change> = changes.iter().map(|change| (door_of(change), change)).collect();
+        let message = |(door, change): (Door, &Change)| {
+            let set = Family::of(door.address).names().grants;
+            let key = Key::door(door.address, door.service);
+            let message = match change {
+                Change::Set { timeout, comment, .. } => {
+                    message::add(set, &key, Some(*timeout), Some(&printable(comment)))
+                }
+                Change::Remove { .. } => message::delete(set, &key),
+            };
+            (message, 0, Aim::Ipset { set, feature: super::error::IP_SET })
+        };
+        self.channel.series(last.into_iter().map(message).collect())
+    }
+
+    fn keep(&mut self, sessions: &[Session]) -> Result<(), FirewallError> {
+        let both = |session: &Session| {
+            let names = Family::of(session.server().ip()).names();
+            let aim = |set| Aim::Ipset { set, feature: super::error::IP_SET };
+            let port = session.server().port().to_string();
+            [
+                (message::add(names.keep, &Key::client(session), None, Some(&port)), 0, aim(names.keep)),
+                (message::add(names.keep_to, &Key::server(session), None, None), 0, aim(names.keep_to)),
+            ]
+        };
+        let sessions = sessions.iter().filter(|_| self.guards());
+        self.channel.series(sessions.flat_map(both).collect())
+    }
+
+    fn drop_kept(&mut self, sessions: &[Session]) -> Result<(), FirewallError> {
+        if sessions.is_empty() || !self.guards() {
+            return Ok(());
+        }
+        let kept = self.kept()?;
+        let stays = |key: &Key| kept.iter().any(|one| !sessions.contains(one) && Key::server(one) == *key);
+        let mut changes = Vec::new();
+        for session in sessions {
+            let names = Family::of(session.server().ip()).names();
+            let aim = |set| Aim::Ipset { set, feature: super::error::IP_SET };
+            changes.push((message::delete(names.keep, &Key::client(session)), 0, aim(names.keep)));
+            // Another session of the same client with the same service needs it as well.
+            let server = Key::server(session);
+            if !stays(&server) {
+                changes.push((message::delete(names.keep_to, &server), 0, aim(names.keep_to)));
+            }
+        }
+        self.channel.series(changes)
+    }
+
+    fn kept(&mut self) -> Result<Vec<Session>, FirewallError> {
+        let mut kept = Vec::new();
+        if !self.guards() {
+            return Ok(kept);
+        }
+        for family in Family::BOTH {
+            let listed = message::to_sessions(&self.list(family.names().keep)?);
+            kept.extend(listed.into_iter().filter_map(|((client, port), server, comment)| {
+                let server = SocketAddr::new(server, comment.parse().ok()?);
+                Session::new(SocketAddr::new(client, port), server)
+            }));
+        }
+        Ok(kept)
+    }
+
+    fn teardown(&mut self) -> Result<(), FirewallError> {
+        self.unload()?;
+        for set in set::sets(&Plan::empty(), true) {
+            self.destroy(set.name)?;
+        }
+        self.destroy(NEW)
+    }
+
+    fn listen(&mut self) -> Result<(), FirewallError> {
+        Ok(())
+    }
+
+    fn interval(&self) -> Option<Duration> {
+        Some(LOOK)
+    }
+
+    fn lost(&mut self) -> bool {
+        !self.whole().unwrap_or(false)
+    }
+}
+
+/// What [`Firewall::prepare`] loads into a host that holds nothing of ours: for `ipset restore`, then for
+/// `iptables-restore --noflush` and `ip6tables-restore --noflush`.
+pub(super) fn text(stand: &standing::Stand, plan: &Plan) -> String {
+    let stand = match stand {
+        standing::Stand::Guard => Stand::Guard,
+        standing::Stand::Attach(point) => Stand::Attach(point.chain.clone()),
+    };
+    let mut text = "# ipset restore\n".to_owned();
+    for set in set::sets(plan, stand == Stand::Guard) {
+        text += &set.to_string();
+    }
+    for (family, program) in [(Family::V4, "iptables-restore"), (Family::V6, "ip6tables-restore")] {
+        text += &format!("# {program} --noflush\n");
+        text.extend(rules::tables(&stand, family).iter().map(|table| table.restore("")));
+    }
+    text
+}

@@ -1,0 +1,290 @@
+//! The sets of ipset that the rules look into, as `ipset restore` reads them. Whatever can change is in a set;
+//! the rules (`rules.rs`) are always the same.
+
+use std::collections::BTreeSet;
+use std::fmt;
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
+
+use spa_core::service::{Service, Transport};
+
+use crate::firewall::plan::{InterfaceName, Interfaces, Plan, Session};
+
+/// Address family of a set and of the rules that look into it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Family {
+    V4,
+    V6,
+}
+
+/// Sets of both families: a port has none.
+pub(super) const TCP: &str = "spad_tcp";
+pub(super) const UDP: &str = "spad_udp";
+pub(super) const KNOCK: &str = "spad_knock";
+/// Takes a planned set's new elements until both change places.
+pub(super) const NEW: &str = "spad_new";
+
+/// Names of the sets of one family.
+pub(super) struct Names {
+    /// The interface `lo`, always.
+    pub(super) lo: &'static str,
+    /// Every address, if the guard stands on named interfaces only; else empty.
+    pub(super) named: &'static str,
+    pub(super) guarded: &'static str,
+    pub(super) hosts: &'static str,
+    pub(super) always: &'static str,
+    /// Kept sessions: client, its port, server; the server's port is the comment.
+    pub(super) keep: &'static str,
+    /// The same from the other end: server, its port, client. No type of set has room for both ports.
+    pub(super) keep_to: &'static str,
+    pub(super) grants: &'static str,
+}
+
+const V4: Names = Names {
+    lo: "spad_lo4",
+    named: "spad_named4",
+    guarded: "spad_guarded4",
+    hosts: "spad_hosts4",
+    always: "spad_always4",
+    keep: "spad_keep4",
+    keep_to: "spad_keep_to4",
+    grants: "spad_grants4",
+};
+
+const V6: Names = Names {
+    lo: "spad_lo6",
+    named: "spad_named6",
+    guarded: "spad_guarded6",
+    hosts: "spad_hosts6",
+    always: "spad_always6",
+    keep: "spad_keep6",
+    keep_to: "spad_keep_to6",
+    grants: "spad_grants6",
+};
+
+impl Family {
+    pub(super) const BOTH: [Self; 2] = [Self::V4, Self::V6];
+
+    pub(super) fn of(address: IpAddr) -> Self {
+        if address.to_canonical().is_ipv4() { Self::V4 } else { Self::V6 }
+    }
+
+    pub(super) fn names(self) -> &'static Names {
+        match self {
+            Self::V4 => &V4,
+            Self::V6 => &V6,
+        }
+    }
+
+    /// As ipset's text has it.
+    fn name(self) -> &'static str {
+        match self {
+            Self::V4 => "inet",
+            Self::V6 => "inet6",
+        }
+    }
+
+    fn unspecified(self) -> IpAddr {
+        match self {
+            Self::V4 => Ipv4Addr::UNSPECIFIED.into(),
+            Self::V6 => Ipv6Addr::UNSPECIFIED.into(),
+        }
+    }
+
+    /// The upper half of all addresses; the lower begins at the unspecified one.
+    fn upper_half(self) -> IpAddr {
+        match self {
+            Self::V4 => Ipv4Addr::new(128, 0, 0, 0).into(),
+            Self::V6 => Ipv6Addr::new(0x8000, 0, 0, 0, 0, 0, 0, 0).into(),
+        }
+    }
+}
+
+/// Type of a set.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Kind {
+    Address,
+    Net,
+    Interface,
+    Port,
+    Door,
+    Session,
+}
+
+impl Kind {
+    pub(super) const fn name(self) -> &'static str {
+        match self {
+            Self::Address => "hash:ip",
+            Self::Net => "hash:net",
+            Self::Interface => "hash:net,iface",
+            Self::Port => "bitmap:port",
+            Self::Door => "hash:ip,port",
+            Self::Session => "hash:ip,port,ip",
+        }
+    }
+
+    /// The oldest revision that can do what we ask for, so that old kernels know it.
+    pub(super) const fn revision(self) -> u8 {
+        match self {
+            Self::Address | Self::Net | Self::Port => 0,
+            // The network 0.0.0.0/0.
+            Self::Interface => 2,
+            // Comments.
+            Self::Door | Self::Session => 3,
+        }
+    }
+
+    /// What to look for in a kernel that lacks it.
+    pub(super) const fn feature(self) -> &'static str {
+        match self {
+            Self::Address => "hash:ip (CONFIG_IP_SET_HASH_IP)",
+            Self::Net => "hash:net (CONFIG_IP_SET_HASH_NET)",
+            Self::Interface => "hash:net,iface (CONFIG_IP_SET_HASH_NETIFACE)",
+            Self::Port => "bitmap:port (CONFIG_IP_SET_BITMAP_PORT)",
+            Self::Door => "hash:ip,port (CONFIG_IP_SET_HASH_IPPORT)",
+            Self::Session => "hash:ip,port,ip (CONFIG_IP_SET_HASH_IPPORTIP)",
+        }
+    }
+}
+
+/// Most elements of a set: ipset needs a number, and its default is below our own ceiling's.
+pub(super) const MOST: u32 = 1 << 20;
+
+#[derive(Debug)]
+pub(super) struct Set {
+    pub(super) name: &'static str,
+    pub(super) kind: Kind,
+    pub(super) family: Option<Family>,
+    pub(super) timeouts: bool,
+    pub(super) comments: bool,
+    /// Whether the plan alone says what is in it, so that a new plan replaces what is there.
+    pub(super) planned: bool,
+    pub(super) elements: BTreeSet<Key>,
+}
+
+/// One element's key.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub(super) enum Key {
+    Address(IpAddr),
+    Net(IpAddr, u8),
+    /// Any address of the family of this one, by an interface.
+    Interface(IpAddr, InterfaceName),
+    Port(u16),
+    Door(IpAddr, Service),
+    /// Two ends of a TCP session, and the port of the first.
+    Session(IpAddr, u16, IpAddr),
+}
+
+impl Key {
+    pub(super) fn door(address: IpAddr, service: Service) -> Self {
+        Self::Door(address.to_canonical(), service)
+    }
+
+    pub(super) fn client(session: &Session) -> Self {
+        Self::Session(session.client().ip(), session.client().port(), session.server().ip())
+    }
+
+    pub(super) fn server(session: &Session) -> Self {
+        Self::Session(session.server().ip(), session.server().port(), session.client().ip())
+    }
+}
+
+/// All sets of a stand.
+///
+/// - `guards`: whether it drops, and so has knocks to drop and sessions to keep.
+pub(super) fn sets(plan: &Plan, guards: bool) -> Vec<Set> {
+    let here = |transport| {
+        let services = plan.protect.iter().filter(|p| p.host.is_none()).map(|p| p.service);
+        services
+            .filter(move |service| service.transport() == transport)
+            .map(|service| Key::Port(service.port().get()))
+            .collect()
+    };
+    let mut sets = vec![
+        planned(TCP, Kind::Port, None, here(Transport::Tcp)),
+        planned(UDP, Kind::Port, None, here(Transport::Udp)),
+    ];
+    if guards {
+        sets.push(planned(KNOCK, Kind::Port, None, [Key::Port(plan.spa_port.get())].into()));
+    }
+    for family in Family::BOTH {
+        sets.extend(of_family(plan, family));
+        let names = family.names();
+        if guards {
+            let keep = |name, comments| Set {
+                comments,
+                planned: false,
+                ..planned(name, Kind::Session, Some(family), BTreeSet::new())
+            };
+            sets.extend([keep(names.keep, true), keep(names.keep_to, false)]);
+        }
+        let grants = planned(names.grants, Kind::Door, Some(family), BTreeSet::new());
+        sets.push(Set { timeouts: true, comments: true, planned: false, ..grants });
+    }
+    sets
+}
+
+/// The planned sets of one family.
+fn of_family(plan: &Plan, family: Family) -> [Set; 5] {
+    let names = family.names();
+    let any = family.unspecified();
+    let interfaces = match &plan.interfaces {
+        Interfaces::Any => &[][..],
+        Interfaces::Named(interfaces) => interfaces,
+    };
+    let named = plan.interfaces != Interfaces::Any;
+    let halves = [Key::Net(any, 1), Key::Net(family.upper_half(), 1)];
+    let lo = "lo".parse().map(|lo| Key::Interface(any, lo));
+    let hosts = plan.protect.iter().filter_map(|p| Some(Key::door(p.host?, p.service)));
+    let hosts = hosts.filter(|key| matches!(key, Key::Door(host, _) if Family::of(*host) == family));
+    let always = plan.always_allow.iter().map(|address| address.to_canonical());
+    let always = always.filter(|address| Family::of(*address) == family).map(Key::Address);
+    let set = |name, kind, elements| planned(name, kind, Some(family), elements);
+    [
+        set(names.lo, Kind::Interface, lo.into_iter().collect()),
+        set(names.named, Kind::Net, halves.into_iter().filter(|_| named).collect()),
+        set(
+            names.guarded,
+            Kind::Interface,
+            interfaces.iter().map(|name| Key::Interface(any, name.clone())).collect(),
+        ),
+        set(names.hosts, Kind::Door, hosts.collect()),
+        set(names.always, Kind::Address, always.collect()),
+    ]
+}
+
+fn planned(name: &'static str, kind: Kind, family: Option<Family>, elements: BTreeSet<Key>) -> Set {
+    Set { name, kind, family, timeouts: false, comments: false, planned: true, elements }
+}
+
+impl fmt::Display for Set {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "create {} {}", self.name, self.kind.name())?;
+        match self.family {
+            Some(family) => write!(f, " family {} maxelem {MOST}", family.name())?,
+            None => f.write_str(" range 0-65535")?,
+        }
+        if self.timeouts {
+            f.write_str(" timeout 0")?;
+        }
+        if self.comments {
+            f.write_str(" comment")?;
+        }
+        writeln!(f)?;
+        self.elements.iter().try_for_each(|key| writeln!(f, "add {} {key}", self.name))
+    }
+}
+
+impl fmt::Display for Key {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Address(address) => write!(f, "{address}"),
+            Self::Net(address, length) => write!(f, "{address}/{length}"),
+            Self::Interface(any, name) => write!(f, "{any}/0,{name}"),
+            Self::Port(port) => write!(f, "{port}"),
+            Self::Door(address, service) => {
+                write!(f, "{address},{}:{}", service.transport(), service.port())
+            }
+            Self::Session(one, port, other) => write!(f, "{one},tcp:{port},{other}"),
+        }
+    }
+}

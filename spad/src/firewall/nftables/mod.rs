@@ -1,0 +1,264 @@
+//! The backend nftables.
+//!
+//! In guard mode we own one table, `inet spad`, and touch no other. In attach mode our sets and chains stand in
+//! the operator's table, and one rule at the head of the operator's chain jumps to them. `model.rs` says what
+//! is in it; `text.rs` and `encode.rs` write that description as nft's text and as netlink messages. Open
+//! doors are elements of the grant sets, each with a timeout that the kernel keeps: a door closes even if
+//! nobody is left to close it.
+
+mod elements;
+mod encode;
+mod expression;
+mod key;
+mod model;
+mod others;
+mod place;
+mod text;
+mod watch;
+
+use std::fmt;
+use std::os::fd::{AsFd, BorrowedFd};
+
+use netlink_sys::Socket;
+use netlink_sys::protocols::NETLINK_NETFILTER;
+use spa_core::lease::Change;
+
+pub(super) use self::place::Place;
+
+use self::model::Table;
+use self::others::{Chain, Does};
+use self::place::protocol_family;
+use self::watch::{Loss, Watch};
+use super::Firewall;
+use super::element::Element;
+use super::error::{Aim, FirewallError};
+use super::netlink::{Channel, PATIENCE, Step};
+use super::plan::{Plan, Session};
+use super::standing::Family;
+
+/// The kernel's nftables, reached by one socket that stays open. Works from Linux 5.10 on; starts no program.
+pub struct Nftables {
+    channel: Channel,
+    place: Place,
+    watch: Option<Watch>,
+}
+
+impl Nftables {
+    /// Guard mode.
+    ///
+    /// # Errors
+    /// Where the kernel has no nfnetlink. A missing privilege shows only when something is asked.
+    pub fn guard() -> Result<Self, FirewallError> {
+        Self::at(Place::Own)
+    }
+
+    /// Opens the socket.
+    pub(super) fn at(place: Place) -> Result<Self, FirewallError> {
+        let channel = Channel::open(NETLINK_NETFILTER)?.of_family(protocol_family(place.family()));
+        Ok(Self { channel, place, watch: None })
+    }
+
+    /// Where something of ours stands now: our own table, or chains of ours beside the operator's.
+    pub(super) fn standing() -> Result<Vec<Self>, FirewallError> {
+        let mut guard = Self::guard()?;
+        let mut places = others::attached(&others::chains(&mut guard.channel)?);
+        if guard.exists()? {
+            places.push(Place::Own);
+        }
+        places.into_iter().map(Self::at).collect()
+    }
+
+    /// Whether it is the same place, whichever chain leads there.
+    pub(super) fn is_at(&self, place: &Place) -> bool {
+        self.place.family() == place.family()
+            && self.place.table() == place.table()
+            && (self.place == Place::Own) == (*place == Place::Own)
+    }
+
+    /// The rules of the operator's table that do nothing but jump to our chain: their chain and handle.
+    fn jumps(&mut self) -> Result<Vec<(String, u64)>, FirewallError> {
+        let rules = others::rules(&mut self.channel, self.place.family(), self.place.table())?;
+        let entrance = Does::Jump(self.place.names().entrance.to_owned());
+        let jumps = rules.into_iter().filter(|rule| rule.does == entrance);
+        Ok(jumps.map(|rule| (rule.chain, rule.handle)).collect())
+    }
+
+    /// What it takes to have exactly one jump, at the head of the operator's chain. Nothing is done where that
+    /// is so: the operator's rules keep their handles and their order.
+    fn jump(&mut self) -> Result<Vec<Step>, FirewallError> {
+        let Place::Beside { family, table, chain } = self.place.clone() else { return Ok(Vec::new()) };
+        let what = self.to_string();
+        self.channel.get(encode::get_chain(&self.place, &chain), &Aim::Chain { what })?;
+        let jumps = self.jumps()?;
+        let rules = others::rules(&mut self.channel, family, &table)?;
+        let head = rules.into_iter().find(|rule| rule.chain == chain).map(|rule| (rule.chain, rule.handle));
+        if jumps.len() == 1 && head.as_ref() == jumps.first() {
+            return Ok(Vec::new());
+        }
+        let remove = jumps.iter().map(|(chain, handle)| encode::remove_rule(&self.place, chain, *handle));
+        Ok(remove.chain([encode::new_jump(&self.place, &chain)]).collect())
+    }
+
+    /// Tries a transaction that removes elements a second time: one that was there when it began may have
+    /// reached its end before it was removed, which older kernels call an error.
+    fn insist(&mut self, steps: impl Fn(&Place) -> Vec<Step>) -> Result<(), FirewallError> {
+        match self.channel.transaction(steps(&self.place)) {
+            Err(FirewallError::Absent) => self.channel.transaction(steps(&self.place)),
+            outcome => outcome,
+        }
+    }
+}
+
+impl fmt::Display for Nftables {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match &self.place {
+            Place::Own => f.write_str("table inet spad"),
+            Place::Beside { family, table, chain } if chain.is_empty() => {
+                write!(f, "chain spad of table {} {table}", family.name())
+            }
+            Place::Beside { family, table, chain } => write!(f, "{} {table} {chain}", family.name()),
+        }
+    }
+}
+
+impl Firewall for Nftables {
+    fn exists(&mut self) -> Result<bool, FirewallError> {
+        let aim = Aim::Elements { set: "none" };
+        let question = match &self.place {
+            Place::Own => encode::get_table(),
+            place @ Place::Beside { .. } => encode::get_chain(place, place.names().entrance),
+        };
+        match self.channel.get(question, &aim) {
+            Ok(()) => Ok(true),
+            Err(FirewallError::Absent) => Ok(false),
+            Err(error) => Err(error),
+        }
+    }
+
+    /// In one transaction.
+    fn prepare(&mut self, plan: &Plan) -> Result<(), FirewallError> {
+        let jump = self.jump()?;
+        let mut steps = encode::prepare(&Table::new(&self.place, plan));
+        steps.extend(jump);
+        self.channel.transaction(steps)
+    }
+
+    fn defeated(&mut self) -> Result<Vec<String>, FirewallError> {
+        let Place::Beside { family, table, chain } = self.place.clone() else { return Ok(Vec::new()) };
+        let chains = others::chains(&mut self.channel)?;
+        let is_own = |one: &Chain| one.family == family && one.table == table && one.name == chain;
+        let mut found = Vec::new();
+        let own = chains.iter().find(|one| is_own(one)).and_then(|own| own.hook);
+        if own.is_none() {
+            found.push(format!(
+                "chain {self} hangs at no hook itself: who jumps to it decides what gets there"
+            ));
+        }
+        let hook = own.map_or(others::INPUT, |(hook, _)| hook);
+        let rivals: Vec<_> = chains.into_iter().filter(|one| !is_own(one)).collect();
+        let what = self.to_string();
+        found.extend(others::defeats(&mut self.channel, &rivals, family, hook, &what)?);
+        if family != Family::Inet {
+            let other = if family == Family::Ip { "IPv6" } else { "IPv4" };
+            found.push(format!("{self} sees no {other}: a knock that comes by it opens nothing"));
+        }
+        Ok(found)
+    }
+
+    fn grants(&mut self) -> Result<Vec<Element>, FirewallError> {
+        let mut grants = Vec::new();
+        for set in self.place.names().grants.both() {
+            let list = elements::list(&self.place, set);
+            grants.extend(elements::to_elements(self.channel.list(list, &Aim::Elements { set })?));
+        }
+        Ok(grants)
+    }
+
+    /// In one transaction. A timeout counts in whole milliseconds, and is 10 ms at least.
+    fn apply(&mut self, changes: &[Change]) -> Result<(), FirewallError> {
+        self.insist(|place| elements::apply(place, changes))
+    }
+
+    fn keep(&mut self, sessions: &[Session]) -> Result<(), FirewallError> {
+        if !self.place.keeps_sessions() {
+            return Ok(());
+        }
+        self.channel.transaction(elements::keep(&self.place, sessions))
+    }
+
+    fn drop_kept(&mut self, sessions: &[Session]) -> Result<(), FirewallError> {
+        if !self.place.keeps_sessions() {
+            return Ok(());
+        }
+        self.insist(|place| elements::drop_kept(place, sessions))
+    }
+
+    fn kept(&mut self) -> Result<Vec<Session>, FirewallError> {
+        let mut kept = Vec::new();
+        let keep = self.place.names().keep;
+        for set in keep.both().into_iter().filter(|_| self.place.keeps_sessions()) {
+            let list = elements::list(&self.place, set);
+            kept.extend(elements::to_sessions(self.channel.list(list, &Aim::Elements { set })?));
+        }
+        Ok(kept)
+    }
+
+    fn teardown(&mut self) -> Result<(), FirewallError> {
+        if self.place == Place::Own {
+            return self.channel.transaction(encode::remove_table());
+        }
+        let plan = Plan::empty();
+        let jumps = self.jumps()?;
+        if jumps.is_empty() && !self.exists()? {
+            return Ok(());
+        }
+        let mut steps: Vec<_> =
+            jumps.iter().map(|(chain, handle)| encode::remove_rule(&self.place, chain, *handle)).collect();
+        steps.extend(encode::remove_parts(&Table::new(&self.place, &plan)));
+        self.channel.transaction(steps)
+    }
+
+    fn listen(&mut self) -> Result<(), FirewallError> {
+        let failed = |error| FirewallError::from_socket(error, PATIENCE);
+        let mut socket = Socket::new(NETLINK_NETFILTER).map_err(failed)?;
+        socket.bind_auto().map_err(failed)?;
+        socket.add_membership(watch::CHANGES).map_err(failed)?;
+        self.watch = Some(Watch::new(socket, self.place.clone(), self.channel.port()));
+        Ok(())
+    }
+
+    fn descriptor(&self) -> Option<BorrowedFd<'_>> {
+        self.watch.as_ref().map(AsFd::as_fd)
+    }
+
+    fn lost(&mut self) -> bool {
+        match self.watch.as_mut().map_or(Loss::None, Watch::loss) {
+            Loss::None => false,
+            Loss::Perhaps => self.jumps().map_or(true, |jumps| jumps.is_empty()),
+            Loss::Sure => true,
+        }
+    }
+}
+
+/// What [`Firewall::prepare`] loads into a ruleset that holds nothing of ours, as nft's text.
+pub(super) fn text(place: &Place, plan: &Plan) -> String {
+    Table::new(place, plan).to_string()
+}
+
+/// What in nf_tables drops what is accepted in a chain of iptables' table `filter`.
+///
+/// - `legacy`: whether that table is none of nf_tables.
+pub(super) fn defeats_in_iptables(chain: &str, legacy: bool) -> Result<Vec<String>, FirewallError> {
+    let mut channel = Channel::open(NETLINK_NETFILTER)?;
+    let chains = match others::chains(&mut channel) {
+        // A kernel without nf_tables.
+        Err(FirewallError::Unsupported { .. } | FirewallError::Refused { .. }) => return Ok(Vec::new()),
+        chains => chains?,
+    };
+    let hook = if chain == "FORWARD" { others::FORWARD } else { others::INPUT };
+    let of_iptables = |one: &Chain| {
+        one.family != Family::Inet && one.table == "filter" && ["INPUT", "FORWARD"].contains(&&*one.name)
+    };
+    let rivals: Vec<_> = chains.into_iter().filter(|one| legacy || !of_iptables(one)).collect();
+    others::defeats(&mut channel, &rivals, Family::Inet, hook, &format!("filter {chain}"))
+}

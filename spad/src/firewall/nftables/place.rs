@@ -1,0 +1,125 @@
+//! Where our sets and chains are, and what they are called there.
+
+use std::net::IpAddr;
+
+use netlink_packet_netfilter::NetfilterProtoFamily;
+
+use crate::firewall::standing::{AttachPoint, Family};
+
+/// Where our sets and chains are.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(in crate::firewall) enum Place {
+    /// In a table of our own, `inet spad`.
+    Own,
+    /// In the operator's table, reached by a jump from a chain of it.
+    Beside { family: Family, table: String, chain: String },
+}
+
+/// What our sets and chains are called.
+#[derive(Debug)]
+pub(super) struct Names {
+    pub(super) here: &'static str,
+    pub(super) guarded: &'static str,
+    pub(super) protected: &'static str,
+    pub(super) hosts: ByFamily,
+    pub(super) always: ByFamily,
+    /// Sets whose elements come and go while the rest stands: a new plan adds to them but never empties them.
+    pub(super) keep: ByFamily,
+    pub(super) grants: ByFamily,
+    /// The chain that is jumped to.
+    pub(super) entrance: &'static str,
+    pub(super) doors: &'static str,
+}
+
+const OWN: Names = Names {
+    here: "here",
+    guarded: "guarded",
+    protected: "protected",
+    hosts: ByFamily { v4: "protected_hosts4", v6: "protected_hosts6" },
+    always: ByFamily { v4: "always4", v6: "always6" },
+    keep: ByFamily { v4: "keep4", v6: "keep6" },
+    grants: ByFamily { v4: "grants4", v6: "grants6" },
+    entrance: "guard",
+    doors: "doors",
+};
+
+/// In a table that is not ours every name says whose it is.
+pub(super) const BESIDE: Names = Names {
+    here: "spad_here",
+    guarded: "spad_guarded",
+    protected: "spad_protected",
+    hosts: ByFamily { v4: "spad_protected_hosts4", v6: "spad_protected_hosts6" },
+    always: ByFamily { v4: "spad_always4", v6: "spad_always6" },
+    keep: ByFamily { v4: "spad_keep4", v6: "spad_keep6" },
+    grants: ByFamily { v4: "spad_grants4", v6: "spad_grants6" },
+    entrance: "spad",
+    doors: "spad_doors",
+};
+
+/// A set's name for each address family.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) struct ByFamily {
+    pub(super) v4: &'static str,
+    pub(super) v6: &'static str,
+}
+
+impl ByFamily {
+    /// The set that this address belongs to.
+    pub(super) fn of(self, address: IpAddr) -> &'static str {
+        if address.to_canonical().is_ipv4() { self.v4 } else { self.v6 }
+    }
+
+    pub(super) fn both(self) -> [&'static str; 2] {
+        [self.v4, self.v6]
+    }
+}
+
+impl Names {
+    /// Whether the plan alone says what is in the set of that name.
+    pub(super) fn is_planned(&self, set: &str) -> bool {
+        !self.grants.both().contains(&set) && !self.keep.both().contains(&set)
+    }
+}
+
+impl Place {
+    /// Beside that chain; `None` if it is one of iptables.
+    pub(in crate::firewall) fn beside(point: &AttachPoint) -> Option<Self> {
+        let AttachPoint { family, table, chain } = point.clone();
+        Some(Self::Beside { family: family?, table, chain })
+    }
+
+    pub(super) fn family(&self) -> Family {
+        match self {
+            Self::Own => Family::Inet,
+            Self::Beside { family, .. } => *family,
+        }
+    }
+
+    pub(super) fn table(&self) -> &str {
+        match self {
+            Self::Own => "spad",
+            Self::Beside { table, .. } => table,
+        }
+    }
+
+    pub(super) fn names(&self) -> &'static Names {
+        match self {
+            Self::Own => &OWN,
+            Self::Beside { .. } => &BESIDE,
+        }
+    }
+
+    /// Only who drops has sessions to keep.
+    pub(super) fn keeps_sessions(&self) -> bool {
+        *self == Self::Own
+    }
+}
+
+/// The family in netlink's header.
+pub(super) fn protocol_family(family: Family) -> NetfilterProtoFamily {
+    match family {
+        Family::Inet => NetfilterProtoFamily::Inet,
+        Family::Ip => NetfilterProtoFamily::IPv4,
+        Family::Ip6 => NetfilterProtoFamily::IPv6,
+    }
+}

@@ -1,0 +1,125 @@
+//! One list of properties, and every backend in every mode must have them all, in the real kernel. The table is
+//! printed at the end.
+
+mod case;
+mod guarding;
+mod properties;
+
+use std::io::Write;
+use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::sync::Mutex;
+use std::thread;
+
+use self::case::{CANDIDATES, Candidate, Case};
+use super::namespace::Namespace;
+
+/// Whom a property is asked of.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Of {
+    Both,
+    Guard,
+    Attach,
+}
+
+type Property = (&'static str, Of, fn(&Case));
+
+const PROPERTIES: &[Property] = &[
+    ("a stranger is dropped", Of::Both, properties::a_stranger_is_dropped),
+    ("a knock opens, IPv4 and IPv6", Of::Both, properties::a_grant_opens),
+    ("only for whom, and only what", Of::Both, properties::only_for_whom),
+    ("the window ends by the kernel alone", Of::Both, properties::the_window_ends_by_the_kernel),
+    ("a refresh lengthens, never shortens another's", Of::Both, properties::a_refresh_never_shortens),
+    ("shutting what is shut is no error", Of::Both, properties::a_missing_element_is_no_error),
+    ("an established session lives on", Of::Both, properties::a_session_lives_on),
+    ("a UDP door closes under its flow", Of::Both, properties::a_udp_door_closes),
+    ("foreign rules identical after 100 cycles", Of::Both, properties::foreign_rules_stay),
+    ("a restart reads back the time that is left", Of::Both, properties::a_restart_reads_back),
+    ("preparing again changes nothing", Of::Both, properties::preparing_again_changes_nothing),
+    ("a foreign flush is repaired within 1 s", Of::Both, properties::a_flush_is_repaired),
+    ("teardown leaves nothing", Of::Both, properties::teardown_leaves_nothing),
+    ("the text makes the same", Of::Both, properties::the_text_makes_the_same),
+    ("another stand of ours is refused", Of::Both, properties::another_stand_is_refused),
+    ("a drop elsewhere is named", Of::Attach, properties::a_drop_elsewhere_is_named),
+    ("the SPA port is silent", Of::Guard, guarding::the_spa_port_is_silent),
+    ("loopback and transit are unharmed", Of::Guard, guarding::loopback_and_transit),
+    ("other interfaces are left alone", Of::Guard, guarding::other_interfaces),
+    ("a named inner host is guarded", Of::Guard, guarding::a_named_inner_host),
+    ("a published port is guarded", Of::Guard, guarding::a_published_port),
+    ("no way around by another kind of address", Of::Guard, guarding::no_way_around),
+    ("an old session survives the first load", Of::Guard, guarding::an_old_session),
+];
+
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Outcome {
+    Passed,
+    Failed,
+    /// Not asked of this mode.
+    NotAsked,
+}
+
+#[test]
+fn every_backend_in_every_mode_has_every_property() {
+    if Namespace::new().is_none() {
+        return;
+    }
+    let jobs: Vec<(usize, usize)> = (0..PROPERTIES.len())
+        .flat_map(|property| (0..CANDIDATES.len()).map(move |c| (property, c)))
+        .collect();
+    let queue = Mutex::new(jobs.into_iter());
+    let outcomes = Mutex::new(vec![vec![Outcome::NotAsked; CANDIDATES.len()]; PROPERTIES.len()]);
+    thread::scope(|scope| {
+        for _ in 0..6 {
+            scope.spawn(|| {
+                loop {
+                    let Some((property, candidate)) = queue.lock().unwrap().next() else { return };
+                    let outcome = ask(&PROPERTIES[property], &CANDIDATES[candidate]);
+                    outcomes.lock().unwrap()[property][candidate] = outcome;
+                }
+            });
+        }
+    });
+    let outcomes = outcomes.into_inner().unwrap();
+    // Past the test harness, which would hide it.
+    let _ = std::io::stderr().write_all(table(&outcomes).as_bytes());
+    assert!(!outcomes.iter().flatten().any(|outcome| *outcome == Outcome::Failed), "see the table");
+}
+
+fn ask(&(name, of, property): &Property, candidate: &Candidate) -> Outcome {
+    let asked = match of {
+        Of::Both => true,
+        Of::Guard => candidate.guards(),
+        Of::Attach => !candidate.guards(),
+    };
+    if !asked {
+        return Outcome::NotAsked;
+    }
+    match catch_unwind(AssertUnwindSafe(|| property(&Case::new(candidate)))) {
+        Ok(()) => Outcome::Passed,
+        Err(panic) => {
+            let said = panic.downcast_ref::<String>().map(String::as_str);
+            let said = said.or_else(|| panic.downcast_ref::<&str>().copied()).unwrap_or("?");
+            let _ = writeln!(std::io::stderr(), "FAILED {}: {name}: {said}", candidate.name);
+            Outcome::Failed
+        }
+    }
+}
+
+fn table(outcomes: &[Vec<Outcome>]) -> String {
+    let width = PROPERTIES.iter().map(|(name, ..)| name.len()).max().unwrap_or(0);
+    let mut text = format!("\n{:width$}", "");
+    for candidate in CANDIDATES {
+        text += &format!("  {}", candidate.name);
+    }
+    for ((name, ..), row) in PROPERTIES.iter().zip(outcomes) {
+        text += &format!("\n{name:width$}");
+        for (outcome, candidate) in row.iter().zip(CANDIDATES) {
+            let word = match outcome {
+                Outcome::Passed => "ok",
+                Outcome::Failed => "FAILED",
+                Outcome::NotAsked => "-",
+            };
+            text += &format!("  {word:^length$}", length = candidate.name.len());
+        }
+    }
+    text + "\n\n"
+}
