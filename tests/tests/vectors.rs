@@ -41,7 +41,10 @@ fn told(admission: &Admission) -> BTreeMap<&'static str, String> {
         }
         Effect::Close { services } => {
             told.insert("verb", "close".to_owned());
-            told.insert("services", if services.is_empty() { "all".to_owned() } else { service::list(services) });
+            told.insert(
+                "services",
+                if services.is_empty() { "all".to_owned() } else { service::list(services) },
+            );
         }
     }
     told

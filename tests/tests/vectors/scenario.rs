@@ -112,7 +112,10 @@ impl Scenario {
 
     fn header_keys(&self) -> Vec<HeaderKey> {
         let keys = [Some(self.field("site-key")), self.get("previous-site-key")];
-        keys.into_iter().flatten().map(|key| HeaderKey::derive(&SiteKey::new(array(key)), self.site())).collect()
+        keys.into_iter()
+            .flatten()
+            .map(|key| HeaderKey::derive(&SiteKey::new(array(key)), self.site()))
+            .collect()
     }
 
     fn key_id(&self) -> KeyId {
