@@ -118,6 +118,8 @@ struct Monitor<'o> {
     look: Option<BootTime>,
     /// When to bring the kernel back to what the leases say.
     repair: Option<BootTime>,
+    /// The firewall can no longer be changed by this process.
+    helpless: bool,
     /// When to ask whether something of ours was taken away, where nobody tells.
     watch: Option<BootTime>,
     /// When to look at kept sessions; `None` once there are none.
@@ -148,6 +150,7 @@ impl<'o> Monitor<'o> {
             reporter: Reporter::default(),
             look: None,
             repair: None,
+            helpless: false,
             kept: None,
             watch: None,
         })
@@ -173,6 +176,10 @@ impl<'o> Monitor<'o> {
             }
             self.hear_workers();
             self.keep_up(BootTime::new(clock::boottime()));
+            if self.helpless {
+                // The starter starts another, which takes over the doors from the kernel.
+                return ExitStatus::Failure;
+            }
         }
     }
 
@@ -240,6 +247,7 @@ impl<'o> Monitor<'o> {
         self.notify(Notice::Refused(number));
         if self.serving.is_some() {
             error!("reload refused; everything stays as it was: {refusal}");
+            self.helpless |= matches!(refusal, Refusal::Firewall(FirewallError::LoaderGone(_)));
             // It may have come as far as the new table.
             self.repair = Some(BootTime::new(clock::boottime()));
             return Ok(());
@@ -422,6 +430,7 @@ impl<'o> Monitor<'o> {
         if due(self.repair, now) {
             self.repair = self.bring_back(now).err().map(|error| {
                 error!("the firewall cannot be repaired yet: {error}");
+                self.helpless |= matches!(error, FirewallError::LoaderGone(_));
                 now.plus(REPAIR)
             });
         }

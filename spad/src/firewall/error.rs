@@ -55,6 +55,9 @@ pub enum FirewallError {
     /// A program that loads rules failed, or cannot be started.
     #[error("{0}")]
     Program(String),
+    /// The loader ended, or does not answer: only a new monitor can start another.
+    #[error("the loader of iptables' rules is gone ({0})")]
+    LoaderGone(String),
     /// The socket itself failed.
     #[error("netlink socket: {0}")]
     Socket(#[source] io::Error),

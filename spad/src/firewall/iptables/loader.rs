@@ -8,7 +8,8 @@
 use std::io;
 use std::os::unix::process::CommandExt;
 use std::process::{Child, Command, Stdio};
-use std::time::Duration;
+use std::thread::sleep;
+use std::time::{Duration, Instant};
 
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
 use tracing::{debug, error};
@@ -24,6 +25,9 @@ use crate::socketpair::{Received, Seqpacket};
 
 /// The programs of both families may each wait 5 s for a lock.
 const PATIENCE: Timespec = Timespec { tv_sec: 15, tv_nsec: 0 };
+
+/// How long it may take to end.
+const ENDS: Duration = Duration::from_secs(1);
 
 /// Variant (1 byte), length of the chain's name (1 byte, 0 for guard mode), its bytes.
 const REQUEST: usize = 2 + 32;
@@ -60,32 +64,33 @@ impl Loader {
 
     /// Loads the rules.
     pub(super) fn load(&mut self, variant: Variant, stand: &Stand) -> Result<(), FirewallError> {
-        let failed = |reason: &dyn std::fmt::Display| FirewallError::Program(format!("the loader: {reason}"));
-        let channel = self.channel.as_ref().ok_or_else(|| failed(&"it is gone"))?;
-        // What came too late for the request before.
-        while let Ok(Received::Message(_)) = channel.receive::<ANSWER>() {}
-        channel.send(&request(variant, stand)).map_err(|error| failed(&error))?;
-        poll(&mut [PollFd::new(channel, PollFlags::IN)], Some(&PATIENCE)).map_err(|error| failed(&error))?;
+        let gone = |reason: &dyn std::fmt::Display| FirewallError::LoaderGone(reason.to_string());
+        let channel = self.channel.as_ref().ok_or_else(|| gone(&"it was ended"))?;
+        channel.send(&request(variant, stand)).map_err(|error| gone(&error))?;
+        poll(&mut [PollFd::new(channel, PollFlags::IN)], Some(&PATIENCE)).map_err(|error| gone(&error))?;
         match channel.receive::<ANSWER>() {
             Ok(Received::Message([0, ..])) => Ok(()),
             Ok(Received::Message([length, reason @ ..])) => {
                 let reason = reason.get(..usize::from(length)).unwrap_or_default();
                 Err(FirewallError::Program(String::from_utf8_lossy(reason).into_owned()))
             }
-            Ok(Received::Nothing) => {
-                Err(FirewallError::Timeout(Duration::from_secs(PATIENCE.tv_sec.unsigned_abs())))
-            }
-            Ok(Received::Closed) => Err(failed(&"it ended")),
-            Err(error) => Err(failed(&error)),
+            // What it would say later would be taken for the answer to another request.
+            Ok(Received::Nothing) => Err(gone(&"no answer in 15 s")),
+            Ok(Received::Closed) => Err(gone(&"it ended")),
+            Err(error) => Err(gone(&error)),
         }
     }
 }
 
 impl Drop for Loader {
     fn drop(&mut self) {
-        // It ends when its channel does.
+        // It ends when its channel does. One that hangs in a program is left behind: it is root's, and the monitor
+        // cannot kill it.
         drop(self.channel.take());
-        let _ = self.child.wait();
+        let deadline = Instant::now() + ENDS;
+        while Instant::now() < deadline && matches!(self.child.try_wait(), Ok(None)) {
+            sleep(Duration::from_millis(1));
+        }
     }
 }
 
