@@ -295,8 +295,10 @@ impl<'o> Monitor<'o> {
         let mut changes = if first { self.take_stock(now)? } else { Vec::new() };
         changes.extend(self.leases.retain(&config.ceiling));
         self.firewall()?.apply(&changes)?;
-        for defeat in self.firewall()?.defeated()? {
-            warn!("{defeat}");
+        match self.firewall()?.defeated() {
+            Ok(defeats) => defeats.iter().for_each(|defeat| warn!("{defeat}")),
+            // Worth a warning, but no reason not to serve.
+            Err(error) => warn!("whether others drop what spad accepts is not known: {error}"),
         }
         log_closed(&changes, "it is no longer protected");
         self.kept = Some(now.plus(KEPT));
