@@ -11,9 +11,14 @@ const PATIENCE: Duration = Duration::from_millis(300);
 
 /// Connects from an address of ours.
 pub(super) fn connect(from: IpAddr, to: SocketAddr) -> Option<TcpStream> {
+    connect_by(SocketAddr::new(from, 0), to)
+}
+
+/// Connects from an address and port of ours.
+pub(super) fn connect_by(from: SocketAddr, to: SocketAddr) -> Option<TcpStream> {
     let family = if from.is_ipv4() { AddressFamily::INET } else { AddressFamily::INET6 };
     let socket = socket(family, SocketType::STREAM, None).unwrap();
-    bind(&socket, &SocketAddr::new(from, 0)).unwrap();
+    bind(&socket, &from).unwrap();
     sockopt::set_socket_timeout(&socket, sockopt::Timeout::Send, Some(PATIENCE)).unwrap();
     rustix::net::connect(&socket, &to).ok()?;
     Some(TcpStream::from(socket))

@@ -7,7 +7,7 @@ use super::super::passers_by::{self, ANSWER, connects, delivers, hears};
 use super::super::world::{CLIENT, HOST, INNER, STRANGER, World};
 use super::super::*;
 use super::case::Case;
-use crate::firewall::sessions;
+use crate::firewall::{Session, sessions};
 
 pub(super) fn the_spa_port_is_silent(case: &Case) {
     let _firewall = case.prepared(&plan());
@@ -172,6 +172,34 @@ pub(super) fn an_old_session(case: &Case) {
         assert!(firewall.kept().unwrap().is_empty());
         assert!(delivers(&old.0, &old.1).is_some(), "connection tracking knows it by now");
         case.world.host.run(teardown_all);
+    }
+}
+
+pub(super) fn a_kept_session_opens_nothing_else(case: &Case) {
+    let _services = [22, 443].map(|port| World::serve(&case.world.host, port));
+    let mut two = plan();
+    two.protect.push("tcp/443".parse().unwrap());
+    for family in [0, 1] {
+        let client = SocketAddr::new(address(CLIENT[family]), 50_001);
+        let server = |port| SocketAddr::new(address(HOST[family]), port);
+        two.keep.push(Session::new(client, server(22)).unwrap());
+    }
+    let _firewall = case.prepared(&two);
+    for family in [0, 1] {
+        #[rustfmt::skip]
+        let rows = [
+            // who, source port, port, gets in, why
+            (CLIENT,   50_001, 443, false, "another service, from the session's port"),
+            (CLIENT,   50_002, 22,  false, "another session"),
+            (STRANGER, 50_001, 22,  false, "somebody else, from the same port"),
+            (CLIENT,   50_001, 22,  true,  "the session itself"),
+        ];
+        for (who, from, to, gets_in, why) in rows {
+            let from = SocketAddr::new(address(who[family]), from);
+            let to = SocketAddr::new(address(HOST[family]), to);
+            let came_in = case.world.peer.run(|| passers_by::connect_by(from, to).is_some());
+            assert_eq!(came_in, gets_in, "{why}");
+        }
     }
 }
 

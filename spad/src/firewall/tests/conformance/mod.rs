@@ -34,6 +34,8 @@ const PROPERTIES: &[Property] = &[
     ("a UDP door closes under its flow", Of::Both, properties::a_udp_door_closes),
     ("foreign rules identical after 100 cycles", Of::Both, properties::foreign_rules_stay),
     ("a restart reads back the time that is left", Of::Both, properties::a_restart_reads_back),
+    ("a door opens in less than a millisecond", Of::Both, properties::a_door_opens_fast),
+    ("no refresh and no new plan leaves a gap", Of::Both, properties::no_change_leaves_a_gap),
     ("preparing again changes nothing", Of::Both, properties::preparing_again_changes_nothing),
     ("a foreign flush is repaired within 1 s", Of::Both, properties::a_flush_is_repaired),
     ("teardown leaves nothing", Of::Both, properties::teardown_leaves_nothing),
@@ -47,6 +49,7 @@ const PROPERTIES: &[Property] = &[
     ("a published port is guarded", Of::Guard, guarding::a_published_port),
     ("no way around by another kind of address", Of::Guard, guarding::no_way_around),
     ("an old session survives the first load", Of::Guard, guarding::an_old_session),
+    ("a kept session opens nothing else", Of::Guard, guarding::a_kept_session_opens_nothing_else),
 ];
 
 #[derive(Clone, Copy, PartialEq, Eq)]

@@ -1,7 +1,9 @@
 //! What a guard and an attached stand have in common.
 
 use std::net::{SocketAddr, UdpSocket};
-use std::thread::sleep;
+use std::sync::atomic::AtomicBool;
+use std::sync::atomic::Ordering::Relaxed;
+use std::thread::{self, sleep};
 use std::time::{Duration, Instant};
 
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
@@ -209,6 +211,63 @@ pub(super) fn a_restart_reads_back(case: &Case) {
     near(left, 50 * SECOND, "of the lease");
     assert!(case.reaches(CLIENT[0], HOST[0], 22), "nothing closed");
     assert!(!case.reaches(STRANGER[0], HOST[0], 22), "and nothing opened");
+}
+
+pub(super) fn a_door_opens_fast(case: &Case) {
+    let mut firewall = case.prepared(&plan());
+    let mut times: Vec<_> = (0..200_u8)
+        .map(|n| {
+            let opened = [set(door([192, 0, 2, n], "tcp/22"), MINUTE, "profile=laptop")];
+            let start = Instant::now();
+            firewall.apply(&opened).unwrap();
+            start.elapsed()
+        })
+        .collect();
+    times.sort_unstable();
+    println!("{}: a door opens in {:?} (median)", case.candidate.name, times[100]);
+    assert!(times[100] < SECOND / 1000, "{:?}", times[100]);
+    assert_eq!(firewall.grants().unwrap().len(), 200);
+}
+
+pub(super) fn no_change_leaves_a_gap(case: &Case) {
+    let service = World::udp(&case.world.host, 5300);
+    let mut firewall = case.prepared(&full());
+    let opened = [set(door(address(CLIENT[0]), "udp/5300"), MINUTE, "")];
+    firewall.apply(&opened).unwrap();
+    let [client, stranger] =
+        [CLIENT[0], STRANGER[0]].map(|from| case.world.peer.run(|| UdpSocket::bind((from, 5000)).unwrap()));
+    service.set_read_timeout(Some(SECOND)).unwrap();
+    let done = AtomicBool::new(false);
+    thread::scope(|scope| {
+        let changer = scope.spawn(|| {
+            let mut plans = 0;
+            case.world.host.run(|| {
+                while !done.load(Relaxed) || plans < 4 {
+                    let plan = if plans % 2 == 0 { plan() } else { full() };
+                    firewall.prepare(&plan).unwrap();
+                    firewall.apply(&opened).unwrap();
+                    plans += 1;
+                }
+            });
+            plans
+        });
+        let start = Instant::now();
+        let (mut sent, mut wrong) = (0_u32, None);
+        while wrong.is_none() && start.elapsed() < 2 * SECOND {
+            stranger.send_to(b"no", "10.9.0.1:5300").unwrap();
+            client.send_to(&sent.to_be_bytes(), "10.9.0.1:5300").unwrap();
+            let mut heard = [0; 8];
+            let received = service.recv(&mut heard);
+            if received.is_err() || heard[..4] != sent.to_be_bytes() {
+                wrong = Some(format!("datagram {sent}: {received:?} {heard:?}"));
+            }
+            sent += 1;
+        }
+        done.store(true, Relaxed);
+        let plans = changer.join().unwrap();
+        assert_eq!(wrong, None);
+        println!("{}: {sent} datagrams during {plans} new plans", case.candidate.name);
+    });
 }
 
 pub(super) fn preparing_again_changes_nothing(case: &Case) {
