@@ -18,7 +18,8 @@ use spa_core::replay::{DEFAULT_SKEW, Record, Replay};
 use spa_core::request::RequestId;
 use spa_core::time::UnixMillis;
 use spad::capture::Listener;
-use spad::firewall::{Interfaces, Nftables, Plan};
+use spad::firewall::standing::{Backend, Stand, Standing};
+use spad::firewall::{self, Interfaces, Plan};
 use spad::journal::Opened;
 use spad::socketpair::{Received, Seqpacket};
 
@@ -173,7 +174,8 @@ fn firewall(bench: &Bench, times: usize) -> [Vec<Duration>; 3] {
     let server = bench.arena.host(SERVER);
     let measured = thread::spawn(move || {
         server.enter();
-        let mut firewall = Nftables::connect().expect("nftables");
+        let standing = Standing { backend: Backend::Nftables, stand: Stand::Guard };
+        let (mut firewall, _) = firewall::choose(&standing, None).expect("nftables");
         let plan = Plan {
             interfaces: Interfaces::Any,
             protect: vec!["tcp/22".parse().expect("a service")],
