@@ -11,7 +11,7 @@ use spa_core::service::Protected;
 
 use super::namespace::{load, sh};
 use super::passers_by::{ANSWER, connects, delivers, exchange, hears};
-use super::world::{CLIENT, HOST, INNER, STRANGER, World};
+use super::world::{CLIENT, HOST, INNER, STRANGER, World, bound};
 use super::*;
 use crate::firewall::sessions;
 
@@ -149,7 +149,7 @@ fn no_change_leaves_a_gap() {
     let door = door(address(CLIENT[0]), "udp/5300");
     nftables.apply(&[set(door, MINUTE, "")]).unwrap();
     let [client, stranger] =
-        [CLIENT[0], STRANGER[0]].map(|from| world.peer.run(|| UdpSocket::bind((from, 5000)).unwrap()));
+        [CLIENT[0], STRANGER[0]].map(|from| world.peer.run(|| bound(|| UdpSocket::bind((from, 5000)))));
     service.set_read_timeout(Some(Duration::from_millis(300))).unwrap();
 
     let done = AtomicBool::new(false);

@@ -1,6 +1,8 @@
 //! A host with its networks, and who lives there.
 
 use std::net::{SocketAddr, TcpListener, UdpSocket};
+use std::time::Duration;
+use std::{io, thread};
 
 use super::namespace::Namespace;
 use super::passers_by::connects;
@@ -20,6 +22,18 @@ pub(super) const CLIENT: [&str; 2] = ["10.9.0.2", "2001:db8:9::2"];
 pub(super) const STRANGER: [&str; 2] = ["10.9.0.3", "2001:db8:9::3"];
 /// The inner host.
 pub(super) const INNER: [&str; 2] = ["10.8.0.2", "2001:db8:8::2"];
+
+/// Binds to a port that was used a moment ago. A program that a test beside this one starts inherits every socket until
+/// its `exec`, so that a port may stay taken a little longer than its socket.
+pub(super) fn bound<T>(bind: impl Fn() -> io::Result<T>) -> T {
+    for _ in 0..200 {
+        match bind() {
+            Err(error) if error.kind() == io::ErrorKind::AddrInUse => thread::sleep(Duration::from_millis(5)),
+            outcome => return outcome.unwrap(),
+        }
+    }
+    bind().unwrap()
+}
 
 impl World {
     pub(super) fn new() -> Option<Self> {
@@ -48,11 +62,11 @@ impl World {
 
     /// A TCP service of both families that nobody needs to accept from.
     pub(super) fn serve(namespace: &Namespace, port: u16) -> TcpListener {
-        namespace.run(|| TcpListener::bind(("::", port)).unwrap())
+        namespace.run(|| bound(|| TcpListener::bind(("::", port))))
     }
 
     pub(super) fn udp(namespace: &Namespace, port: u16) -> UdpSocket {
-        namespace.run(|| UdpSocket::bind(("::", port)).unwrap())
+        namespace.run(|| bound(|| UdpSocket::bind(("::", port))))
     }
 
     pub(super) fn guard(&self, plan: &Plan) -> Nftables {

@@ -14,7 +14,7 @@ use spa_core::time::{BootTime, UnixMillis};
 
 use super::super::namespace::{load, sh};
 use super::super::passers_by::{self, delivers, hears};
-use super::super::world::{CLIENT, HOST, STRANGER, World};
+use super::super::world::{CLIENT, HOST, STRANGER, World, bound};
 use super::super::*;
 use super::case::{CANDIDATES, Case};
 use crate::firewall::choice::{choose, teardown, text};
@@ -155,7 +155,7 @@ pub(super) fn a_session_lives_on(case: &Case) {
 
 fn send(case: &Case, from: &str) {
     case.world.peer.run(|| {
-        let socket = UdpSocket::bind((address(from), 5000)).unwrap();
+        let socket = bound(|| UdpSocket::bind((address(from), 5000)));
         let to = if address(from).is_ipv4() { HOST[0] } else { HOST[1] };
         socket.send_to(b"hello", (address(to), 5300)).unwrap();
     });
@@ -235,7 +235,7 @@ pub(super) fn no_change_leaves_a_gap(case: &Case) {
     let opened = [set(door(address(CLIENT[0]), "udp/5300"), MINUTE, "")];
     firewall.apply(&opened).unwrap();
     let [client, stranger] =
-        [CLIENT[0], STRANGER[0]].map(|from| case.world.peer.run(|| UdpSocket::bind((from, 5000)).unwrap()));
+        [CLIENT[0], STRANGER[0]].map(|from| case.world.peer.run(|| bound(|| UdpSocket::bind((from, 5000)))));
     service.set_read_timeout(Some(SECOND)).unwrap();
     let done = AtomicBool::new(false);
     thread::scope(|scope| {
