@@ -1,5 +1,5 @@
 //! The server of the world: a worker with gate and journal, a monitor with leases, the kernel's table. Its steps are
-//! those of `spad/src/worker.rs` and `spad/src/monitor.rs`, without processes.
+//! those of `spad/src/worker.rs` and `spad/src/monitor/`, without processes.
 
 use std::net::{IpAddr, SocketAddr};
 
