@@ -50,10 +50,11 @@ pub(super) fn apply(place: &Place, changes: &[Change]) -> Vec<Step> {
     let mut doors: BTreeMap<(&'static str, Key), Option<(Duration, &str)>> = BTreeMap::new();
     for change in changes {
         let (door, wanted) = match change {
-            Change::Set { door, timeout, comment } => (door, Some((*timeout, comment.as_str()))),
+            Change::Set { door, timeout, comment, .. } => (door, Some((*timeout, comment.as_str()))),
             Change::Remove { door } => (door, None),
         };
-        doors.insert((grants.of(door.address), key::of_door(door.address, door.service)), wanted);
+        let address = door.grantee.address();
+        doors.insert((grants.of(address), key::of_door(address, door.service)), wanted);
     }
     let mut steps = Vec::new();
     for set in grants.both() {
