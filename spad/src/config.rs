@@ -4,6 +4,7 @@ use std::fmt;
 use std::hash::{DefaultHasher, Hash, Hasher};
 use std::io::Read;
 use std::net::IpAddr;
+use std::num::NonZeroU16;
 use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
@@ -15,6 +16,7 @@ use spa_core::replay::DEFAULT_SKEW;
 use spa_core::service::Protected;
 
 use crate::firewall::standing::{self, AttachPoint, Standing, Variant};
+use crate::firewall::{Interfaces, Plan};
 
 /// A file that spad cannot run with: one sentence and one hint.
 #[derive(Debug)]
@@ -63,6 +65,8 @@ pub struct Config {
     pub clock_trusted: bool,
     /// What may be opened at most.
     pub ceiling: Ceiling,
+    /// The text that all this was read from.
+    pub text: String,
     /// Of the whole text: worker and monitor read the file one after the other, and it may change in between.
     pub fingerprint: u64,
 }
@@ -186,6 +190,7 @@ impl Config {
         text.hash(&mut hasher);
         Ok(Self {
             fingerprint: hasher.finish(),
+            text: text.to_owned(),
             interfaces,
             standing,
             skew,
@@ -201,6 +206,17 @@ impl Config {
             protect: file.firewall.protect,
             always_allow: file.firewall.always_allow,
         })
+    }
+
+    /// What the guard is to do, with what the host and the site add to it.
+    pub fn plan(&self, interfaces: Interfaces, spa_port: NonZeroU16) -> Plan {
+        Plan {
+            interfaces,
+            protect: self.protect.clone(),
+            always_allow: self.always_allow.clone(),
+            spa_port,
+            keep: Vec::new(),
+        }
     }
 
     /// Reads `spad.toml` from an open file, refusing one that others may write: whoever can, decides what is guarded.

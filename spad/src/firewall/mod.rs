@@ -23,12 +23,29 @@ use std::os::fd::BorrowedFd;
 use std::time::Duration;
 
 use spa_core::lease::Change;
+use spa_core::service::Protected;
 
 pub use self::choice::{choose, teardown, text};
 pub use self::element::Element;
 pub use self::error::FirewallError;
 pub use self::plan::{Interfaces, Plan, Session};
 pub use self::sessions::sessions;
+
+/// Loads the plan. Whoever is connected to a service of `newly`, which was not guarded before, stays connected.
+/// Returns these sessions.
+pub fn load(
+    firewall: &mut dyn Firewall,
+    plan: &mut Plan,
+    newly: &[Protected],
+) -> Result<Vec<Session>, FirewallError> {
+    plan.keep = sessions(newly)?;
+    firewall.prepare(plan)?;
+    // And whoever came in between the look and the guard.
+    let keep = sessions(newly)?;
+    firewall.keep(&keep)?;
+    plan.keep.clear();
+    Ok(keep)
+}
 
 /// One way to stand in the kernel's firewall, guarding or attached. Shows itself as the place where it stands.
 pub trait Firewall: fmt::Display + Send {

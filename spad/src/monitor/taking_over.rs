@@ -17,7 +17,9 @@ use crate::ask::{self, Message};
 use crate::config::{Config, ConfigError};
 use crate::control::{NewWorker, Notice, WorkerNumber};
 use crate::exit::ExitStatus;
-use crate::firewall::{self, FirewallError, Interfaces, Plan};
+use crate::firewall::{self, FirewallError, Interfaces};
+use crate::kept::{Keeper, Kept};
+use crate::session;
 use crate::socketpair::{Received, Seqpacket};
 use crate::surroundings::Surroundings;
 use crate::sys::clock;
@@ -126,20 +128,12 @@ impl Monitor<'_> {
             info!("firewall: {firewall} ({why})");
             self.firewall = Some(firewall);
         }
-        // Whoever is connected to a service before it is guarded, stays connected.
         let newly = self.newly_protected(&config)?;
-        let keep = firewall::sessions(&newly)?;
-        let plan = Plan {
-            interfaces: guarded(&config, &stands_on),
-            protect: config.protect.clone(),
-            always_allow: config.always_allow.clone(),
-            spa_port: port,
-            keep,
-        };
-        self.firewall()?.prepare(&plan)?;
-        // And whoever came in between the look and the guard.
-        let keep = firewall::sessions(&newly)?;
-        self.firewall()?.keep(&keep)?;
+        let mut plan = config.plan(guarded(&config, &stands_on), port);
+        let live = firewall::load(self.firewall()?, &mut plan, &newly)?;
+        if let Some(line) = session::live_on(&config.standing.stand, &live) {
+            info!("{line}");
+        }
         let mut changes = if first { self.take_stock(now)? } else { Vec::new() };
         changes.extend(self.leases.retain(&config.ceiling));
         self.firewall()?.apply(&changes)?;
@@ -152,7 +146,7 @@ impl Monitor<'_> {
         self.kept = Some(now.plus(KEPT));
         self.watch = Some(now);
         self.look = Some(now.plus(COMES_TO_REST));
-        let plan = Plan { keep: Vec::new(), ..plan };
+        let kept = Kept { config: config.clone(), interfaces: plan.interfaces.clone(), spa_port: port };
         let channel = Some(channel);
         if let Some(old) = self.serving.replace(Serving { number, channel, config, plan, surroundings }) {
             // What it has put on disk it may still ask for: nobody else will, as it is a replay from then on.
@@ -160,17 +154,32 @@ impl Monitor<'_> {
             self.notify(Notice::Retired(old.number));
         }
         self.notify(Notice::Serving(number));
+        self.keep(&kept);
         info!("serving port={port} profiles={profiles} interfaces={interfaces} open={}", self.leases.len());
         Ok(())
     }
 
+    /// Keeps what is in force now for the next boot.
+    fn keep(&mut self, kept: &Kept) {
+        let Some(keeper) = &mut self.keeper else { return };
+        if let Err(error) = keeper.keep(kept) {
+            warn!(
+                "this configuration cannot be kept, so that `spad guard` would load an earlier one: {error}"
+            );
+        }
+    }
+
     /// What the present guard does not protect yet; everything if there is none.
     fn newly_protected(&mut self, config: &Config) -> Result<Vec<Protected>, FirewallError> {
-        // A guard that outlived a monitor: who was connected before it is in its sets already.
-        if self.serving.is_none() && self.firewall()?.exists()? {
-            return Ok(Vec::new());
-        }
-        let old = self.serving.as_ref().map(|serving| serving.plan.protect.as_slice()).unwrap_or_default();
+        let old = if let Some(serving) = &self.serving {
+            serving.plan.protect.clone()
+        } else if self.firewall()?.exists()? {
+            // A guard of `spad guard`, or one that outlived a monitor: who was connected before it is in its sets.
+            let kept = self.keeper.as_ref().and_then(Keeper::kept);
+            kept.map_or_else(|| config.protect.clone(), |kept| kept.config.protect)
+        } else {
+            Vec::new()
+        };
         Ok(config.protect.iter().filter(|protected| !old.contains(protected)).copied().collect())
     }
 
