@@ -25,10 +25,10 @@ pub fn path(config: &Path) -> PathBuf {
 pub(super) struct Trial {
     /// While there is one.
     ends: Option<Instant>,
-    /// The worker that was started last, was so for the trial.
+    /// The worker that was started last is for the trial.
     newcomer: bool,
-    /// The trial ended, and what it brought may still be in force.
-    going_back: bool,
+    /// The worker that serves is.
+    in_force: bool,
 }
 
 impl Trial {
@@ -77,19 +77,19 @@ impl Trial {
 
     /// It ends now.
     pub(super) fn end(&mut self) {
-        self.going_back |= self.ends.take().is_some();
+        self.ends = None;
     }
 
     /// The newcomer took over.
     pub(super) fn took_over(&mut self) {
-        self.going_back &= self.newcomer;
+        self.in_force = self.newcomer;
     }
 
-    /// A newcomer did not take over. Returns whether another is needed: nothing on trial may stay in force because the
-    /// way back failed once.
+    /// A newcomer did not take over, which ends the trial. Returns whether another is needed: what was tried may not
+    /// stay in force because the way back failed once.
     pub(super) fn was_refused(&mut self) -> bool {
         self.end();
-        self.going_back
+        self.in_force
     }
 }
 
@@ -127,8 +127,7 @@ mod tests {
 
     #[test]
     fn the_way_back_is_tried_until_it_worked() {
-        let now = Instant::now();
-        let mut trial = begun(now);
+        let mut trial = begun(Instant::now());
         trial.options(&options());
         trial.took_over();
         trial.end();
@@ -142,21 +141,20 @@ mod tests {
     }
 
     #[test]
-    fn a_newcomer_of_the_trial_that_comes_after_its_end_does_not_stay() {
-        let now = Instant::now();
-        let mut trial = begun(now);
+    fn a_newcomer_of_the_trial_that_takes_over_after_its_end_does_not_stay() {
+        let mut trial = begun(Instant::now());
         trial.options(&options());
         trial.end();
         trial.took_over();
+        trial.options(&options());
         assert!(trial.was_refused(), "the way back is still to be gone");
     }
 
     #[test]
-    fn a_refused_trial_is_over() {
-        let now = Instant::now();
-        let mut trial = begun(now);
+    fn a_refused_trial_is_over_and_leaves_nothing_to_go_back_from() {
+        let mut trial = begun(Instant::now());
         trial.options(&options());
-        assert!(trial.was_refused(), "what was before is loaded again");
+        assert!(!trial.was_refused());
         assert_eq!(trial.ends(), None);
     }
 
@@ -164,6 +162,7 @@ mod tests {
     fn without_a_trial_a_refusal_asks_for_nothing() {
         let mut trial = Trial::default();
         trial.options(&options());
+        trial.took_over();
         assert!(!trial.was_refused());
     }
 }
