@@ -55,7 +55,7 @@ pub fn encode(generation: u64, contents: &[u8]) -> Option<Vec<u8>> {
 /// are missing.
 pub fn newest(file: &[u8]) -> Result<Option<Newest>, Broken> {
     let slots = [file.get(..SLOT), file.get(SLOT..FILE)].map(|bytes| bytes.map_or(Slot::Damaged, read));
-    let damaged = slots.iter().any(|slot| *slot == Slot::Damaged);
+    let damaged = slots.contains(&Slot::Damaged);
     let whole = slots.into_iter().enumerate().filter_map(|(slot, read)| match read {
         Slot::Whole { generation, contents } => {
             Some(Newest { slot, generation, contents: contents.to_vec(), other_is_damaged: damaged })
