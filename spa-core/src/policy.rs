@@ -29,7 +29,7 @@ pub enum Effect {
     Open {
         /// At least one.
         services: Vec<Service>,
-        /// Already clamped to the profile's longest.
+        /// Already clamped to the profile's longest, and to its expiry.
         window: Duration,
     },
     /// Close what this profile opened before: these services, or all if there are none.
@@ -68,8 +68,8 @@ impl Admission {
 
 /// Step 11. Every request that comes here has been remembered, whatever is decided.
 ///
-/// `now`: the server's clock, for the profile's expiry. A monotonic profile's server may not know the time; its expiry
-/// then ends with its clock, which is said in the guide.
+/// `now`: the server's clock, for the profile's expiry, which no window outlasts: nothing has to be watched for a door to
+/// be shut by then. The expiry of a monotonic profile is as right as the clock of its server, which may not know the time.
 pub fn authorize(fresh: Fresh<'_>, now: UnixMillis) -> Result<Admission, Forbidden> {
     let (profile, request, grantees, prefixed) = fresh.into_parts();
     if profile.expires.is_some_and(|expires| now >= expires) {
@@ -88,7 +88,7 @@ pub fn authorize(fresh: Fresh<'_>, now: UnixMillis) -> Result<Admission, Forbidd
                 return Err(Forbidden::Narrowing);
             }
             let wished = open.window.map_or(profile.window, |s| Duration::from_secs(s.get().into()));
-            Effect::Open { services: open.services, window: clamp(wished, profile) }
+            Effect::Open { services: open.services, window: clamp(wished, profile, now) }
         }
         Verb::Close(services) => Effect::Close { services },
         Verb::Invoke { .. } | Verb::Ping => return Err(Forbidden::Verb),
@@ -97,8 +97,9 @@ pub fn authorize(fresh: Fresh<'_>, now: UnixMillis) -> Result<Admission, Forbidd
     Ok(Admission { profile: name.clone(), key_id: *key_id, time: request.time, grantees, effect })
 }
 
-fn clamp(wished: Duration, profile: &Profile) -> Duration {
-    wished.min(profile.max_window)
+fn clamp(wished: Duration, profile: &Profile, now: UnixMillis) -> Duration {
+    let left = profile.expires.map_or(Duration::MAX, |expires| expires.since(now));
+    wished.min(profile.max_window).min(left)
 }
 
 #[cfg(test)]

@@ -14,16 +14,21 @@ use crate::surroundings::Surroundings;
 use crate::sys::clock;
 
 /// How soon a firewall call that failed is tried again.
-const REPAIR: Duration = Duration::from_secs(1);
+pub(super) const REPAIR: Duration = Duration::from_secs(1);
+/// Two who both want to be first would else never rest.
+const BETWEEN_REPAIRS: Duration = Duration::from_millis(500);
 /// How often it is looked whether a kept session has ended.
 pub(super) const KEPT: Duration = Duration::from_secs(30);
 
 impl Monitor<'_> {
-    pub(super) fn apply(&mut self, changes: &[Change]) {
-        if let Err(error) = self.firewall().and_then(|firewall| firewall.apply(changes)) {
+    /// Makes these changes, or sees to it that they are made with a repair. Returns whether they are made.
+    pub(super) fn apply(&mut self, changes: &[Change]) -> bool {
+        let outcome = self.firewall().and_then(|firewall| firewall.apply(changes));
+        if let Err(error) = &outcome {
             error!("the firewall could not be changed, trying again: {error}");
-            self.repair = Some(BootTime::new(clock::boottime()));
+            self.repair.get_or_insert(BootTime::new(clock::boottime()));
         }
+        outcome.is_ok()
     }
 
     /// What time brings: ended leases, a changed host, a flushed table.
@@ -37,12 +42,8 @@ impl Monitor<'_> {
         }
         self.reporter.catch_up(now);
         self.watch_over(now);
-        if due(self.repair, now) {
-            self.repair = self.bring_back(now).err().map(|error| {
-                error!("the firewall cannot be repaired yet: {error}");
-                self.helpless |= matches!(error, FirewallError::LoaderGone(_));
-                now.plus(REPAIR)
-            });
+        if due(self.repair, now) && self.preparing.is_none() {
+            self.repair(now);
         }
         // A watcher that fails may have missed anything.
         if self.watcher.drain().unwrap_or(true) {
@@ -57,29 +58,28 @@ impl Monitor<'_> {
         }
     }
 
-    /// Asks whether somebody else took something of ours away.
+    /// From now on it is asked whether somebody else took something of ours away.
+    pub(super) fn watch_from(&mut self, now: BootTime) {
+        let interval = self.firewall.as_ref().and_then(|firewall| firewall.interval());
+        self.watch = interval.map(|interval| now.plus(interval));
+    }
+
     fn watch_over(&mut self, now: BootTime) {
         let Some(firewall) = &mut self.firewall else { return };
-        if let Some(interval) = firewall.interval() {
+        if firewall.interval().is_some() {
             if !due(self.watch, now) {
                 return;
             }
-            self.watch = Some(now.plus(interval));
-        } else {
-            self.watch = None;
+            self.watch_from(now);
         }
-        // While a repair is due, it is known.
-        if firewall.lost() && self.serving.is_some() && self.repair.is_none() {
-            warn!("somebody else took away from {firewall}; putting it back");
-            self.repair = Some(now);
+        let Some(firewall) = &mut self.firewall else { return };
+        // While a repair is due or goes on, it is known. What was heard is taken out of the queue even so.
+        let known = self.serving.is_none() || self.repair.is_some() || self.preparing.is_some();
+        if firewall.lost() && !known {
+            warn!("somebody else took away from {firewall}, or got before it; putting it back");
+            let earliest = self.repaired.map(|before| before.plus(BETWEEN_REPAIRS));
+            self.repair = Some(earliest.map_or(now, |earliest| earliest.max(now)));
         }
-    }
-
-    /// Makes the kernel hold what the leases say.
-    fn bring_back(&mut self, now: BootTime) -> Result<(), FirewallError> {
-        let (Some(serving), Some(firewall)) = (&self.serving, &mut self.firewall) else { return Ok(()) };
-        firewall.prepare(&serving.plan)?;
-        firewall.apply(&self.leases.elements(now))
     }
 
     /// Asks for a new worker if the host is no longer what the present one was made for.

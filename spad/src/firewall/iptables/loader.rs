@@ -6,25 +6,27 @@
 //! when its configuration says so.
 
 use std::io;
+use std::os::fd::{AsFd, BorrowedFd};
 use std::os::unix::process::CommandExt;
 use std::process::{Child, Command, Stdio};
 use std::thread::sleep;
 use std::time::{Duration, Instant};
 
-use rustix::event::{PollFd, PollFlags, Timespec, poll};
+use rustix::event::{PollFd, PollFlags, poll};
 use tracing::{debug, error};
 
 use super::programs;
 use super::rules::Stand;
 use crate::exit::ExitStatus;
+use crate::firewall::Progress;
 use crate::firewall::error::FirewallError;
 use crate::firewall::standing::{AttachPoint, Variant};
 use crate::role::Role;
 use crate::sandbox;
 use crate::socketpair::{Received, Seqpacket};
 
-/// The programs of both families may each wait 5 s for a lock.
-const PATIENCE: Timespec = Timespec { tv_sec: 15, tv_nsec: 0 };
+/// The programs of both families may each wait 10 s for a lock.
+const PATIENCE: Duration = Duration::from_secs(25);
 
 /// How long it may take to end.
 const ENDS: Duration = Duration::from_secs(1);
@@ -37,9 +39,11 @@ const ANSWER: usize = 1 + 255;
 
 /// The monitor's end.
 pub struct Loader {
-    /// `None` only while it is dropped.
+    /// `None` once it is not to be heard any more.
     channel: Option<Seqpacket>,
     child: Child,
+    /// When an answer is there at the latest; `None` while nothing was asked.
+    deadline: Option<Instant>,
 }
 
 impl Loader {
@@ -59,27 +63,55 @@ impl Loader {
             .stdin(theirs.into_descriptor())
             .stdout(Stdio::null())
             .spawn()?;
-        Ok(Self { channel: Some(channel), child })
+        Ok(Self { channel: Some(channel), child, deadline: None })
     }
 
-    /// Loads the rules.
+    /// Begins to load the rules. Of two that are begun one after the other the first is enough: the text is the same.
     pub(super) fn load(&mut self, variant: Variant, stand: &Stand) -> Result<(), FirewallError> {
-        let gone = |reason: &dyn std::fmt::Display| FirewallError::LoaderGone(reason.to_string());
+        if self.deadline.is_some() {
+            return Ok(());
+        }
         let channel = self.channel.as_ref().ok_or_else(|| gone(&"it was ended"))?;
         channel.send(&request(variant, stand)).map_err(|error| gone(&error))?;
-        poll(&mut [PollFd::new(channel, PollFlags::IN)], Some(&PATIENCE)).map_err(|error| gone(&error))?;
-        match channel.receive::<ANSWER>() {
-            Ok(Received::Message([0, ..])) => Ok(()),
+        self.deadline = Some(Instant::now() + PATIENCE);
+        Ok(())
+    }
+
+    /// Readable when there is an answer; `None` while none is waited for.
+    pub(super) fn waits(&self) -> Option<BorrowedFd<'_>> {
+        self.deadline?;
+        self.channel.as_ref().map(AsFd::as_fd)
+    }
+
+    /// Whether they are loaded.
+    pub(super) fn progress(&mut self) -> Result<Progress, FirewallError> {
+        let (Some(deadline), Some(channel)) = (self.deadline, &self.channel) else {
+            return Ok(Progress::Done);
+        };
+        let answer = channel.receive::<ANSWER>();
+        if matches!(answer, Ok(Received::Nothing)) && Instant::now() < deadline {
+            return Ok(Progress::Waits);
+        }
+        self.deadline = None;
+        match answer {
+            Ok(Received::Message([0, ..])) => Ok(Progress::Done),
             Ok(Received::Message([length, reason @ ..])) => {
                 let reason = reason.get(..usize::from(length)).unwrap_or_default();
                 Err(FirewallError::Program(String::from_utf8_lossy(reason).into_owned()))
             }
             // What it would say later would be taken for the answer to another request.
-            Ok(Received::Nothing) => Err(gone(&"no answer in 15 s")),
+            Ok(Received::Nothing) => {
+                self.channel = None;
+                Err(gone(&"it did not answer"))
+            }
             Ok(Received::Closed) => Err(gone(&"it ended")),
             Err(error) => Err(gone(&error)),
         }
     }
+}
+
+fn gone(reason: &dyn std::fmt::Display) -> FirewallError {
+    FirewallError::LoaderGone(reason.to_string())
 }
 
 impl Drop for Loader {

@@ -14,6 +14,7 @@ mod set;
 use std::collections::BTreeMap;
 use std::fmt;
 use std::net::SocketAddr;
+use std::os::fd::BorrowedFd;
 use std::thread::sleep;
 use std::time::{Duration, Instant};
 
@@ -25,7 +26,6 @@ pub use self::loader::{Loader, run as run_loader};
 
 use self::rules::Stand;
 use self::set::{Family, Key, NEW, Set};
-use super::Firewall;
 use super::element::{Element, printable};
 use super::error::{Aim, FirewallError};
 use super::netlink::Channel;
@@ -33,6 +33,7 @@ use super::nftables;
 use super::plan::{Plan, Session};
 use super::raw::Raw;
 use super::standing::{self, Variant};
+use super::{Firewall, Progress};
 
 /// How often it is looked whether somebody took away rules or elements of ours.
 const LOOK: Duration = Duration::from_millis(400);
@@ -125,11 +126,18 @@ impl Iptables {
         self.channel.series(change)
     }
 
-    fn load(&mut self) -> Result<(), FirewallError> {
+    fn load(&mut self) -> Result<Progress, FirewallError> {
         match &mut self.loader {
-            Some(loader) => loader.load(self.variant, &self.stand),
-            None => programs::load(self.variant, &self.stand).map_err(FirewallError::Program),
+            Some(loader) => loader.load(self.variant, &self.stand).map(|()| Progress::Waits),
+            None => programs::load(self.variant, &self.stand)
+                .map(|()| Progress::Done)
+                .map_err(FirewallError::Program),
         }
+    }
+
+    /// Did the rules get where the packets go? The kernel counts those that look into a set.
+    fn loaded(&mut self, progress: Progress) -> Result<Progress, FirewallError> {
+        if progress == Progress::Waits || self.whole()? { Ok(progress) } else { Err(FirewallError::Absent) }
     }
 
     /// Removes the rules, by this process: the loader only loads.
@@ -169,7 +177,7 @@ impl Firewall for Iptables {
     }
 
     /// Sets first, then rules. A planned set's elements change all at once, and so do the rules of a table.
-    fn prepare(&mut self, plan: &Plan) -> Result<(), FirewallError> {
+    fn prepare(&mut self, plan: &Plan) -> Result<Progress, FirewallError> {
         let sets = self.sets(plan);
         let create = |set: &Set| {
             let aim = Aim::Ipset { set: set.name, feature: set.kind.feature() };
@@ -181,9 +189,13 @@ impl Firewall for Iptables {
             self.planned.insert(set.name, set.elements.len().try_into().unwrap_or(u32::MAX));
         }
         self.keep(&plan.keep)?;
-        self.load()?;
-        // Did the rules get where the packets go? The kernel counts those that look into a set.
-        if self.whole()? { Ok(()) } else { Err(FirewallError::Absent) }
+        let progress = self.load()?;
+        self.loaded(progress)
+    }
+
+    fn prepared(&mut self) -> Result<Progress, FirewallError> {
+        let progress = self.loader.as_mut().map_or(Ok(Progress::Done), Loader::progress)?;
+        self.loaded(progress)
     }
 
     fn defeated(&mut self) -> Result<Vec<String>, FirewallError> {
@@ -278,6 +290,10 @@ impl Firewall for Iptables {
 
     fn listen(&mut self) -> Result<(), FirewallError> {
         Ok(())
+    }
+
+    fn descriptor(&self) -> Option<BorrowedFd<'_>> {
+        self.loader.as_ref().and_then(Loader::waits)
     }
 
     fn interval(&self) -> Option<Duration> {

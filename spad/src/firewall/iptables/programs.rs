@@ -13,7 +13,7 @@ use crate::firewall::standing::Variant;
 const FOLDERS: [&str; 4] = ["/usr/sbin", "/sbin", "/usr/bin", "/bin"];
 
 /// Others may hold the lock of iptables-legacy (`/run/xtables.lock`) this long. iptables-nft has none.
-const WAIT: &str = "--wait=5";
+const WAIT: &str = "--wait=10";
 
 /// Chains that every host has, even if their table is not there yet.
 const BUILT_IN: [&str; 2] = ["INPUT", "FORWARD"];

@@ -29,12 +29,12 @@ use self::model::Table;
 use self::others::{Chain, Does};
 use self::place::protocol_family;
 use self::watch::{Loss, Watch};
-use super::Firewall;
 use super::element::Element;
 use super::error::{Aim, FirewallError};
 use super::netlink::{Channel, PATIENCE, Step};
 use super::plan::{Plan, Session};
 use super::standing::Family;
+use super::{Firewall, Progress};
 
 /// The kernel's nftables, reached by one socket that stays open. Works from Linux 5.10 on; starts no program.
 pub struct Nftables {
@@ -136,11 +136,11 @@ impl Firewall for Nftables {
     }
 
     /// In one transaction.
-    fn prepare(&mut self, plan: &Plan) -> Result<(), FirewallError> {
+    fn prepare(&mut self, plan: &Plan) -> Result<Progress, FirewallError> {
         let jump = self.jump()?;
         let mut steps = encode::prepare(&Table::new(&self.place, plan));
         steps.extend(jump);
-        self.channel.transaction(steps)
+        self.channel.transaction(steps).map(|()| Progress::Done)
     }
 
     fn defeated(&mut self) -> Result<Vec<String>, FirewallError> {
