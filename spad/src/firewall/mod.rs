@@ -96,6 +96,13 @@ pub trait Firewall: fmt::Display + Send {
         None
     }
 
-    /// Whether somebody else took something of ours away since the last call. Never waits for anybody.
+    /// Whether somebody else took something of ours away since the last call, or put something before what has to be
+    /// first. Never waits for anybody.
     fn lost(&mut self) -> bool;
+
+    /// Whether others changed rules, as far as [`Self::lost`] has seen since the last call: then [`Self::defeated`] may
+    /// have another answer.
+    fn others_changed(&mut self) -> bool {
+        false
+    }
 }

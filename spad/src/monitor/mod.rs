@@ -7,6 +7,7 @@ mod preparing;
 mod taking_over;
 mod watching;
 
+use std::collections::BTreeSet;
 use std::io;
 use std::os::fd::OwnedFd;
 use std::time::Duration;
@@ -99,6 +100,11 @@ struct Monitor<'o> {
     helpless: bool,
     /// When to ask whether something of ours was taken away, where nobody tells.
     watch: Option<BootTime>,
+    /// When to ask whether rules of others drop what is accepted here, and not before when.
+    check: Option<BootTime>,
+    check_after: Option<BootTime>,
+    /// Those that do, as they were said.
+    defeats: BTreeSet<String>,
     /// When to look at kept sessions; `None` once there are none.
     kept: Option<BootTime>,
 }
@@ -133,6 +139,9 @@ impl<'o> Monitor<'o> {
             helpless: false,
             kept: None,
             watch: None,
+            check: None,
+            check_after: None,
+            defeats: BTreeSet::new(),
         })
     }
 
@@ -170,10 +179,9 @@ impl<'o> Monitor<'o> {
         let repair = self.repair.filter(|_| self.preparing.is_none());
         let ready = next.map(|candidate| candidate.deadline);
         let told = self.reporter.next_deadline();
-        let deadline = [self.leases.next_deadline(), self.look, repair, self.kept, self.watch, ready, told]
-            .into_iter()
-            .flatten()
-            .min();
+        let own = [self.look, self.check, self.kept, self.watch];
+        let deadline = [self.leases.next_deadline(), repair, ready, told];
+        let deadline = own.into_iter().chain(deadline).flatten().min();
         // A moment of the clock since boot, which goes on while the host sleeps; zero would disarm it.
         let at = deadline.map(|at| at.max(now.plus(Duration::from_nanos(1))).get()).unwrap_or_default();
         let it_value = Timespec::try_from(at).unwrap_or(Timespec { tv_sec: i64::MAX, tv_nsec: 0 });

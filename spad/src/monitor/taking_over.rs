@@ -206,11 +206,7 @@ impl Monitor<'_> {
         log_closed(&endless, "it had no end");
         log_closed(&unprotected, "it is no longer protected");
         log_closed(&unserved, "its profile is gone");
-        match self.firewall()?.defeated() {
-            Ok(defeats) => defeats.iter().for_each(|defeat| warn!("{defeat}")),
-            // Worth a warning, but no reason not to serve.
-            Err(error) => warn!("whether others drop what spad accepts is not known: {error}"),
-        }
+        self.check_others();
         self.kept = Some(now.plus(KEPT));
         self.watch_from(now);
         self.look = Some(now.plus(COMES_TO_REST));

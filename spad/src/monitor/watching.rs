@@ -1,5 +1,6 @@
 //! What time brings, and what others do to the firewall and to the host.
 
+use std::collections::BTreeSet;
 use std::time::Duration;
 
 use spa_core::lease::Change;
@@ -17,6 +18,9 @@ use crate::sys::clock;
 pub(super) const REPAIR: Duration = Duration::from_secs(1);
 /// Two who both want to be first would else never rest.
 const BETWEEN_REPAIRS: Duration = Duration::from_millis(500);
+/// To read the rules of others takes long where they have many, and some change them all the time: one part in so
+/// many of the time is spent on it at most.
+const CHECKS: u32 = 20;
 /// How often it is looked whether a kept session has ended.
 pub(super) const KEPT: Duration = Duration::from_secs(30);
 
@@ -53,6 +57,9 @@ impl Monitor<'_> {
             self.look = None;
             self.look_around();
         }
+        if due(self.check, now) {
+            self.check_others();
+        }
         if due(self.kept, now) {
             self.kept = self.forget_ended().unwrap_or(Some(())).map(|()| now.plus(KEPT));
         }
@@ -75,11 +82,33 @@ impl Monitor<'_> {
         let Some(firewall) = &mut self.firewall else { return };
         // While a repair is due or goes on, it is known. What was heard is taken out of the queue even so.
         let known = self.serving.is_none() || self.repair.is_some() || self.preparing.is_some();
-        if firewall.lost() && !known {
-            warn!("somebody else took away from {firewall}, or got before it; putting it back");
+        let lost = firewall.lost();
+        if firewall.others_changed() && self.serving.is_some() {
+            let settled = now.plus(COMES_TO_REST);
+            self.check.get_or_insert(self.check_after.map_or(settled, |after| after.max(settled)));
+        }
+        if lost && !known {
+            warn!("somebody else changed what is spad's of {firewall}, or got before it; putting it back");
             let earliest = self.repaired.map(|before| before.plus(BETWEEN_REPAIRS));
             self.repair = Some(earliest.map_or(now, |earliest| earliest.max(now)));
         }
+    }
+
+    /// Says what of others drops what is accepted here, each thing once, and when it no longer does.
+    pub(super) fn check_others(&mut self) {
+        let now = BootTime::new(clock::boottime());
+        self.check = None;
+        let answer = self.firewall().and_then(|firewall| firewall.defeated());
+        let done = BootTime::new(clock::boottime());
+        self.check_after = Some(done.plus(done.since(now) * CHECKS));
+        let found = match answer {
+            Ok(found) => BTreeSet::from_iter(found),
+            // Worth a warning, but no reason not to serve.
+            Err(error) => return warn!("whether others drop what spad accepts is not known: {error}"),
+        };
+        found.difference(&self.defeats).for_each(|defeat| warn!("{defeat}"));
+        self.defeats.difference(&found).for_each(|defeat| info!("no longer so: {defeat}"));
+        self.defeats = found;
     }
 
     /// Asks for a new worker if the host is no longer what the present one was made for.

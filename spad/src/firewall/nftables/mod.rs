@@ -252,9 +252,15 @@ impl Firewall for Nftables {
     fn lost(&mut self) -> bool {
         match self.watch.as_mut().map_or(Loss::None, Watch::loss) {
             Loss::None => false,
-            Loss::Perhaps => self.jumps().map_or(true, |jumps| jumps.is_empty()),
+            Loss::Perhaps => self.jump().map_or(true, |steps| !steps.is_empty()),
             Loss::Sure => true,
         }
+    }
+
+    fn others_changed(&mut self) -> bool {
+        // A guard comes before all others, and is asked by nobody.
+        let beside = self.place != Place::Own;
+        self.watch.as_mut().is_some_and(Watch::take_rivals) && beside
     }
 }
 

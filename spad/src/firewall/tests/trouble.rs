@@ -84,6 +84,8 @@ fn a_foreign_hand_is_noticed_and_our_own_is_not() {
             ("nft delete element inet spad grants4 '{ 192.0.2.9 . tcp . 22 }'",               false),
             ("nft delete element inet spad protected '{ tcp . 22 }'",                         true),
             ("nft flush set inet spad guarded",                                              true),
+            ("nft insert rule inet spad doors drop",                                         true),
+            ("nft add rule inet spad guard accept",                                          true),
             ("nft flush chain inet spad doors",                                              true),
             ("nft add table inet spad '{ flags dormant; }'",                                 true),
             ("nft delete table inet spad",                                                   true),
