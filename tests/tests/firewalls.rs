@@ -196,6 +196,55 @@ fn spad_beside_an_operators_chain() {
 }
 
 #[test]
+fn what_others_put_before_spad_is_noticed_within_a_second() {
+    let Some(lab) = Lab::new() else { return };
+    configure(&lab, "mode = \"attach\"\nattach = \"inet filter input\"\n");
+    lab.profile_with("laptop", &["--open", "tcp/22", "--max-window", "1m"]);
+    let _service = lab.serve(SERVER, &["tcp/22"]);
+    load(&lab, DROPPING);
+    let spad = lab.spad();
+    lab.knock_with(A, &["-4", "-w", "1m"]);
+    let knocked = Instant::now();
+    lab.opens(A, SSH);
+    let head = || {
+        let chain = lab.sh(SERVER, "nft list chain inet filter input");
+        chain.lines().nth(3).unwrap_or_default().trim().to_owned()
+    };
+    assert_eq!(head(), "jump spad");
+
+    lab.sh(SERVER, "nft insert rule inet filter input tcp dport 22 drop");
+    let took = eventually("the jump is at the head", SECOND, || head() == "jump spad");
+    println!("a drop put before it: first again after {took:?}");
+    spad.says("putting it back");
+    spad.says("repaired");
+    lab.opens(A, SSH);
+    lab.stays_shut(B, SSH);
+
+    load(&lab, &format!("flush ruleset\n{DROPPING}"));
+    let took = eventually("the jump is back", SECOND, || head() == "jump spad");
+    println!("after its manager's reload: back after {took:?}");
+    lab.opens(A, SSH);
+    let set = lab.sh(SERVER, "nft list set inet filter spad_grants4");
+    let left = set.split("expires ").nth(1).and_then(|rest| rest.split('s').next()?.parse::<u64>().ok());
+    let expected = 60 - knocked.elapsed().as_secs();
+    assert!(left.is_some_and(|left| left <= expected && left + 2 > expected), "{expected} s left: {set}");
+
+    // What is not spad's to repair.
+    let drops = "chain inet rival late (priority 10) sees the same packets, and its policy is drop";
+    let since = Instant::now();
+    load(&lab, "table inet rival {\n chain late {\n type filter hook input priority 10; policy drop;\n }\n}");
+    spad.says(drops);
+    println!("a chain that drops was noticed after {:?}", since.elapsed());
+    assert!(since.elapsed() < 2 * SECOND);
+    lab.sh(SERVER, "nft add chain inet filter another; nft add rule inet filter another counter");
+    std::thread::sleep(SECOND);
+    assert_eq!(spad.lines(&[drops]).len(), 1, "said once");
+    lab.sh(SERVER, "nft delete table inet rival");
+    spad.says("no longer so: chain inet rival late");
+    lab.opens(A, SSH);
+}
+
+#[test]
 fn a_drop_that_defeats_a_knock_is_said() {
     let Some(lab) = Lab::new() else { return };
     configure(&lab, "mode = \"attach\"\nattach = \"inet filter input\"\n");

@@ -7,6 +7,7 @@ use std::process::Stdio;
 use std::time::{Duration, Instant, SystemTime};
 
 use lab::{A, B, Config, Lab, Running, SERVER, SSH, Spad, eventually};
+use rustix::process::{Pid, Signal, kill_process};
 use spa_core::file::fields::write_moment;
 use spa_core::time::UnixMillis;
 
@@ -50,7 +51,7 @@ fn the_doors_of_a_profile_that_is_removed_or_left_out_close_with_the_reload() {
         lab.shuts(B, SSH, 5 * SECOND);
         spad.says("left out, and what it opened is closed: /run/lab/etc/profiles/phone.toml");
         spad.says("closed tcp/22 for 10.77.0.3: its profile is gone");
-        assert_eq!(spad.lines(&["error"]), Vec::<String>::new(), "{backend}");
+        assert_eq!(spad.lines(&["ERROR"]), Vec::<String>::new(), "{backend}");
     }
 }
 
@@ -209,5 +210,62 @@ fn a_knock_does_not_wait_for_whoever_holds_the_lock_of_iptables() {
     assert!(since.elapsed() > 4 * SECOND, "it waited");
     lab.opens(A, SSH);
     lab.stays_shut(B, SSH);
-    assert_eq!(spad.lines(&["error"]), Vec::<String>::new());
+    assert_eq!(spad.lines(&["ERROR"]), Vec::<String>::new());
+}
+
+#[test]
+fn a_change_that_fails_is_told_once_and_made_with_the_repair() {
+    for (backend, break_it) in [
+        ("nftables", "nft delete table inet spad"),
+        (
+            "iptables-nft",
+            "iptables-nft -t mangle -F; ip6tables-nft -t mangle -F; ipset flush; ipset rename spad_grants4 gone4",
+        ),
+    ] {
+        let Some(lab) = Lab::new() else { return };
+        lab.write("etc/spad.toml", Config::default().text().replace("\"nftables\"", &format!("{backend:?}")));
+        lab.profile_with("laptop", &["--open", "tcp/22", "--window", "1m"]);
+        let _service = lab.serve(SERVER, &["tcp/22"]);
+        let spad = lab.spad();
+        // The knock waits for the monitor, which finds everything gone.
+        let monitor = spad.role("monitor")[0];
+        stop(monitor, Signal::STOP);
+        lab.sh(SERVER, break_it);
+        lab.knock(A);
+        std::thread::sleep(SECOND / 2);
+        stop(monitor, Signal::CONT);
+        spad.says("the firewall could not be changed, trying again: ");
+        spad.says("after the repair: opened tcp/22 for 10.77.0.2");
+        spad.says("repaired");
+        lab.opens(A, SSH);
+        lab.stays_shut(B, SSH);
+        assert_eq!(spad.lines(&["ERROR"]).len(), 1, "{backend}: one line:\n{}", spad.log());
+    }
+}
+
+#[test]
+fn a_repair_shuts_what_no_lease_holds_open() {
+    let Some(lab) = Lab::new() else { return };
+    let (_service, spad) = lab.guard_ssh();
+    // As if the removal of a door had failed; beside it a door that an operator made by hand.
+    let element = |address: &str, comment: &str| {
+        lab.sh(
+            SERVER,
+            &format!(
+                "nft 'add element inet spad grants4 {{ {address} . tcp . 22 timeout 1m comment {comment:?} }}'"
+            ),
+        );
+    };
+    element(A.v4, "00000001:1:ffffffff");
+    element(B.v4, "by hand");
+    lab.opens(A, SSH);
+    lab.sh(SERVER, "nft flush set inet spad protected");
+    spad.says("repaired");
+    lab.stays_shut(A, SSH);
+    lab.opens(B, SSH);
+}
+
+fn stop(pid: u32, signal: Signal) {
+    let pid = Pid::from_raw(pid.cast_signed()).expect("process ids are positive");
+    kill_process(pid, signal).expect("it runs");
 }
