@@ -29,7 +29,7 @@ use self::set::{Family, Key, NEW, Set};
 use super::element::{Element, printable};
 use super::error::{Aim, FirewallError};
 use super::netlink::Channel;
-use super::nftables;
+use super::nftables::{self, Order};
 use super::plan::{Plan, Session};
 use super::raw::Raw;
 use super::standing::{self, Variant};
@@ -50,6 +50,8 @@ pub struct Iptables {
     loader: Option<Loader>,
     /// How many elements each planned set has, once there was a plan.
     planned: BTreeMap<&'static str, u32>,
+    /// Of the operator's chain, once it is listened to.
+    order: Option<Order>,
 }
 
 impl Iptables {
@@ -64,7 +66,7 @@ impl Iptables {
             standing::Stand::Attach(point) => Stand::Attach(point.chain.clone()),
         };
         let channel = Channel::open(NETLINK_NETFILTER)?;
-        Ok(Self { channel, stand, variant, loader, planned: BTreeMap::new() })
+        Ok(Self { channel, stand, variant, loader, planned: BTreeMap::new(), order: None })
     }
 
     fn guards(&self) -> bool {
@@ -290,6 +292,9 @@ impl Firewall for Iptables {
     }
 
     fn listen(&mut self) -> Result<(), FirewallError> {
+        if let Stand::Attach(chain) = &self.stand {
+            self.order = Some(Order::new(chain, rules::ENTRANCE)?);
+        }
         Ok(())
     }
 
@@ -302,7 +307,12 @@ impl Firewall for Iptables {
     }
 
     fn lost(&mut self) -> bool {
-        !self.whole().unwrap_or(false)
+        let displaced = self.order.as_mut().is_some_and(Order::displaced);
+        displaced || !self.whole().unwrap_or(false)
+    }
+
+    fn others_changed(&mut self) -> bool {
+        self.order.as_mut().is_some_and(Order::take_changed)
     }
 }
 

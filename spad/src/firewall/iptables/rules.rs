@@ -30,7 +30,9 @@ pub(super) struct Table {
 
 /// Every chain of ours that may be anywhere.
 pub(super) const CHAINS: [(&str, &[&str]); 3] =
-    [("raw", KNOCKS), ("mangle", &["SPAD-GUARD", "SPAD-DOORS"]), ("filter", &["SPAD", "SPAD-DOORS"])];
+    [("raw", KNOCKS), ("mangle", &["SPAD-GUARD", "SPAD-DOORS"]), ("filter", &[ENTRANCE, "SPAD-DOORS"])];
+/// The chain that the operator's leads to.
+pub(super) const ENTRANCE: &str = "SPAD";
 const KNOCKS: &[&str] = &["SPAD-KNOCKS"];
 
 /// The tables of a stand, for packets of one family.
@@ -46,7 +48,7 @@ pub(super) fn tables(stand: &Stand, family: Family) -> Vec<Table> {
             table(0, knocks(family), "PREROUTING"),
             table(1, passage("SPAD-GUARD", family) + &doors(family), "PREROUTING"),
         ],
-        Stand::Attach(chain) => vec![table(2, passage("SPAD", family) + &accepts(family), chain)],
+        Stand::Attach(chain) => vec![table(2, passage(ENTRANCE, family) + &accepts(family), chain)],
     }
 }
 

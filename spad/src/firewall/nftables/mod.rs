@@ -11,6 +11,7 @@ mod encode;
 mod expression;
 mod key;
 mod model;
+mod order;
 mod others;
 mod place;
 mod text;
@@ -24,6 +25,7 @@ use netlink_sys::Socket;
 use netlink_sys::protocols::NETLINK_NETFILTER;
 use spa_core::lease::Change;
 
+pub(super) use self::order::Order;
 pub(super) use self::place::Place;
 
 use self::model::Table;

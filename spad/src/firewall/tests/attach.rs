@@ -5,11 +5,11 @@ use std::time::{Duration, Instant};
 
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
 
-use super::namespace::{load, output, sh};
+use super::namespace::{Namespace, load, output, sh};
 use super::world::{CLIENT, HOST, STRANGER, World};
 use super::*;
 use crate::firewall::choice::choose;
-use crate::firewall::standing::{Backend, Standing};
+use crate::firewall::standing::{Backend, Standing, Variant};
 
 const SECOND: Duration = Duration::from_secs(1);
 
@@ -30,7 +30,11 @@ fn dropping(family: &str) -> String {
 
 /// Opened, not prepared. On the host.
 fn beside(point: &str) -> Box<dyn Firewall> {
-    let standing = Standing::new(Backend::Nftables, true, Some(point.parse().unwrap())).unwrap();
+    by(Backend::Nftables, point)
+}
+
+fn by(backend: Backend, point: &str) -> Box<dyn Firewall> {
+    let standing = Standing::new(backend, true, Some(point.parse().unwrap())).unwrap();
     let (mut firewall, _) = choose(&standing, None).unwrap();
     firewall.listen().unwrap();
     firewall
@@ -98,6 +102,40 @@ fn the_jump_stays_at_the_head_whatever_others_insert() {
                 assert!(world.peer_reaches(CLIENT[0], HOST[0], 22), "{command}: who knocked");
             }
             assert!(!world.peer_reaches(STRANGER[0], HOST[0], 22), "{command}: who did not");
+        }
+    });
+}
+
+#[test]
+fn by_iptables_nft_it_does_too() {
+    let Some(namespace) = Namespace::new() else { return };
+    namespace.run(|| {
+        sh("iptables-nft -P INPUT DROP; ip6tables-nft -P INPUT DROP; iptables-nft -A INPUT -i lo -j ACCEPT");
+        let mut firewall = by(Backend::Iptables(Variant::Nft), "filter INPUT");
+        firewall.prepare(&plan()).unwrap();
+        assert!(!firewall.lost() && firewall.others_changed(), "the rules are there");
+        assert!(!firewall.lost() && !firewall.others_changed(), "nothing happened");
+        #[rustfmt::skip]
+        let hands = [
+            // what somebody else does, whether it gets before us
+            ("iptables-nft -A INPUT -p tcp --dport 8443 -j ACCEPT",        false),
+            ("iptables-nft -I INPUT -p tcp --dport 22 -j DROP",            true),
+            ("ip6tables-nft -I INPUT -j DROP",                             true),
+            ("iptables-nft -I FORWARD -j DROP",                            false),
+        ];
+        for (command, before) in hands {
+            sh(command);
+            assert_eq!(firewall.lost(), before, "{command}");
+            assert!(firewall.others_changed(), "{command}");
+            assert_eq!(firewall.lost(), before, "{command}: until it is put right");
+            if before {
+                firewall.prepare(&plan()).unwrap();
+                assert!(!firewall.lost(), "{command}: put right");
+            }
+            for program in ["iptables", "ip6tables"] {
+                let rules = output(&format!("{program}-nft -S INPUT"));
+                assert!(rules.lines().nth(1).unwrap().ends_with("-j SPAD"), "{command}: {rules}");
+            }
         }
     });
 }
