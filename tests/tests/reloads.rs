@@ -71,6 +71,33 @@ fn the_doors_of_a_profile_that_was_removed_while_nothing_ran_close_at_the_start(
 }
 
 #[test]
+fn what_a_removed_profile_asked_for_a_moment_before_opens_nothing() {
+    let Some(lab) = Lab::new() else { return };
+    let (_service, spad) = lab.guard_ssh();
+    // The monitor finds all of it at once: the reload, and what the old worker asked for before.
+    let monitor = spad.role("monitor")[0];
+    stop(monitor, Signal::STOP);
+    lab.knock_with(A, &["-4", "-w", "1m"]);
+    std::thread::sleep(SECOND / 2);
+    remove(&lab, "laptop");
+    spad.reload();
+    let sealed = |pid: &u32| {
+        let status = fs::read_to_string(format!("/proc/{pid}/status")).unwrap_or_default();
+        status.contains("Seccomp:\t2")
+    };
+    eventually("a new worker is ready", 10 * SECOND, || {
+        let workers = spad.role("worker");
+        workers.len() == 2 && workers.iter().all(sealed)
+    });
+    std::thread::sleep(SECOND / 2);
+    stop(monitor, Signal::CONT);
+    spad.says_times("serving", 2);
+    spad.says("reason=unserved");
+    lab.stays_shut(A, SSH);
+    assert_eq!(lab.grants(), Vec::<String>::new());
+}
+
+#[test]
 fn a_door_ends_with_its_profile_though_no_packet_comes() {
     let Some(lab) = Lab::new() else { return };
     lab.configure(&Config::default());
@@ -139,7 +166,6 @@ fn what_may_be_open_stays_open_for_its_time_whoever_takes_over() {
         let mut spad = lab.spad();
         unchanged(&spad, "a restart");
         spad.kill();
-        // As an update does: the same program from another file.
         let spad = lab.spad();
         unchanged(&spad, "everything killed");
     }
