@@ -66,6 +66,8 @@ impl Monitor<'_> {
             Ok(Progress::Done) if self.repair.is_some() => {}
             Ok(Progress::Done) => {
                 self.trouble = None;
+                // What took something away may have brought something else.
+                self.check.get_or_insert(now);
                 info!("repaired: the firewall is as it should be, open={}", self.leases.len());
             }
             Err(error) => {
