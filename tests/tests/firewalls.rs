@@ -245,6 +245,44 @@ fn what_others_put_before_spad_is_noticed_within_a_second() {
 }
 
 #[test]
+fn what_others_put_before_spad_by_iptables_is_noticed_too() {
+    for (backend, infix) in IPTABLES {
+        let Some(lab) = Lab::new() else { return };
+        let attached = format!("backend = \"{backend}\"\nmode = \"attach\"\nattach = \"filter INPUT\"\n");
+        configure(&lab, &attached);
+        lab.profile_with("laptop", &["--open", "tcp/22", "--max-window", "1m"]);
+        let _service = lab.serve(SERVER, &["tcp/22"]);
+        for program in ["iptables", "ip6tables"] {
+            let begin = "-A INPUT -m conntrack --ctstate RELATED,ESTABLISHED -j ACCEPT";
+            lab.sh(SERVER, &format!("{program}{infix} {begin}; {program}{infix} -P INPUT DROP"));
+        }
+        let spad = lab.spad();
+        lab.knock_with(A, &["-4", "-w", "1m"]);
+        lab.opens(A, SSH);
+        for program in ["iptables", "ip6tables"] {
+            let head = || {
+                let rules = lab.sh(SERVER, &format!("{program}{infix} -S INPUT"));
+                rules.lines().nth(1).unwrap_or_default().ends_with("-j SPAD")
+            };
+            let before = spad.lines(&["repaired"]).len();
+            lab.sh(SERVER, &format!("{program}{infix} -w -I INPUT -p tcp --dport 22 -j DROP"));
+            let took = eventually("the jump is at the head", 4 * SECOND, head);
+            println!("{program}{infix}: a drop put before it: first again after {took:?}");
+            spad.says_times("repaired", before + 1);
+            lab.opens(A, SSH);
+            lab.stays_shut(B, SSH);
+        }
+        std::thread::sleep(2 * SECOND);
+        assert_eq!(spad.lines(&["putting it back"]).len(), 2, "{backend}: what is put right is left alone");
+        let loader = spad.role("loader")[0];
+        let spent = fs::read_to_string(format!("/proc/{loader}/stat")).expect("it runs");
+        let spent: Vec<&str> = spent.split_whitespace().collect();
+        // Of itself and of the programs that it ran, in ticks of 10 ms.
+        println!("{backend}: the loader has used {:?} (user, system, and of its programs)", &spent[13..17]);
+    }
+}
+
+#[test]
 fn a_drop_that_defeats_a_knock_is_said() {
     let Some(lab) = Lab::new() else { return };
     configure(&lab, "mode = \"attach\"\nattach = \"inet filter input\"\n");

@@ -38,6 +38,9 @@ use super::{Firewall, Progress};
 /// How often it is looked whether somebody took away rules or elements of ours.
 const LOOK: Duration = Duration::from_millis(400);
 
+/// How often the loader looks at rules that only a program can read: it starts two for it.
+const LOOK_BY_PROGRAM: Duration = Duration::from_secs(1);
+
 /// iptables-nft lets go of a set a moment after its rules are gone.
 const LETS_GO: Duration = Duration::from_secs(3);
 
@@ -52,6 +55,8 @@ pub struct Iptables {
     planned: BTreeMap<&'static str, u32>,
     /// Of the operator's chain, once it is listened to.
     order: Option<Order>,
+    /// When the loader was last asked to look at it.
+    looked: Option<Instant>,
 }
 
 impl Iptables {
@@ -66,7 +71,7 @@ impl Iptables {
             standing::Stand::Attach(point) => Stand::Attach(point.chain.clone()),
         };
         let channel = Channel::open(NETLINK_NETFILTER)?;
-        Ok(Self { channel, stand, variant, loader, planned: BTreeMap::new(), order: None })
+        Ok(Self { channel, stand, variant, loader, planned: BTreeMap::new(), order: None, looked: None })
     }
 
     fn guards(&self) -> bool {
@@ -135,6 +140,18 @@ impl Iptables {
                 .map(|()| Progress::Done)
                 .map_err(FirewallError::Program),
         }
+    }
+
+    /// Whether the loader found a rule before the jump when it last looked. Lets it look again when it is time.
+    fn displaced(&mut self) -> bool {
+        let Some(loader) = &mut self.loader else { return false };
+        let displaced = loader.displaced();
+        if !displaced && self.looked.is_none_or(|at| at.elapsed() >= LOOK_BY_PROGRAM) {
+            self.looked = Some(Instant::now());
+            // A loader that is gone is missed when rules are to be loaded.
+            let _ = loader.look(self.variant, &self.stand);
+        }
+        displaced
     }
 
     /// Did the rules get where the packets go? The kernel counts those that look into a set.
@@ -307,7 +324,11 @@ impl Firewall for Iptables {
     }
 
     fn lost(&mut self) -> bool {
-        let displaced = self.order.as_mut().is_some_and(Order::displaced);
+        let displaced = match self.order.as_mut().map(Order::displaced) {
+            None => false,
+            Some(Some(displaced)) => displaced,
+            Some(None) => self.displaced(),
+        };
         displaced || !self.whole().unwrap_or(false)
     }
 

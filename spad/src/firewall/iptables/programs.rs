@@ -42,6 +42,21 @@ pub(super) fn load(variant: Variant, stand: &Stand) -> Result<(), String> {
     Ok(())
 }
 
+/// Looks whether the jump of both families is where [`load`] puts it.
+///
+/// # Errors
+/// It is not, or what the program said.
+pub(super) fn look(variant: Variant, stand: &Stand) -> Result<(), String> {
+    for family in Family::BOTH {
+        for table in rules::tables(stand, family) {
+            if !table.comes_first(&save(variant, family, table.name)?) {
+                return Err(format!("another rule comes before the jump of {}", name(variant, family, "")));
+            }
+        }
+    }
+    Ok(())
+}
+
 /// Removes every rule of ours.
 ///
 /// # Errors

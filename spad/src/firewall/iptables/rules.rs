@@ -141,16 +141,20 @@ impl Table {
             text += &format!(":{chain} - [0:0]\n");
         }
         text += &self.rules;
-        let from = format!("-A {} ", self.from);
-        let here: Vec<&str> = saved.lines().filter(|line| line.starts_with(&from)).collect();
-        let jumps = jumps(saved, self.chains);
-        if jumps.len() != 1 || here.first() != jumps.first() {
-            for jump in jumps {
+        if !self.comes_first(saved) {
+            for jump in jumps(saved, self.chains) {
                 text += &format!("-D {}\n", jump.trim_start_matches("-A "));
             }
             text += &format!("-I {} 1 {}\n", self.from, self.jump);
         }
         text + "COMMIT\n"
+    }
+
+    /// Whether the jump is at the head of its chain, and the only one.
+    pub(super) fn comes_first(&self, saved: &str) -> bool {
+        let from = format!("-A {} ", self.from);
+        let jumps = jumps(saved, self.chains);
+        jumps.len() == 1 && saved.lines().find(|line| line.starts_with(&from)) == jumps.first().copied()
     }
 }
 

@@ -1,5 +1,5 @@
 //! Whether a jump that iptables-nft made is still the first rule of its chain, of which nobody tells. iptables-legacy keeps
-//! its rules elsewhere, where only a program can look.
+//! its rules elsewhere, where the loader looks.
 
 use netlink_sys::protocols::NETLINK_NETFILTER;
 
@@ -16,7 +16,7 @@ pub(in crate::firewall) struct Order {
     target: &'static str,
     /// The kernel's number of the last change of nf_tables that was looked at.
     generation: Option<u32>,
-    displaced: bool,
+    displaced: Option<bool>,
     changed: bool,
 }
 
@@ -24,29 +24,27 @@ impl Order {
     pub(in crate::firewall) fn new(chain: &str, target: &'static str) -> Result<Self, FirewallError> {
         let channel = Channel::open(NETLINK_NETFILTER)?;
         let chain = chain.to_owned();
-        Ok(Self { channel, chain, target, generation: None, displaced: false, changed: false })
+        Ok(Self { channel, chain, target, generation: None, displaced: None, changed: false })
     }
 
-    /// Whether a rule stands before the jump now. That something else is there instead is for others to notice.
-    pub(in crate::firewall) fn displaced(&mut self) -> bool {
-        // A kernel without nf_tables.
-        let Ok(generation) = others::generation(&mut self.channel) else { return false };
+    /// Whether a rule stands before the jump now; `None` if the jump is not in nf_tables.
+    pub(in crate::firewall) fn displaced(&mut self) -> Option<bool> {
+        // An error: a kernel without nf_tables.
+        let generation = others::generation(&mut self.channel).ok()?;
         if generation != self.generation {
             self.generation = generation;
             self.changed = true;
-            let mut one = |family| self.displaced_in(family).unwrap_or(false);
-            self.displaced = one(Family::Ip) | one(Family::Ip6);
+            let mut one = |family| self.displaced_in(family).unwrap_or_default();
+            let (v4, v6) = (one(Family::Ip), one(Family::Ip6));
+            self.displaced = v4.max(v6);
         }
         self.displaced
     }
 
-    fn displaced_in(&mut self, family: Family) -> Result<bool, FirewallError> {
+    fn displaced_in(&mut self, family: Family) -> Result<Option<bool>, FirewallError> {
         let rules = others::rules(&mut self.channel, family, "filter")?;
-        let of_chain = rules.iter().filter(|rule| rule.chain == self.chain);
-        Ok(of_chain.skip_while(|rule| rule.leads_to.as_deref() == Some(self.target)).any(|rule| {
-            // A second jump behind the first is one that somebody put a rule before.
-            rule.leads_to.as_deref() == Some(self.target)
-        }))
+        let mut of_chain = rules.iter().filter(|rule| rule.chain == self.chain);
+        Ok(of_chain.position(|rule| rule.leads_to.as_deref() == Some(self.target)).map(|at| at > 0))
     }
 
     /// Whether anything in nf_tables changed since the last call, as far as [`Self::displaced`] has seen.
