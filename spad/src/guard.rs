@@ -2,15 +2,20 @@
 //! and nothing else: no key, no spad.toml, no capture, no clock.
 
 use std::path::Path;
+use std::thread::sleep;
+use std::time::Duration;
 
 use tracing::{error, warn};
 
 use crate::exit::ExitStatus;
 use crate::firewall::standing::Stand;
-use crate::firewall::{self, FirewallError};
+use crate::firewall::{self, FirewallError, Progress};
 use crate::kept::{self, Kept};
 use crate::lock;
 use crate::session;
+
+/// How often it is asked whether a program has loaded its rules.
+const LOOK: Duration = Duration::from_millis(10);
 
 /// Loads the guard, and says in one line what is guarded.
 pub fn run(state_dir: &Path) -> ExitStatus {
@@ -56,7 +61,16 @@ fn load(kept: &Kept) -> Result<String, FirewallError> {
     let (mut firewall, _) = firewall::choose(standing, None)?;
     let mut plan = kept.plan();
     let newly = if firewall.exists()? { Vec::new() } else { plan.protect.clone() };
-    let live = firewall::load(firewall.as_mut(), &mut plan, &newly)?;
+    // Whoever is connected to a service before it is guarded, stays connected.
+    plan.keep = firewall::sessions(&newly)?;
+    let mut progress = firewall.prepare(&plan)?;
+    while progress == Progress::Waits {
+        sleep(LOOK);
+        progress = firewall.prepared()?;
+    }
+    // And whoever came in between the look and the guard.
+    let live = firewall::sessions(&newly)?;
+    firewall.keep(&live)?;
     if let Some(line) = session::live_on(&standing.stand, &live) {
         warn!("{line}");
     }
