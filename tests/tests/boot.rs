@@ -3,7 +3,7 @@
 use std::fs;
 use std::time::Duration;
 
-use lab::{A, B, Config, Lab, SERVER, SSH, SSH6, Spad};
+use lab::{A, B, Config, Lab, SERVER, SSH, SSH6, Spad, program};
 
 const SECOND: Duration = Duration::from_secs(1);
 
@@ -222,18 +222,31 @@ fn sessions_that_live_when_a_guard_goes_up_live_on_and_are_told() {
 }
 
 #[test]
-fn the_kept_file_has_its_full_size_from_the_first_day() {
+fn a_full_disk_does_not_keep_a_configuration_from_being_kept() {
     let Some(lab) = Lab::new() else { return };
-    lab.configure(&Config::default());
+    lab.configure(&Config::protecting(&["tcp/22"]));
     lab.profile("laptop");
-    let mut spad = lab.spad();
-    let before = lab.bytes("state/guard").len();
-    assert_eq!(before, 2 * SLOT, "it has its full size from the first day");
-    lab.configure(&Config::protecting(&["tcp/22", "udp/53"]));
-    spad.reload();
-    spad.says_times("serving", 2);
-    let after = lab.bytes("state/guard");
-    assert!(String::from_utf8_lossy(&after).contains("udp/53"));
-    assert_eq!(after.len(), before, "and never another");
-    assert_eq!(spad.stop(), Some(0));
+    lab.write("next.toml", Config::protecting(&["tcp/22", "udp/53"]).text());
+    let (spad, size) = (program("spad"), 2 * SLOT);
+    // The state folder gets a disk of its own, seen by this script only.
+    let said = lab.sh(
+        SERVER,
+        &format!(
+            "cd /run/lab; mount -t tmpfs -o size=16m small state
+             until_says() {{ for n in $(seq 200); do grep -q \"$1\" log && return; sleep 0.05; done; cat log; exit 1; }}
+             {spad} --config /run/lab/etc/spad.toml --state-dir /run/lab/state 2>log & pid=$!
+             until_says serving
+             test $(stat -c %s state/guard) = {size}
+             dd if=/dev/zero of=state/full bs=64k 2>/dev/null || true
+             if echo x >state/more; then echo the disk is not full; exit 1; fi
+             : >log; cat next.toml >etc/spad.toml; kill -HUP $pid
+             until_says serving
+             test $(stat -c %s state/guard) = {size}
+             kill $pid; wait $pid
+             nft flush ruleset; rm etc/spad.toml
+             {spad} --state-dir /run/lab/state guard",
+            spad = spad.display()
+        ),
+    );
+    assert!(said.ends_with("guarded: tcp/22, udp/53 on eth0, by table inet spad\n"), "{said}");
 }
