@@ -60,6 +60,8 @@ enum ApplyError {
          `spad teardown`, start it)"
     )]
     Standing,
+    #[error("{} is on trial (hint: `spad confirm` keeps it, `systemctl reload spad` ends it)", .0.display())]
+    UnderWay(PathBuf),
     #[error("a trial lasts from 1s to 1h")]
     Time,
     #[error("{} is not on trial; {} counts (hint: `spad apply --confirm 60s`)", .0.display(), .1.display())]
@@ -121,6 +123,11 @@ fn apply(options: &Options, time: Duration) -> Result<String, ApplyError> {
     let config = &options.config;
     let daemon = daemon(options)?;
     let before = in_force(options)?;
+    let trial = trial_path(config);
+    // What is in force is not what to go back to.
+    if fs::read_to_string(&trial).is_ok_and(|text| text == before.text) {
+        return Err(ApplyError::UnderWay(trial));
+    }
     let new = Config::open(config).map_err(ApplyError::Config)?;
     if new.text == before.text {
         return Ok(format!("{} is in force already; nothing to apply", config.display()));
@@ -129,7 +136,6 @@ fn apply(options: &Options, time: Duration) -> Result<String, ApplyError> {
         return Err(ApplyError::Standing);
     }
     let newly: Vec<_> = new.protect.iter().filter(|one| !before.protect.contains(one)).copied().collect();
-    let trial = trial_path(config);
     let until = Instant::now() + time;
     exchange::set_aside(config, &new.text, &before.text, &trial, SystemTime::now() + time)?;
     daemon.signal(Signal::USR1);

@@ -5,11 +5,16 @@ use std::io::{Read, Write};
 use std::os::unix::ffi::{OsStrExt, OsStringExt};
 use std::os::unix::fs::OpenOptionsExt;
 use std::path::{Path, PathBuf};
+use std::thread::sleep;
+use std::time::Duration;
 
 use rustix::fs::FlockOperation;
 use rustix::process::{Pid, PidfdFlags, Signal, pidfd_open, pidfd_send_signal};
 
 use crate::exit::ExitStatus;
+
+/// Longer than anybody asks ([`is_held`]).
+const ASKED: Duration = Duration::from_millis(50);
 
 /// Held until this is dropped, or its process ends in any way.
 pub struct Lock {
@@ -32,14 +37,17 @@ impl Lock {
                 format!("{}: cannot be opened: {error} (hint: {hint})", path.display()),
             )
         })?;
-        match rustix::fs::flock(&file, FlockOperation::NonBlockingLockExclusive) {
-            Ok(()) => Ok(Self { file }),
-            Err(_) => {
-                let reason =
-                    "another spad runs with this state folder (hint: stop it first; `pgrep -a spad`)";
-                Err((ExitStatus::Failure, format!("{}: {reason}", path.display())))
-            }
+        let take = || rustix::fs::flock(&file, FlockOperation::NonBlockingLockExclusive).is_ok();
+        // Who only asks whether it is held, holds it for a moment.
+        let taken = take() || {
+            sleep(ASKED);
+            take()
+        };
+        if taken {
+            return Ok(Self { file });
         }
+        let reason = "another spad runs with this state folder (hint: stop it first; `pgrep -a spad`)";
+        Err((ExitStatus::Failure, format!("{}: {reason}", path.display())))
     }
 
     /// Writes down who holds it: this process, with that configuration. Only `spad apply` asks, so that a full disk

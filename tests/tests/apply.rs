@@ -140,6 +140,12 @@ fn a_reload_ends_the_trial_and_what_cannot_be_loaded_is_not_tried() {
     let (apply, _input) = Apply::start(&lab, "50s");
     apply.says(&lab, "in force for 50s");
     lab.stays_shut(A, WEB);
+    // One at a time: what is tried is nothing to go back to.
+    lab.configure(&Config::protecting(&["tcp/22", "tcp/443"]));
+    let second = lab.spad_command(&["apply", "--confirm", "9s"]);
+    assert_eq!(second.status, Some(1), "{}", second.text());
+    assert!(second.err.contains("spad.toml.trial is on trial"), "{}", second.text());
+    lab.configure(&Config::protecting(&["tcp/22"]));
     spad.reload();
     is_as_before(&lab);
     drop(apply);
