@@ -31,13 +31,15 @@ pub struct Kept {
 
 /// Why the kept configuration cannot be used.
 #[derive(Debug, thiserror::Error)]
-#[error("{}: {reason} (hint: {HINT})", path.display())]
+#[error("{}: {reason} (hint: {hint})", path.display())]
 pub struct KeptError {
     path: PathBuf,
     reason: String,
+    hint: &'static str,
 }
 
-const HINT: &str = "delete the file; spad writes it anew when it serves";
+const BROKEN: &str = "delete the file; spad writes it anew when it serves";
+const OUT_OF_REACH: &str = "run this as root; is the state folder there?";
 
 /// What was read, and whether it is the newest that was written.
 #[derive(Debug)]
@@ -90,13 +92,15 @@ impl Kept {
 /// Reads what is kept; `None` if no configuration ever took over.
 pub fn read(state_dir: &Path) -> Result<Option<Found>, KeptError> {
     let path = state_dir.join(NAME);
-    let broken = |reason: String| KeptError { path: path.clone(), reason };
+    let broken = |reason: String| KeptError { path: path.clone(), reason, hint: BROKEN };
+    let out_of_reach =
+        |error: io::Error| KeptError { path: path.clone(), reason: error.to_string(), hint: OUT_OF_REACH };
     let bytes = match fs::read(&path) {
         Ok(bytes) => bytes,
         Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(None),
-        Err(error) => return Err(broken(error.to_string())),
+        Err(error) => return Err(out_of_reach(error)),
     };
-    let mode = fs::metadata(&path).map_err(|error| broken(error.to_string()))?.mode();
+    let mode = fs::metadata(&path).map_err(out_of_reach)?.mode();
     // Whoever can write it, decides what is guarded.
     if mode & 0o022 != 0 {
         return Err(broken("others than its owner may write this file".to_owned()));
@@ -115,7 +119,7 @@ pub fn forget(state_dir: &Path) -> Result<bool, KeptError> {
     match fs::remove_file(&path).and_then(|()| File::open(state_dir)?.sync_all()) {
         Ok(()) => Ok(true),
         Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(false),
-        Err(error) => Err(KeptError { path, reason: error.to_string() }),
+        Err(error) => Err(KeptError { path, reason: error.to_string(), hint: OUT_OF_REACH }),
     }
 }
 

@@ -3,7 +3,7 @@
 use std::fs;
 use std::time::Duration;
 
-use lab::{A, B, Config, Lab, SERVER, SSH, SSH6, Spad, program};
+use lab::{A, B, Config, Lab, SERVER, SSH, SSH6, Spad, program, repository};
 
 const SECOND: Duration = Duration::from_secs(1);
 
@@ -250,4 +250,33 @@ fn a_full_disk_does_not_keep_a_configuration_from_being_kept() {
         ),
     );
     assert!(said.ends_with("guarded: tcp/22, udp/53 on eth0, by table inet spad\n"), "{said}");
+}
+
+#[test]
+fn the_capabilities_of_the_unit_are_enough() {
+    let unit = fs::read_to_string(repository().join("packaging/spad-guard.service")).expect("it is there");
+    let line =
+        unit.lines().find_map(|line| line.strip_prefix("CapabilityBoundingSet=")).expect("it has them");
+    let capabilities = line.to_lowercase().replace("cap_", "+").replace(' ', ",");
+    for (backend, forget) in BACKENDS {
+        let Some(lab) = Lab::new() else { return };
+        configure(&lab, backend);
+        lab.profile("laptop");
+        let _service = lab.serve(SERVER, &["tcp/22"]);
+        let mut spad = lab.spad();
+        reboot(&lab, &mut spad, forget);
+        if !lab.is_unprivileged() {
+            // A service with `User=spad` owns its state folder.
+            lab.sh(SERVER, "chown -R 65534:65534 /run/lab/state");
+        }
+        let program = program("spad");
+        lab.sh(
+            SERVER,
+            &format!(
+                "setpriv --bounding-set=-all,{capabilities} --no-new-privs {} --state-dir /run/lab/state guard",
+                program.display()
+            ),
+        );
+        lab.stays_shut(A, SSH);
+    }
 }
