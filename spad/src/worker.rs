@@ -2,11 +2,13 @@
 //! given up, and only then the first packet is read.
 
 use std::io;
+use std::num::NonZeroU16;
 use std::os::fd::{AsFd, BorrowedFd};
 use std::path::Path;
 use std::time::{Duration, SystemTime};
 
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
+use spa_core::crypto::header::HeaderKey;
 use spa_core::file::fields::write_moment;
 use spa_core::frame::Datagram;
 use spa_core::gate::{Gate, Verdict};
@@ -109,7 +111,7 @@ fn prepare(options: &Options, channel: Seqpacket) -> Result<Worker, Unfit> {
         warn!("left out: {reason}");
     }
     let surroundings = Surroundings::read(&config.interfaces, &Routes::open()?)?;
-    let listeners = listen(&surroundings, site.file.port)?;
+    let listeners = listen(&surroundings, site.file.port, &site.file.header_keys())?;
     let opened = Opened::open(&options.state_dir, Path::new(RUN_DIR), site.file.id, site.file.machine())
         .map_err(|error| {
             let what = format!("{}: the journal cannot be opened: {error}", options.state_dir.display());
@@ -157,10 +159,14 @@ fn prepare(options: &Options, channel: Seqpacket) -> Result<Worker, Unfit> {
 }
 
 /// Opens what can be listened on. A missing interface is waited for: the monitor asks for a new worker when it comes.
-fn listen(surroundings: &Surroundings, port: std::num::NonZeroU16) -> Result<Vec<Listener>, Unfit> {
+fn listen(
+    surroundings: &Surroundings,
+    port: NonZeroU16,
+    keys: &[HeaderKey],
+) -> Result<Vec<Listener>, Unfit> {
     let mut listeners = Vec::new();
     for name in surroundings.captures() {
-        match Listener::open(name, port) {
+        match Listener::open(name, port, keys) {
             Ok(listener) => listeners.push(listener),
             Err(error @ CaptureError::NotPermitted(_)) => return Err(Unfit::Capture(error)),
             Err(error) => warn!("cannot listen on {error}; waiting for the interface"),
