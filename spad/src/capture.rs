@@ -26,6 +26,8 @@ pub struct Listener {
     name: String,
     link: Link,
     capture: Capture<Active>,
+    /// Frames lost so far, at the last question.
+    lost: u32,
 }
 
 /// Why an interface cannot be listened on.
@@ -71,7 +73,7 @@ impl Listener {
             Ok(()) => debug!("{name}: the kernel turns strangers away"),
             Err(why) => debug!("{name}: strangers wake the worker: {why}"),
         }
-        Ok(Self { name: name.to_owned(), link, capture })
+        Ok(Self { name: name.to_owned(), link, capture, lost: 0 })
     }
 
     /// Name of the interface.
@@ -90,6 +92,12 @@ impl Listener {
             Err(pcap::Error::TimeoutExpired | pcap::Error::NoMorePackets) => Ok(0),
             Err(error) => Err(error),
         }
+    }
+
+    /// How many frames found no room in the ring since the last question. One that is gone lost none.
+    pub fn lost(&mut self) -> u32 {
+        let so_far = self.capture.stats().map_or(self.lost, |stats| stats.dropped);
+        so_far.wrapping_sub(std::mem::replace(&mut self.lost, so_far))
     }
 }
 
@@ -113,7 +121,8 @@ fn turn_strangers_away(
 
 /// By port and length, as libpcap compiles it for this link. The UDP length of an IPv6 packet is at an offset of its own,
 /// as nothing stands between the headers.
-fn expression(port: NonZeroU16) -> String {    let (least, most) = (native::MIN + UDP_HEADER, native::MAX + UDP_HEADER);
+fn expression(port: NonZeroU16) -> String {
+    let (least, most) = (native::MIN + UDP_HEADER, native::MAX + UDP_HEADER);
     format!(
         "(ip and udp dst port {port} and udp[4:2] >= {least} and udp[4:2] <= {most}) or \
          (ip6 and udp dst port {port} and ip6[44:2] >= {least} and ip6[44:2] <= {most})"

@@ -26,6 +26,7 @@ use crate::capture::{CaptureError, Listener};
 use crate::config::{Config, ConfigError};
 use crate::exit::ExitStatus;
 use crate::journal::{Journal, Opened, Past};
+use crate::overflow::Overflow;
 use crate::report::Reporter;
 use crate::sandbox::{self, Descriptors};
 use crate::site::Site;
@@ -77,7 +78,7 @@ pub fn run(options: &Options, channel: Seqpacket) -> ExitStatus {
     match prepare(options, channel) {
         Ok(mut worker) => {
             let status = worker.serve();
-            info!("{}", worker.gate.counters());
+            info!("{} lost={}", worker.gate.counters(), worker.overflow.lost());
             status
         }
         Err(Unfit::Channel(ChannelError::Closed)) => ExitStatus::Done,
@@ -100,6 +101,7 @@ struct Worker {
     asked: Option<(BootTime, bool)>,
     reporter: Reporter,
     flooded: bool,
+    overflow: Overflow,
     /// The journal could not be written, and whether that was said.
     deaf: bool,
 }
@@ -152,6 +154,7 @@ fn prepare(options: &Options, channel: Seqpacket) -> Result<Worker, Unfit> {
         asked: None,
         reporter: Reporter::default(),
         flooded: false,
+        overflow: Overflow::default(),
         deaf: false,
     };
     worker.begin();
@@ -159,11 +162,7 @@ fn prepare(options: &Options, channel: Seqpacket) -> Result<Worker, Unfit> {
 }
 
 /// Opens what can be listened on. A missing interface is waited for: the monitor asks for a new worker when it comes.
-fn listen(
-    surroundings: &Surroundings,
-    port: NonZeroU16,
-    keys: &[HeaderKey],
-) -> Result<Vec<Listener>, Unfit> {
+fn listen(surroundings: &Surroundings, port: NonZeroU16, keys: &[HeaderKey]) -> Result<Vec<Listener>, Unfit> {
     let mut listeners = Vec::new();
     for name in surroundings.captures() {
         match Listener::open(name, port, keys) {
@@ -221,6 +220,9 @@ impl Worker {
             }
             let listeners = self.listeners.len();
             let admitted = self.judge_waiting(now);
+            self.overflow.catch_up(now.boot, || {
+                self.listeners.iter_mut().map(|listener| u64::from(listener.lost())).sum()
+            });
             if self.listeners.len() < listeners {
                 // The other captures go on until the new worker has all again.
                 self.say(&Message::Renew);
@@ -240,7 +242,8 @@ impl Worker {
         let now = BootTime::new(clock::boottime());
         let settling = self.settling.is_some().then(|| now.plus(SETTLING));
         let gathering = self.flooded.then(|| now.plus(GATHER));
-        let deadline = [settling, gathering, self.reporter.next_deadline()].into_iter().flatten().min();
+        let lines = [self.reporter.next_deadline(), self.overflow.next_deadline()];
+        let deadline = [settling, gathering].into_iter().chain(lines).flatten().min();
         let timeout = deadline.and_then(|at| Timespec::try_from(at.since(now)).ok());
         let mut descriptors = vec![PollFd::new(&self.channel, PollFlags::IN)];
         if !self.flooded {
@@ -276,6 +279,9 @@ impl Worker {
             received.is_ok()
         });
         self.flooded = frames >= FLOOD;
+        if self.flooded {
+            self.overflow.flooded(now.boot);
+        }
         admitted
     }
 

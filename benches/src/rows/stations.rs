@@ -55,7 +55,10 @@ pub fn run(bench: &Bench, report: &mut Report) {
         capture(bench, times),
     );
     for keys in [1, 2] {
-        let title = format!("kernel: a stranger's datagram turned away, {keys} site key{}", if keys == 1 { "" } else { "s" });
+        let title = format!(
+            "kernel: a stranger's datagram turned away, {keys} site key{}",
+            if keys == 1 { "" } else { "s" }
+        );
         row(&title, turn_away(keys, times));
     }
     for suite in Suite::ALL {
@@ -115,7 +118,7 @@ fn header_key() -> HeaderKey {
 
 /// What the kernel needs to turn a stranger's datagram away: sends to a socket whose filter looks at everything, less
 /// sends to one whose filter looks at nothing.
-fn turn_away(keys: usize, times: usize) -> Vec<Duration> {
+pub fn turn_away(keys: usize, times: usize) -> Vec<Duration> {
     let keys: Vec<HeaderKey> = (0..keys).map(|_| header_key()).collect();
     let port = NonZeroU16::new(PORT).expect("not zero");
     let program = stranger::program(Link::Raw, port, &keys, 1400).expect("it fits");

@@ -53,7 +53,9 @@ fn run(program: &[Instruction], packet: &[u8], outgoing: bool) -> u32 {
             (_, Some(None)) => return 0,
             (0x00, _) => a = k,
             (0x01, _) => x = k,
-            (0x60, _) => a = memory[slot].expect("the kernel refuses a program that reads what it never wrote"),
+            (0x60, _) => {
+                a = memory[slot].expect("the kernel refuses a program that reads what it never wrote")
+            }
             (0x61, _) => x = memory[slot].expect("the same"),
             (0x02, _) => memory[slot] = Some(a),
             (0x07, _) => x = a,
@@ -118,7 +120,12 @@ fn fronts() -> [(Link, Vec<u8>, Vec<u8>, &'static str); 6] {
     let v2 = [&[8, 0][..], &[0; 18]].concat();
     [
         (Link::Ethernet, ethernet(&[8, 0]), ethernet(&[8, 0]), "Ethernet"),
-        (Link::Ethernet, ethernet(&[0x81, 0, 0, 5, 8, 0]), ethernet(&[8, 0]), "a tag, which the kernel took off"),
+        (
+            Link::Ethernet,
+            ethernet(&[0x81, 0, 0, 5, 8, 0]),
+            ethernet(&[8, 0]),
+            "a tag, which the kernel took off",
+        ),
         (Link::Raw, vec![], vec![], "raw"),
         (Link::Cooked, cooked(&[8, 0]), vec![], "cooked"),
         (Link::Cooked, cooked(&[0x81, 0, 0, 5, 8, 0]), vec![], "cooked, a tag"),
@@ -235,7 +242,8 @@ fn every_mask_is_that_of_siphash() {
 
 #[test]
 fn it_fits_the_kernels_limits() {
-    let length = |keys: &[HeaderKey]| program(Link::Ethernet, PORT, keys, KEEP).map(|p| p.instructions().len());
+    let length =
+        |keys: &[HeaderKey]| program(Link::Ethernet, PORT, keys, KEEP).map(|p| p.instructions().len());
     // The kernel lets a socket's filter have 20480 bytes up to Linux 6.6 (`optmem_max`), and makes about an eighth more
     // of it than it was given.
     assert!(length(&[key(1)]).is_some_and(|length| length * 8 < 20_480 * 7 / 8), "one key on old kernels");
