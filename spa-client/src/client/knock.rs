@@ -3,6 +3,7 @@
 
 use std::io;
 use std::net::{SocketAddr, UdpSocket};
+use std::num::NonZeroU8;
 use std::thread;
 use std::time::Duration;
 
@@ -30,6 +31,8 @@ pub(super) struct Knock {
 pub(super) struct Plan {
     /// Sent and repeated one after the other.
     pub(super) groups: Vec<Vec<Knock>>,
+    /// How many datagrams each address gets.
+    pub(super) copies: NonZeroU8,
 }
 
 /// The address families on the way, in the order of their first address.
@@ -51,6 +54,7 @@ impl Plan {
         allow: Allow,
         mut routes: Vec<Route>,
         first: UnixMillis,
+        copies: NonZeroU8,
         random: &mut Random,
     ) -> Self {
         let mut groups = Vec::new();
@@ -71,7 +75,7 @@ impl Plan {
         if !matches!(verb, Verb::Close(_)) {
             groups = vec![groups.into_iter().flatten().collect()];
         }
-        Self { groups }
+        Self { groups, copies }
     }
 
     /// Whether anything can be sent at all.
@@ -90,7 +94,7 @@ impl Plan {
         knock.ok_or_else(|| not_sent(None)).and_then(|knock| sealed(keys, &knock.request, random))
     }
 
-    /// Sends everything twice, the repeats after a short random pause: a datagram can get lost, and nobody would say so.
+    /// Sends all copies of everything, each after a short random pause: a datagram can get lost, and nobody would say so.
     ///
     /// `saved`: the first datagram, if it was sealed already. Returns the addresses that were sent to.
     pub(super) fn send(
@@ -102,7 +106,11 @@ impl Plan {
     ) -> Result<Vec<SocketAddr>, Failure> {
         let mut reached: Vec<SocketAddr> = Vec::new();
         let mut failed = None;
-        for (group, repeat) in self.groups.iter().flat_map(|group| [(group, false), (group, true)]) {
+        let copies = 0..self.copies.get();
+        for (group, copy) in
+            self.groups.iter().flat_map(|group| copies.clone().map(move |copy| (group, copy)))
+        {
+            let repeat = copy > 0;
             if repeat && group.iter().any(|knock| reached.contains(&knock.route.server)) {
                 thread::sleep(Duration::from_millis(random.random_range(50..=150)));
             }
@@ -204,7 +212,7 @@ mod tests {
             route("[2001:db8::2]:7", "[2001:db8::7]:0"),
         ];
         let mut random = crate::random::random().unwrap();
-        Plan::new(verb, Allow::Auto, routes, UnixMillis::new(1000).unwrap(), &mut random)
+        Plan::new(verb, Allow::Auto, routes, UnixMillis::new(1000).unwrap(), NonZeroU8::MIN, &mut random)
     }
 
     #[test]
