@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use lab::{A, B, Clock, Config, Lab, SSH, Spad, eventually};
+use lab::{A, B, Clock, Config, Lab, SERVER, SSH, Spad, eventually};
 use rustix::process::Signal;
 
 /// The first bytes of a captured datagram that pass the check word, whatever stands behind them.
@@ -41,6 +41,31 @@ fn junk_wakes_nobody_and_a_captured_header_does() {
         // That shows something only if it can be seen.
         let captured = woken_by(&lab, &spad, HEADER);
         assert!(captured > 60, "{interface}: woken {captured} times by what passes the check word");
+        lab.knock(A);
+        lab.opens(A, SSH);
+    }
+}
+
+#[test]
+fn where_the_kernel_has_no_room_for_the_program_the_worker_looks() {
+    #[rustfmt::skip]
+    let rows = [
+        // net.core.optmem_max, the kernel looks, why
+        (20_480, true,  "what older kernels have"),
+        (8_000,  false, "too little: libpcap's filter stays"),
+    ];
+    for (room, in_kernel, why) in rows {
+        let Some(lab) = Lab::new() else { return };
+        let limit = "/proc/sys/net/core/optmem_max";
+        if lab.run(SERVER, "test", &["-w", limit]).status != Some(0) {
+            // An older kernel has one limit for the whole machine, the first of these; the test above passes with it.
+            return;
+        }
+        lab.sh(SERVER, &format!("echo {room} >{limit}"));
+        let (_service, spad) = lab.guard_ssh();
+        lab.seal(A, "captured", &[]);
+        let woken = woken_by(&lab, &spad, 0);
+        assert_eq!(woken < 10, in_kernel, "{room} bytes, {why}: woken {woken} times");
         lab.knock(A);
         lab.opens(A, SSH);
     }

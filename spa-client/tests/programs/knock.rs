@@ -39,7 +39,9 @@ fn as_many_copies_are_sent_as_are_asked_for_and_one_needs_no_pause() {
         .min();
     assert!(quickest < Some(Duration::from_millis(50)), "{quickest:?}");
     for wrong in ["0", "6", "two", "-1"] {
-        scratch.client(&format!("--copies={wrong}")).failed(2, "--copies <NUMBER>: use a number from 1 to 5");
+        let done = scratch.client(&format!("--copies={wrong}"));
+        let said = (done.status, done.err.as_str());
+        assert_eq!(said, (2, "spa-client: --copies <NUMBER>: use a number from 1 to 5\n"), "{wrong}");
     }
 }
 

@@ -244,8 +244,8 @@ fn every_mask_is_that_of_siphash() {
 fn it_fits_the_kernels_limits() {
     let length =
         |keys: &[HeaderKey]| program(Link::Ethernet, PORT, keys, KEEP).map(|p| p.instructions().len());
-    // The kernel lets a socket's filter have 20480 bytes up to Linux 6.6 (`optmem_max`), and makes about an eighth more
-    // of it than it was given.
+    // Older kernels let a socket's filter have 20480 bytes (`optmem_max`), and make about an eighth more of it than they
+    // were given.
     assert!(length(&[key(1)]).is_some_and(|length| length * 8 < 20_480 * 7 / 8), "one key on old kernels");
     assert!(length(&[key(1), key(2)]).is_some(), "two keys");
     assert_eq!(length(&[key(1), key(2), key(3), key(4)]), None, "too long: the worker's own check remains");
