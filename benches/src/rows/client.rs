@@ -42,7 +42,8 @@ pub fn run(bench: &Bench, report: &mut Report) {
                 "spad" => copies.measured("spad", [run(&[]).0]),
                 who => copies.missing(who, "sends once"),
             }
-            report.row(TABLE, EXIT, Better::Less).measured(contestant.name(), [exit]);
+            let row = report.row(TABLE, EXIT, Better::Less).short("client, start to end, one datagram, ms");
+            row.measured(contestant.name(), [exit]);
             report.row(TABLE, FIRST, Better::Less).measured(contestant.name(), first);
         }
         let (exit, _) = bench.arena.at_client(|| time(Command::new("true"), false));

@@ -22,7 +22,9 @@ pub fn run(bench: &Bench, report: &mut Report) {
         for contestant in bench.present(report, &titles) {
             let who = contestant.name();
             let cost = cost(bench, contestant, 1, Junk::Random, 500);
-            report.row(TABLE, ONE, Better::Less).measured(who, [cost.time]);
+            let row =
+                report.row(TABLE, ONE, Better::Less).short("junk datagram: processor time of the daemon, µs");
+            row.measured(who, [cost.time]);
             if who == "knockd" {
                 report.row(TABLE, MANY, Better::Less).missing(who, "it has no profiles");
             } else {
@@ -33,7 +35,7 @@ pub fn run(bench: &Bench, report: &mut Report) {
                 let cost = self::cost(bench, contestant, profiles, Junk::Random, rate);
                 report.row(TABLE, MANY, Better::Less).measured(who, [cost.time]);
             }
-            let kernel = report.row(TABLE, KERNEL, Better::Less);
+            let kernel = report.row(TABLE, KERNEL, Better::Less).short("… and of the kernel's filter, µs");
             match who {
                 "spad" => kernel.measured(who, stations::turn_away(1, 100).into_iter().map(microseconds)),
                 _ => kernel.missing(who, "its daemon looks"),

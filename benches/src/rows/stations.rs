@@ -29,10 +29,11 @@ use spad::journal::Opened;
 use spad::socketpair::{Received, Seqpacket};
 use spad::sys::filter;
 
-use super::{Bench, microseconds};
+use super::{Bench, latency, microseconds};
 use crate::arena::{ADDRESS, CLIENT, INTERFACE};
 use crate::gate::{Operation, Site};
 use crate::report::{Better, Report};
+use crate::tools::{Contestant as _, Spad};
 use crate::wire::{Sender, noise, udp};
 
 const TABLE: &str = "stations";
@@ -73,6 +74,18 @@ pub fn run(bench: &Bench, report: &mut Report) {
     row("firewall: one door opened, until the kernel has answered", one);
     row("firewall: one door shut", add);
     row("firewall: 256 doors opened in one transaction", many);
+    for (in_memory, label, title) in [
+        (false, "disk", "all of it: ready packet to first accepted connection"),
+        (true, "memory", "all of it, the journal in memory: without the disk"),
+    ] {
+        let mut spad = Spad::new(&bench.arena, label);
+        spad.journal_in_memory = in_memory;
+        for _ in 0..bench.rounds(3) {
+            let _daemon = spad.serve(&bench.arena, 1);
+            let times = bench.arena.at_client(|| latency::ready(bench, &spad, 1));
+            row(title, times.into_iter().map(|time| Duration::from_secs_f64(time / 1e3)).collect());
+        }
+    }
 }
 
 fn capture(bench: &Bench, times: usize) -> Vec<Duration> {
