@@ -18,7 +18,7 @@ const SNAPLEN: i32 = 1400;
 /// The ring: some 2700 frames, which at 480 000 a second is 5 ms.
 const RING: i32 = 4 * 1024 * 1024;
 /// Frames taken at once, so that other descriptors have their turn during a flood.
-const BATCH: usize = 256;
+pub const BATCH: usize = 256;
 const UDP_HEADER: usize = 8;
 
 /// One interface that is listened on.

@@ -22,7 +22,7 @@ use spa_core::time::{BootTime, Now, UnixMillis};
 use tracing::{debug, error, info, warn};
 
 use crate::ask::{Ask, Message};
-use crate::capture::{CaptureError, Listener};
+use crate::capture::{BATCH, CaptureError, Listener};
 use crate::config::{Config, ConfigError};
 use crate::exit::ExitStatus;
 use crate::journal::{Journal, Opened, Past};
@@ -40,8 +40,8 @@ const RUN_DIR: &str = "/run/spad";
 /// How often an unsettled worker looks at the clock.
 const SETTLING: Duration = Duration::from_millis(250);
 
-/// So many frames at one waking are a flood.
-const FLOOD: usize = 32;
+/// So many frames at one waking are a flood. Of a whole batch there is more to come, and no time for gathering.
+const FLOOD: std::ops::Range<usize> = 32..BATCH;
 /// How long frames of a flood gather in the ring: a waking for each would cost thirty times its judgement.
 const GATHER: Duration = Duration::from_micros(300);
 
@@ -100,7 +100,8 @@ struct Worker {
     /// When the kernel was last asked whether its clock is synchronised, and what it said.
     asked: Option<(BootTime, bool)>,
     reporter: Reporter,
-    flooded: bool,
+    /// For how long frames gather before the next look; `None` to be woken by the next one.
+    gather: Option<Duration>,
     overflow: Overflow,
     /// The journal could not be written, and whether that was said.
     deaf: bool,
@@ -153,7 +154,7 @@ fn prepare(options: &Options, channel: Seqpacket) -> Result<Worker, Unfit> {
         clock_trusted: config.clock_trusted,
         asked: None,
         reporter: Reporter::default(),
-        flooded: false,
+        gather: None,
         overflow: Overflow::default(),
         deaf: false,
     };
@@ -241,12 +242,12 @@ impl Worker {
     fn wait(&self) -> io::Result<bool> {
         let now = BootTime::new(clock::boottime());
         let settling = self.settling.is_some().then(|| now.plus(SETTLING));
-        let gathering = self.flooded.then(|| now.plus(GATHER));
+        let gathering = self.gather.map(|pause| now.plus(pause));
         let lines = [self.reporter.next_deadline(), self.overflow.next_deadline()];
         let deadline = [settling, gathering].into_iter().chain(lines).flatten().min();
         let timeout = deadline.and_then(|at| Timespec::try_from(at.since(now)).ok());
         let mut descriptors = vec![PollFd::new(&self.channel, PollFlags::IN)];
-        if !self.flooded {
+        if self.gather.is_none() {
             descriptors.extend(self.listeners.iter().map(|listener| PollFd::new(listener, PollFlags::IN)));
         }
         match poll(&mut descriptors, timeout.as_ref()) {
@@ -278,8 +279,12 @@ impl Worker {
             }
             received.is_ok()
         });
-        self.flooded = frames >= FLOOD;
-        if self.flooded {
+        self.gather = match frames {
+            few if few < FLOOD.start => None,
+            many if FLOOD.contains(&many) => Some(GATHER),
+            _ => Some(Duration::ZERO),
+        };
+        if self.gather.is_some() {
             self.overflow.flooded(now.boot);
         }
         admitted

@@ -70,8 +70,8 @@ pub struct Cost {
 /// Processor time and runs for each datagram at this rate. Quiet and junk take turns, so that whatever the daemon has to
 /// do besides falls on both.
 pub fn cost(bench: &Bench, contestant: &dyn Contestant, profiles: usize, kind: Junk, rate: u32) -> Cost {
-    let turns = if bench.quick { 2 } else { 5 };
-    let span = Duration::from_millis(400);
+    let turns = if bench.quick { 2 } else { 4 };
+    let span = Duration::from_millis(300);
     let daemon = contestant.serve(&bench.arena, profiles);
     let junk = contestant.junk(&bench.arena, kind, profiles).expect("asked of those who have it");
     // Nothing of its start is left to do.
