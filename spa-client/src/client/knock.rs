@@ -21,6 +21,9 @@ use crate::output::complain;
 use crate::random::Random;
 use crate::secret_file::plain;
 
+/// How many datagrams an address gets.
+const COPIES: NonZeroU8 = NonZeroU8::MIN.saturating_add(1);
+
 /// What goes to one address of the server.
 pub(super) struct Knock {
     pub(super) route: Route,
@@ -54,7 +57,6 @@ impl Plan {
         allow: Allow,
         mut routes: Vec<Route>,
         first: UnixMillis,
-        copies: NonZeroU8,
         random: &mut Random,
     ) -> Self {
         let mut groups = Vec::new();
@@ -75,7 +77,12 @@ impl Plan {
         if !matches!(verb, Verb::Close(_)) {
             groups = vec![groups.into_iter().flatten().collect()];
         }
-        Self { groups, copies }
+        Self { groups, copies: COPIES }
+    }
+
+    /// The same with so many datagrams to each address.
+    pub(super) fn with_copies(self, copies: NonZeroU8) -> Self {
+        Self { copies, ..self }
     }
 
     /// Whether anything can be sent at all.
@@ -104,41 +111,86 @@ impl Plan {
         verbose: bool,
         random: &mut Random,
     ) -> Result<Vec<SocketAddr>, Failure> {
-        let mut reached: Vec<SocketAddr> = Vec::new();
-        let mut failed = None;
+        let mut sent = Sent::default();
         let copies = 0..self.copies.get();
         for (group, copy) in
             self.groups.iter().flat_map(|group| copies.clone().map(move |copy| (group, copy)))
         {
             let repeat = copy > 0;
-            if repeat && group.iter().any(|knock| reached.contains(&knock.route.server)) {
-                thread::sleep(Duration::from_millis(random.random_range(50..=150)));
+            if repeat && group.iter().any(|knock| sent.reached.contains(&knock.route.server)) {
+                thread::sleep(before_repeat(random));
             }
-            for Knock { route: Route { server, local }, request } in group {
-                let local = match local {
-                    Ok(local) => *local,
-                    Err(_) if repeat => continue,
-                    Err(error) => {
-                        note(verbose, || format!("not sent to {server}: {}", plain(error)));
-                        continue;
+            sent.group(group, repeat, keys, &mut saved, verbose, random)?;
+        }
+        sent.outcome()
+    }
+
+    /// Sends one copy of everything, for who watches whether the door opens and repeats it only if not.
+    pub(super) fn send_copy(
+        &self,
+        repeat: bool,
+        keys: &SealingKeys,
+        verbose: bool,
+        random: &mut Random,
+    ) -> Result<(), Failure> {
+        let mut sent = Sent::default();
+        for group in &self.groups {
+            sent.group(group, repeat, keys, &mut None, verbose, random)?;
+        }
+        sent.outcome().map(drop)
+    }
+}
+
+/// The pause before a repeat: random, so that the two do not tell that they belong together.
+pub(super) fn before_repeat(random: &mut Random) -> Duration {
+    Duration::from_millis(random.random_range(50..=150))
+}
+
+/// What became of the datagrams.
+#[derive(Default)]
+struct Sent {
+    reached: Vec<SocketAddr>,
+    failed: Option<io::Error>,
+}
+
+impl Sent {
+    fn group(
+        &mut self,
+        group: &[Knock],
+        repeat: bool,
+        keys: &SealingKeys,
+        saved: &mut Option<Vec<u8>>,
+        verbose: bool,
+        random: &mut Random,
+    ) -> Result<(), Failure> {
+        for Knock { route: Route { server, local }, request } in group {
+            let local = match local {
+                Ok(local) => *local,
+                Err(_) if repeat => continue,
+                Err(error) => {
+                    note(verbose, || format!("not sent to {server}: {}", plain(error)));
+                    continue;
+                }
+            };
+            let datagram = saved.take().map_or_else(|| sealed(keys, request, random), Ok)?;
+            match send_one(local, *server, &datagram) {
+                Ok(from) => {
+                    note(verbose, || format!("{from} -> {server} {} bytes", datagram.len()));
+                    if !self.reached.contains(server) {
+                        self.reached.push(*server);
                     }
-                };
-                let datagram = saved.take().map_or_else(|| sealed(keys, request, random), Ok)?;
-                match send_one(local, *server, &datagram) {
-                    Ok(from) => {
-                        note(verbose, || format!("{from} -> {server} {} bytes", datagram.len()));
-                        if !reached.contains(server) {
-                            reached.push(*server);
-                        }
-                    }
-                    Err(error) => {
-                        note(verbose, || format!("not sent to {server}: {}", plain(&error)));
-                        failed = Some(error);
-                    }
+                }
+                Err(error) => {
+                    note(verbose, || format!("not sent to {server}: {}", plain(&error)));
+                    self.failed = Some(error);
                 }
             }
         }
-        if reached.is_empty() { Err(not_sent(failed)) } else { Ok(reached) }
+        Ok(())
+    }
+
+    fn outcome(self) -> Result<Vec<SocketAddr>, Failure> {
+        if self.reached.is_empty() { Err(not_sent(self.failed)) } else { Ok(self.reached) }
     }
 }
 
@@ -212,7 +264,7 @@ mod tests {
             route("[2001:db8::2]:7", "[2001:db8::7]:0"),
         ];
         let mut random = crate::random::random().unwrap();
-        Plan::new(verb, Allow::Auto, routes, UnixMillis::new(1000).unwrap(), NonZeroU8::MIN, &mut random)
+        Plan::new(verb, Allow::Auto, routes, UnixMillis::new(1000).unwrap(), &mut random)
     }
 
     #[test]

@@ -3,6 +3,7 @@ use std::num::{NonZeroU16, NonZeroU32};
 use super::*;
 use crate::fixture::*;
 use crate::keyring::Keyring;
+use crate::profile::Freshness;
 use crate::replay::{DEFAULT_SKEW, Replay};
 use crate::request::{Open, Request, Stated};
 
@@ -45,7 +46,7 @@ fn what_a_profile_allows() {
     for (verb, expected, why) in rows {
         let verdict = judge(profile(LAPTOP), &request(0, 1, verb));
         let window = verdict.map(|admission| match admission.effect() {
-            Effect::Open { window, .. } => Some(window.as_secs()),
+            Effect::Open { terms, .. } => Some(terms.window.as_secs()),
             Effect::Close { .. } => None,
         });
         assert_eq!(window, expected, "{why}");
@@ -65,6 +66,27 @@ fn an_expired_profile_has_nothing() {
 }
 
 #[test]
+fn no_window_outlasts_the_profile() {
+    #[rustfmt::skip]
+    let rows = [
+        // milliseconds until it expires, how its requests are judged fresh, window in milliseconds, why
+        (Some(1),      Freshness::Clock,            1,      "the last moment"),
+        (Some(29_999), Freshness::Clock,            29_999, "sooner than the window"),
+        (Some(30_000), Freshness::Clock,            30_000, "with the window"),
+        (Some(30_001), Freshness::Clock,            30_000, "later"),
+        (None,         Freshness::Clock,            30_000, "never"),
+        (Some(5_000),  Freshness::Monotonic(EPOCH), 5_000,  "by the same clock as its expiry"),
+    ];
+    for (left, freshness, window, why) in rows {
+        let expires = left.map(|left| now(0).wall.plus(Duration::from_millis(left)));
+        let profile = Profile { expires, freshness, ..profile(LAPTOP) };
+        let admission = judge(profile, &request(0, 1, open("tcp/22"))).unwrap();
+        let Effect::Open { terms, .. } = admission.effect() else { panic!("{why}") };
+        assert_eq!(terms.window.as_millis(), window, "{why}");
+    }
+}
+
+#[test]
 fn a_prefix_is_not_opened() {
     let mut wide = request(0, 1, open("tcp/22"));
     wide.addresses.push(Stated { address: ip("192.0.2.0"), prefix: Some(24) });
@@ -75,7 +97,7 @@ fn a_prefix_is_not_opened() {
 fn an_admission_says_who_asked_when_and_for_whom() {
     let stated = stating(request(5, 1, open("tcp/22")), HOME);
     let admission = judge(profile(LAPTOP), &stated).unwrap();
-    assert_eq!(admission.grantees(), [ip(HOME)]);
+    assert_eq!(admission.grantees(), [ip(HOME).into()]);
     assert_eq!((admission.key_id(), admission.time()), (LAPTOP, at(5)));
     assert_eq!(admission.profile(), &profile(LAPTOP).name);
 }
