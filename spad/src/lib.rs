@@ -21,6 +21,7 @@ pub mod kept;
 pub mod lock;
 pub mod log;
 pub mod monitor;
+pub mod overflow;
 pub mod report;
 pub mod role;
 pub mod sandbox;

@@ -5,6 +5,8 @@
 //! lab-helper connect ADDRESS:PORT MS     TCP until it is open or MS are over: open, closed, filtered
 //! lab-helper ask ADDRESS:PORT MS         UDP until something comes back: answer, refusal, silence
 //! lab-helper send FILE ADDRESS:PORT      the file as one datagram, once: answer, refusal, silence
+//! lab-helper flood FILE KEPT COUNT RATE ADDRESS:PORT
+//!                                        so many datagrams, so many a second: the first bytes of the file, then noise
 //! lab-helper hold ADDRESS:PORT           a TCP session: open; then for each line read: answer, silence
 //! lab-helper latency N ADDRESS:PORT -- SHUT… -- KNOCK…
 //!                                        N times: run SHUT, wait until shut, run KNOCK, time the first connection
@@ -33,6 +35,7 @@ fn main() -> ExitCode {
         ["connect", target, time] => connect(target, time),
         ["ask", target, time] => ask(target, time),
         ["send", file, target] => send(file, target),
+        ["flood", file, kept, count, rate, target] => flood(file, kept, [count, rate], target),
         ["hold", target] => hold(target),
         ["latency", rounds, target, "--", commands @ ..] => latency(rounds, target, commands),
         _ => Err("see the top of lab-helper.rs".into()),
@@ -139,6 +142,34 @@ fn ask(target: &str, time: &str) -> Outcome {
 fn send(file: &str, target: &str) -> Outcome {
     let bytes = std::fs::read(file)?;
     println!("{}", exchange(&talk_to(target.parse()?)?, &bytes)?);
+    Ok(())
+}
+
+fn flood(file: &str, kept: &str, [count, rate]: [&str; 2], target: &str) -> Outcome {
+    let (mut bytes, kept) = (std::fs::read(file)?, kept.parse::<usize>()?);
+    let (count, rate) = (count.parse::<u32>()?, rate.parse::<f64>()?);
+    let socket = UdpSocket::bind("[::]:0")?;
+    let target: SocketAddr = target.parse()?;
+    let target = match target.ip() {
+        std::net::IpAddr::V4(v4) => SocketAddr::new(v4.to_ipv6_mapped().into(), target.port()),
+        std::net::IpAddr::V6(_) => target,
+    };
+    let (mut noise, start) = (0x9e37_79b9_7f4a_7c15_u64, Instant::now());
+    for n in 0..count {
+        for byte in bytes.iter_mut().skip(kept) {
+            // A step of xorshift: noise enough for whoever does not know the key.
+            noise ^= noise << 13;
+            noise ^= noise >> 7;
+            noise ^= noise << 17;
+            *byte = noise.to_be_bytes()[0];
+        }
+        socket.send_to(&bytes, target)?;
+        let due = start + Duration::from_secs_f64(f64::from(n) / rate);
+        // So many at once that sleeping does not limit the rate.
+        if n % (rate / 1000.0).ceil() as u32 == 0 {
+            thread::sleep(due.saturating_duration_since(Instant::now()));
+        }
+    }
     Ok(())
 }
 

@@ -82,6 +82,18 @@ impl Lab {
         }
     }
 
+    /// Sends datagrams to the SPA port from another process, until it is done or dropped: `count` of them, `rate` a
+    /// second; each is the first `kept` bytes of a file of the laboratory and noise in place of the others.
+    ///
+    /// # Panics
+    /// When it cannot be started.
+    #[must_use]
+    pub fn flood(&self, host: Host, file: &str, kept: usize, count: u32, rate: u32) -> Running {
+        let [kept, count, rate] = [kept.to_string(), count.to_string(), rate.to_string()];
+        let arguments = ["flood", &Self::inside(file), &kept, &count, &rate, &self.spa_target()];
+        self.start_helper(host, &arguments).0
+    }
+
     /// Opens a TCP session that lives until the value is dropped.
     ///
     /// # Panics
