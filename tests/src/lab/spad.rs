@@ -137,7 +137,12 @@ impl Spad {
 
     /// `kill -9` of all children with a role.
     pub fn kill_role(&self, role: &str) {
-        self.role(role).into_iter().for_each(|pid| signal(pid, Signal::KILL));
+        self.signal_role(role, Signal::KILL);
+    }
+
+    /// Sends a signal to all children with a role.
+    pub fn signal_role(&self, role: &str, word: Signal) {
+        self.role(role).into_iter().for_each(|pid| signal(pid, word));
     }
 
     /// `kill -9` of everything, as a power cut would; returns when nothing is left.
