@@ -39,6 +39,8 @@ pub enum Fault {
     Kill(Role),
     /// SIGKILL to all at once, as a power cut.
     KillAll,
+    /// The same, and nobody starts it again before the window has ended.
+    KillAllForLong,
     /// SIGSTOP, and after most of a second SIGCONT.
     Hang(Role),
     /// SIGSTOP, then the knock, then SIGKILL.
@@ -92,7 +94,8 @@ pub const FAULTS: &[Row] = &[
     row("kill -9 of the monitor",                    Fault::Kill(Role::Monitor),         ALWAYS,                      ALL,               "the monitor ended"),
     row("kill -9 of the starter",                    Fault::Kill(Role::Starter),         ALWAYS,                      ALL,               ""),
     row("kill -9 of the loader, and a flush",       Fault::KillLoaderAndFlush,          &[Before, Opening, Open],    IPTABLES,          "the loader of iptables' rules is gone"),
-    row("kill -9 of all, as a power cut",            Fault::KillAll,                     ALWAYS,                      ALL,               ""),
+    row("kill -9 of all, and a start",            Fault::KillAll,                     ALWAYS,                      ALL,               ""),
+    row("kill -9 of all, and no new start",          Fault::KillAllForLong,              &[Opening, Open, Ending],    ALL,               ""),
     row("the worker hangs",                          Fault::Hang(Role::Worker),          ALWAYS,                      ALL,               ""),
     row("the monitor hangs",                         Fault::Hang(Role::Monitor),         ALWAYS,                      ALL,               ""),
     row("the starter hangs",                         Fault::Hang(Role::Starter),         ALWAYS,                      ALL,               ""),
