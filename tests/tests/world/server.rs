@@ -1,5 +1,5 @@
 //! The server of the world: a worker with gate and journal, a monitor with leases, the kernel's table. Its steps are
-//! those of `spad/src/worker.rs` and `spad/src/monitor.rs`, without processes.
+//! those of `spad/src/worker.rs` and `spad/src/monitor/`, without processes.
 
 use std::net::{IpAddr, SocketAddr};
 
@@ -268,16 +268,13 @@ impl Server {
                     self.firewall.apply(change, boot);
                 }
             }
-            Effect::Open { services, window } => {
-                for &address in admission.grantees() {
-                    for &service in services {
-                        let door = Door { address, service };
-                        if self.has(Flaw::LastGrantWins) {
-                            self.leases = LeaseTable::default();
-                        }
-                        let opened = self.leases.open(door, holder, asked, *window, boot, &ceiling());
-                        let _ = opened.map(|change| self.firewall.apply(change, boot));
+            Effect::Open { services, narrowing, terms } => {
+                for door in narrowing.doors(admission.grantees(), services) {
+                    if self.has(Flaw::LastGrantWins) {
+                        self.leases = LeaseTable::default();
                     }
+                    let opened = self.leases.open(door, holder, asked, terms, boot, &ceiling());
+                    let _ = opened.map(|change| self.firewall.apply(change, boot));
                 }
             }
         }

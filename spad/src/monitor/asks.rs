@@ -1,0 +1,105 @@
+//! What workers ask for: held against the ceiling, made leases, carried out.
+
+use spa_core::lease::Change;
+use spa_core::policy::Effect;
+use spa_core::time::BootTime;
+use tracing::{error, info};
+
+use super::Monitor;
+use crate::ask::{self, Ask, Message};
+use crate::control::Notice;
+use crate::socketpair::{Received, Seqpacket};
+use crate::sys::clock;
+
+/// What the workers asked for, to be done at once and told afterwards.
+#[derive(Default)]
+struct Work {
+    changes: Vec<Change>,
+    lines: Vec<String>,
+}
+
+fn lines_of_closed(changes: &[Change], why: &str) -> impl Iterator<Item = String> {
+    changes.iter().filter_map(move |change| match change {
+        Change::Remove { door } => Some(format!("closed {door}: {why}")),
+        Change::Set { .. } => None,
+    })
+}
+
+pub(super) fn log_closed(changes: &[Change], why: &str) {
+    for line in lines_of_closed(changes, why) {
+        info!("{line}");
+    }
+}
+
+impl Monitor<'_> {
+    /// Carries out what the workers ask, all that waits in one transaction.
+    pub(super) fn hear_workers(&mut self) {
+        let mut work = Work::default();
+        if let Some(channel) = self.retiring.take() {
+            self.retiring = self.hear(channel, &mut work);
+        }
+        if let Some(channel) = self.serving.as_mut().and_then(|serving| serving.channel.take()) {
+            let still_open = self.hear(channel, &mut work);
+            if let Some(serving) = &mut self.serving {
+                serving.channel = still_open;
+            }
+        }
+        if !work.changes.is_empty() {
+            self.apply(&work.changes);
+        }
+        // Somebody waits for the door, nobody for the line.
+        for line in work.lines {
+            info!("{line}");
+        }
+    }
+
+    /// Reads what waits in a channel; gives it back while its worker is there.
+    fn hear(&mut self, channel: Seqpacket, work: &mut Work) -> Option<Seqpacket> {
+        loop {
+            let message = match channel.receive::<{ ask::SIZE }>() {
+                Ok(Received::Nothing) => return Some(channel),
+                Ok(Received::Message(bytes)) => Message::decode(&bytes),
+                // The starter sees it as well, and starts another.
+                Ok(Received::Closed) => return None,
+                Err(_) => Err(ask::NotAMessage),
+            };
+            match message {
+                Ok(Message::Ask(ask)) => self.carry_out(&ask, work),
+                Ok(Message::Renew) => self.notify(Notice::Renew),
+                Ok(Message::Ready { .. }) | Err(ask::NotAMessage) => {
+                    error!("the worker sent what no worker sends; it is ended");
+                    return None;
+                }
+            }
+        }
+    }
+
+    fn carry_out(&mut self, ask: &Ask, work: &mut Work) {
+        let Some(serving) = &self.serving else { return };
+        let now = BootTime::new(clock::boottime());
+        let profile = &ask.profile;
+        let (services, narrowing, terms) = match &ask.effect {
+            Effect::Open { services, narrowing, terms } => (services, narrowing, terms),
+            Effect::Close { services } => {
+                let closed = self.leases.close(ask.key_id, services, ask.time, now);
+                work.lines.extend(lines_of_closed(&closed, &format!("profile={profile} asked for it")));
+                work.changes.extend(closed);
+                return;
+            }
+        };
+        let ceiling = &serving.config.ceiling;
+        let window = humantime::format_duration(terms.window.min(ceiling.max_window));
+        for door in narrowing.doors(&ask.grantees, services) {
+            match self.leases.open(door, ask.key_id, ask.time, terms, now, ceiling) {
+                Ok(change) => {
+                    work.lines.push(format!("opened {door} profile={profile} window={window}"));
+                    work.changes.push(change);
+                }
+                Err(above) => {
+                    let why = format!("not opened: {door}: {above}");
+                    self.reporter.refused(profile, "ceiling", why, now);
+                }
+            }
+        }
+    }
+}

@@ -1,0 +1,196 @@
+//! The monitor: may change the firewall, and sees neither packet nor key. It holds every ask against the ceiling, which
+//! comes from `spad.toml` alone, and owns the leases: a door closes even if the worker is dead, and the kernel's own
+//! timeout closes it if the monitor is as well.
+
+mod asks;
+mod taking_over;
+mod watching;
+
+use std::io;
+use std::os::fd::OwnedFd;
+use std::time::Duration;
+
+use rustix::event::{PollFd, PollFlags, Timespec, poll};
+use rustix::time::{
+    Itimerspec, TimerfdClockId, TimerfdFlags, TimerfdTimerFlags, timerfd_create, timerfd_settime,
+};
+use spa_core::lease::LeaseTable;
+use spa_core::time::BootTime;
+use tracing::{debug, error, warn};
+
+pub use self::taking_over::guarded;
+
+use self::taking_over::Candidate;
+use crate::config::Config;
+use crate::control::{MonitorEnd, Notice, WorkerNumber};
+use crate::exit::ExitStatus;
+use crate::firewall::iptables::Loader;
+use crate::firewall::{Firewall, FirewallError, Plan};
+use crate::report::Reporter;
+use crate::sandbox;
+use crate::socketpair::{Received, Seqpacket};
+use crate::starter::Options;
+use crate::surroundings::{Routes, Watcher};
+use crate::sys::clock;
+
+/// Several changes of the surroundings come together: a link, its addresses, its routes.
+const COMES_TO_REST: Duration = Duration::from_millis(300);
+
+/// Runs the monitor until its control channel is closed.
+pub fn run(options: &Options, control: Seqpacket) -> ExitStatus {
+    let monitor = match Monitor::confined(options, control) {
+        Ok(monitor) => monitor,
+        Err((status, reason)) => {
+            error!("{reason}");
+            return status;
+        }
+    };
+    monitor.serve()
+}
+
+/// The worker that serves, and what it was made for.
+struct Serving {
+    number: WorkerNumber,
+    /// `None` once the worker is gone: the guard stands whether somebody listens or not.
+    channel: Option<Seqpacket>,
+    config: Config,
+    plan: Plan,
+    surroundings: u64,
+}
+
+struct Monitor<'o> {
+    options: &'o Options,
+    control: MonitorEnd,
+    /// Chosen by the first configuration, for good.
+    firewall: Option<Box<dyn Firewall>>,
+    /// Until then; it may be of use.
+    loader: Option<Loader>,
+    routes: Routes,
+    watcher: Watcher,
+    timer: OwnedFd,
+    candidate: Option<Candidate>,
+    serving: Option<Serving>,
+    /// Channel of the worker before: told to go, and heard until it went.
+    retiring: Option<Seqpacket>,
+    leases: LeaseTable,
+    reporter: Reporter,
+    /// When to look at the surroundings again.
+    look: Option<BootTime>,
+    /// When to bring the kernel back to what the leases say.
+    repair: Option<BootTime>,
+    /// The firewall can no longer be changed by this process.
+    helpless: bool,
+    /// When to ask whether something of ours was taken away, where nobody tells.
+    watch: Option<BootTime>,
+    /// When to look at kept sessions; `None` once there are none.
+    kept: Option<BootTime>,
+}
+
+impl<'o> Monitor<'o> {
+    fn confined(options: &'o Options, control: Seqpacket) -> Result<Self, (ExitStatus, String)> {
+        let failed = |error: io::Error| (ExitStatus::Failure, error.to_string());
+        let routes = Routes::open().map_err(failed)?;
+        // Afterwards no program can be started.
+        let loader = Loader::start(&options.log).map_err(failed)?;
+        let report = sandbox::seal_monitor().map_err(|error| ((&error).into(), error.to_string()))?;
+        debug!("monitor {report}");
+        Ok(Self {
+            options,
+            control: control.into(),
+            firewall: None,
+            loader: Some(loader),
+            routes,
+            watcher: Watcher::new().map_err(failed)?,
+            timer: timerfd_create(TimerfdClockId::Boottime, TimerfdFlags::CLOEXEC)
+                .map_err(|error| failed(error.into()))?,
+            candidate: None,
+            serving: None,
+            retiring: None,
+            leases: LeaseTable::default(),
+            reporter: Reporter::default(),
+            look: None,
+            repair: None,
+            helpless: false,
+            kept: None,
+            watch: None,
+        })
+    }
+
+    fn serve(mut self) -> ExitStatus {
+        loop {
+            if let Err(error) = self.wait() {
+                error!("{error}");
+                return ExitStatus::Failure;
+            }
+            match self.control.receive() {
+                Ok(Received::Message(new)) => self.announced(new),
+                Ok(Received::Nothing) => {}
+                Ok(Received::Closed) => return ExitStatus::Done,
+                Err(error) => {
+                    error!("the starter: {error}");
+                    return ExitStatus::Failure;
+                }
+            }
+            if let Err(status) = self.hear_candidate() {
+                return status;
+            }
+            self.hear_workers();
+            self.keep_up(BootTime::new(clock::boottime()));
+            if self.helpless {
+                // The starter starts another, which takes over the doors from the kernel.
+                return ExitStatus::Failure;
+            }
+        }
+    }
+
+    fn wait(&self) -> io::Result<()> {
+        let now = BootTime::new(clock::boottime());
+        let ready = self.candidate.as_ref().map(|candidate| candidate.deadline);
+        let told = self.reporter.next_deadline();
+        let deadline =
+            [self.leases.next_deadline(), self.look, self.repair, self.kept, self.watch, ready, told]
+                .into_iter()
+                .flatten()
+                .min();
+        // A moment of the clock since boot, which goes on while the host sleeps; zero would disarm it.
+        let at = deadline.map(|at| at.max(now.plus(Duration::from_nanos(1))).get()).unwrap_or_default();
+        let it_value = Timespec::try_from(at).unwrap_or(Timespec { tv_sec: i64::MAX, tv_nsec: 0 });
+        let once = Itimerspec { it_interval: Timespec { tv_sec: 0, tv_nsec: 0 }, it_value };
+        timerfd_settime(&self.timer, TimerfdTimerFlags::ABSTIME, &once)?;
+        let mut descriptors = vec![
+            PollFd::new(&self.timer, PollFlags::IN),
+            PollFd::new(&self.control, PollFlags::IN),
+            PollFd::new(&self.watcher, PollFlags::IN),
+        ];
+        let channels = [
+            self.candidate.as_ref().map(|candidate| &candidate.channel),
+            self.serving.as_ref().and_then(|serving| serving.channel.as_ref()),
+            self.retiring.as_ref(),
+        ];
+        let watch = self.firewall.as_ref().and_then(|firewall| firewall.descriptor());
+        descriptors.extend(watch.into_iter().map(|watch| PollFd::from_borrowed_fd(watch, PollFlags::IN)));
+        descriptors.extend(channels.into_iter().flatten().map(|channel| PollFd::new(channel, PollFlags::IN)));
+        match poll(&mut descriptors, None) {
+            Ok(_) | Err(rustix::io::Errno::INTR) => Ok(()),
+            Err(error) => Err(error.into()),
+        }
+    }
+
+    /// The firewall, once there was a configuration.
+    fn firewall(&mut self) -> Result<&mut dyn Firewall, FirewallError> {
+        match &mut self.firewall {
+            Some(firewall) => Ok(firewall.as_mut()),
+            None => Err(FirewallError::Absent),
+        }
+    }
+
+    fn notify(&self, notice: Notice) {
+        if let Err(error) = self.control.notify(notice) {
+            warn!("the starter: {error}");
+        }
+    }
+}
+
+fn due(at: Option<BootTime>, now: BootTime) -> bool {
+    at.is_some_and(|at| at <= now)
+}
