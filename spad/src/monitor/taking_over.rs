@@ -155,9 +155,10 @@ impl Monitor<'_> {
         let plan = Plan { keep: Vec::new(), ..plan };
         let channel = Some(channel);
         if let Some(old) = self.serving.replace(Serving { number, channel, config, plan, surroundings }) {
+            // Said before it goes: the starter would take its end for a death.
+            self.notify(Notice::Retired(old.number));
             // What it has put on disk it may still ask for: nobody else will, as it is a replay from then on.
             self.retiring = old.channel.filter(|channel| channel.finish().is_ok());
-            self.notify(Notice::Retired(old.number));
         }
         self.notify(Notice::Serving(number));
         info!("serving port={port} profiles={profiles} interfaces={interfaces} open={}", self.leases.len());

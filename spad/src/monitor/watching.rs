@@ -1,8 +1,9 @@
 //! What time brings, and what others do to the firewall and to the host.
 
+use std::collections::HashSet;
 use std::time::Duration;
 
-use spa_core::lease::Change;
+use spa_core::lease::{Change, Door};
 use spa_core::time::BootTime;
 use tracing::{error, info, warn};
 
@@ -79,7 +80,15 @@ impl Monitor<'_> {
     fn bring_back(&mut self, now: BootTime) -> Result<(), FirewallError> {
         let (Some(serving), Some(firewall)) = (&self.serving, &mut self.firewall) else { return Ok(()) };
         firewall.prepare(&serving.plan)?;
-        firewall.apply(&self.leases.elements(now))
+        let mut changes = self.leases.elements(now);
+        // Others may have put back what they had saved, with doors that have ended since.
+        let door = |change: &Change| match change {
+            Change::Set { door, .. } | Change::Remove { door } => *door,
+        };
+        let held: HashSet<Door> = changes.iter().map(door).collect();
+        let open = firewall.grants()?.into_iter().map(|element| element.door);
+        changes.extend(open.filter(|door| !held.contains(door)).map(|door| Change::Remove { door }));
+        firewall.apply(&changes)
     }
 
     /// Asks for a new worker if the host is no longer what the present one was made for.
