@@ -114,6 +114,6 @@ fn table(tallies: &[Tally], took: Duration) -> String {
 }
 
 /// Past the test harness, which would hide it.
-fn say(text: &str) {
+pub fn say(text: &str) {
     let _ = std::io::stderr().write_all(text.as_bytes());
 }

@@ -105,7 +105,10 @@ fn connect_once(target: SocketAddr, patience: Duration) -> Result<&'static str, 
     match TcpStream::connect_timeout(&target, patience) {
         Ok(_) => Ok("open"),
         Err(e) if e.kind() == ErrorKind::TimedOut => Ok("filtered"),
-        Err(e) if e.kind() == ErrorKind::ConnectionRefused => Ok("closed"),
+        // A RST, or a firewall that says no instead of nothing.
+        Err(e) if [ErrorKind::ConnectionRefused, ErrorKind::HostUnreachable].contains(&e.kind()) => {
+            Ok("closed")
+        }
         Err(e) => Err(e.into()),
     }
 }

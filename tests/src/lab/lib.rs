@@ -34,4 +34,4 @@ pub use programs::{helper, program, repository};
 pub use site::Config;
 pub use spad::Spad;
 pub use waiting::{eventually, skip};
-pub use watch::{Sender, Watch, now};
+pub use watch::{Sender, Watch, longest_stretch, now};

@@ -83,6 +83,20 @@ impl Watch {
     }
 }
 
+/// From the first to the last time of the longest stretch in which no fifth of a second was without one; nothing for none,
+/// a millisecond for a single one.
+#[must_use]
+pub fn longest_stretch(mut times: Vec<Duration>) -> Duration {
+    times.sort_unstable();
+    let mut longest = Duration::ZERO;
+    for stretch in times.chunk_by(|one, next| *next - *one < Duration::from_millis(200)) {
+        if let (Some(first), Some(last)) = (stretch.first(), stretch.last()) {
+            longest = longest.max((*last - *first).max(Duration::from_millis(1)));
+        }
+    }
+    longest
+}
+
 impl Sender {
     /// Sends the file.
     ///

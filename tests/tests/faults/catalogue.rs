@@ -71,8 +71,9 @@ pub struct Row {
     pub fault: Fault,
     pub moments: &'static [Moment],
     pub backends: &'static [Backend],
-    /// What the one line says about it; nothing where nobody is left who could say it, or where nothing is lost.
-    pub says: &'static str,
+    /// What the one line says about it, one of these; nothing where nobody is left who could say it, or where nothing is
+    /// lost.
+    pub says: &'static [&'static str],
     /// What may be said besides: how it came to that, or that it is over.
     pub also: &'static [&'static str],
 }
@@ -92,26 +93,26 @@ const IPTABLES: &[Backend] = &[IptablesNft, IptablesLegacy];
 
 #[rustfmt::skip]
 pub const FAULTS: &[Row] = &[
-    row("kill -9 of the worker",                     Fault::Kill(Role::Worker),          ALWAYS,                      ALL,               "the worker ended", &[]),
-    row("kill -9 of the monitor",                    Fault::Kill(Role::Monitor),         ALWAYS,                      ALL,               "the monitor ended", &[]),
-    row("kill -9 of the starter",                    Fault::Kill(Role::Starter),         ALWAYS,                      ALL,               "", &[]),
-    row("kill -9 of the loader, and a flush",       Fault::KillLoaderAndFlush,          &[Before, Opening, Open],    IPTABLES,          "the loader of iptables' rules is gone", &["took away", "the monitor ended"]),
-    row("kill -9 of all, and a start",            Fault::KillAll,                     ALWAYS,                      ALL,               "", &[]),
-    row("kill -9 of all, and no new start",          Fault::KillAllForLong,              &[Opening, Open, Ending],    ALL,               "", &[]),
-    row("the worker hangs",                          Fault::Hang(Role::Worker),          ALWAYS,                      ALL,               "", &[]),
-    row("the monitor hangs",                         Fault::Hang(Role::Monitor),         ALWAYS,                      ALL,               "", &[]),
-    row("the starter hangs",                         Fault::Hang(Role::Starter),         ALWAYS,                      ALL,               "", &[]),
-    row("the monitor hangs and is killed",           Fault::HangAndKill(Role::Monitor),  &[Opening, Closing],         ALL,               "the monitor ended", &[]),
-    row("the worker hangs and is killed",            Fault::HangAndKill(Role::Worker),   &[Opening, Closing],         ALL,               "the worker ended", &[]),
-    row("others take away our table",                Fault::Flush,                       ALWAYS,                      &[Nftables],       "somebody else took away", &[]),
-    row("others flush the rules of iptables",        Fault::Flush,                       ALWAYS,                      IPTABLES,          "somebody else took away", &[]),
-    row("others hold the lock of iptables",          Fault::Lock,                        &[Before, Opening, Ending],  &[IptablesLegacy], "", &[]),
-    row("others hold that lock and flush",           Fault::FlushUnderLock,              &[Before, Opening, Open],    &[IptablesLegacy], "somebody else took away", &[]),
-    row("the disk is full",                          Fault::FullDisk,                    &[Before],                   ALL,               "", &[]),
-    row("the disk is full and the worker killed",    Fault::FullDiskAndKill,             &[Before, Opening, Open],    ALL,               "the worker ended", &[]),
-    row("the disk refuses to flush",                 Fault::BrokenDisk,                  &[Before],                   ALL,               "the journal cannot be written", &["can be written again"]),
-    row("the interface goes and comes back",         Fault::Unplug,                      &[Open, Opening],            ALL,               "cannot listen on eth0", &["WARN eth0: "]),
-    row("the clock steps by a day and back",         Fault::ClockStep,                   &[Open, Opening],            ALL,               "", &[]),
+    row("kill -9 of the worker",                     Fault::Kill(Role::Worker),          ALWAYS,                      ALL, &["the worker ended"], &[]),
+    row("kill -9 of the monitor",                    Fault::Kill(Role::Monitor),         ALWAYS,                      ALL, &["the monitor ended"], &[]),
+    row("kill -9 of the starter",                    Fault::Kill(Role::Starter),         ALWAYS,                      ALL, &[], &[]),
+    row("kill -9 of the loader, and a flush",       Fault::KillLoaderAndFlush,          &[Before, Opening, Open],    IPTABLES, &["the loader of iptables' rules is gone"], &["took away", "the monitor ended"]),
+    row("kill -9 of all, and a start",            Fault::KillAll,                     ALWAYS,                      ALL, &[], &[]),
+    row("kill -9 of all, and no new start",          Fault::KillAllForLong,              &[Opening, Open, Ending],    ALL, &[], &[]),
+    row("the worker hangs",                          Fault::Hang(Role::Worker),          ALWAYS,                      ALL, &[], &[]),
+    row("the monitor hangs",                         Fault::Hang(Role::Monitor),         ALWAYS,                      ALL, &[], &[]),
+    row("the starter hangs",                         Fault::Hang(Role::Starter),         ALWAYS,                      ALL, &[], &[]),
+    row("the monitor hangs and is killed",           Fault::HangAndKill(Role::Monitor),  &[Opening, Closing],         ALL, &["the monitor ended"], &[]),
+    row("the worker hangs and is killed",            Fault::HangAndKill(Role::Worker),   &[Opening, Closing],         ALL, &["the worker ended"], &[]),
+    row("others take away our table",                Fault::Flush,                       ALWAYS,                      &[Nftables], &["somebody else took away", "what spad had loaded is not there"], &[]),
+    row("others flush the rules of iptables",        Fault::Flush,                       ALWAYS,                      IPTABLES, &["somebody else took away", "what spad had loaded is not there"], &[]),
+    row("others hold the lock of iptables",          Fault::Lock,                        &[Before, Opening, Ending],  &[IptablesLegacy], &[], &[]),
+    row("others hold that lock and flush",           Fault::FlushUnderLock,              &[Before, Opening, Open],    &[IptablesLegacy], &["somebody else took away"], &[]),
+    row("the disk is full",                          Fault::FullDisk,                    &[Before],                   ALL, &[], &[]),
+    row("the disk is full and the worker killed",    Fault::FullDiskAndKill,             &[Before, Opening, Open],    ALL, &["the worker ended"], &[]),
+    row("the disk refuses to flush",                 Fault::BrokenDisk,                  &[Before],                   ALL, &["the journal cannot be written"], &["can be written again"]),
+    row("the interface goes and comes back",         Fault::Unplug,                      &[Open, Opening],            ALL, &["cannot listen on eth0"], &["WARN eth0: "]),
+    row("the clock steps by a day and back",         Fault::ClockStep,                   &[Open, Opening],            ALL, &[], &[]),
 ];
 
 const fn row(
@@ -119,7 +120,7 @@ const fn row(
     fault: Fault,
     moments: &'static [Moment],
     backends: &'static [Backend],
-    says: &'static str,
+    says: &'static [&'static str],
     also: &'static [&'static str],
 ) -> Row {
     Row { name, fault, moments, backends, says, also }
@@ -132,8 +133,8 @@ impl Fault {
             Self::Flush => Duration::from_secs(1),
             // Nobody can load a rule before the lock is free.
             Self::FlushUnderLock => Duration::from_secs(2),
-            // Twice flushed, with a new monitor after the second time.
-            Self::KillLoaderAndFlush => Duration::from_millis(2600),
+            // Flushed again while it was being put back, and a new monitor has to be started.
+            Self::KillLoaderAndFlush => Duration::from_secs(2),
             _ => Duration::ZERO,
         }
     }

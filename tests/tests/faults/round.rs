@@ -19,6 +19,8 @@ const WINDOW: Duration = Duration::from_secs(1);
 const GRACE: Duration = SECOND;
 /// How long it may take until spad serves again.
 const SERVES: Duration = Duration::from_secs(6);
+/// After which the log is shown, though it is no failure.
+const SLOW: Duration = Duration::from_secs(2);
 /// The door of the second profile.
 const PANEL: &str = "10.77.0.1:80";
 
@@ -101,6 +103,10 @@ pub fn play(row: &Row, number: u64, seed: u64) -> Told {
         told.gap = round.gap();
         assert_eq!(lab.foreign_rules(backend.infix()), before, "rules of others");
         round.one_line_says_it(&spad, lines);
+        if told.served_again > SLOW {
+            let served = told.served_again;
+            crate::say(&format!("slow: {} {moment:?}, round {number}: {served:?}\n{}", row.name, spad.log()));
+        }
         told
     }));
     outcome.unwrap_or_else(|panic| {
@@ -130,11 +136,7 @@ impl Round<'_> {
 
     /// How long strangers got in.
     fn gap(&self) -> Duration {
-        let got_in = self.strangers();
-        let (Some(first), Some(last)) = (got_in.iter().min(), got_in.iter().max()) else {
-            return Duration::ZERO;
-        };
-        let gap = (*last - *first).max(Duration::from_millis(1));
+        let gap = lab::longest_stretch(self.strangers());
         assert!(gap <= self.row.fault.allows(), "a stranger got in for {gap:?}");
         gap
     }
@@ -335,10 +337,8 @@ impl Round<'_> {
         let bad = |line: &&&str| {
             ["WARN", "ERROR"].iter().any(|level| line.contains(level)) && !line.contains("refused profile=")
         };
-        let (due, rest): (Vec<_>, Vec<_>) = since
-            .iter()
-            .filter(bad)
-            .partition(|line| !self.row.says.is_empty() && line.contains(self.row.says));
+        let says = |line: &&&str| self.row.says.iter().any(|words| line.contains(words));
+        let (due, rest): (Vec<_>, Vec<_>) = since.iter().filter(bad).partition(says);
         assert_eq!(due.len(), usize::from(!self.row.says.is_empty()), "lines that say {:?}", self.row.says);
         let also = |line: &&str| self.row.also.iter().any(|words| line.contains(words));
         assert!(rest.iter().all(|line| also(line)), "more than was due: {rest:?}");
