@@ -96,7 +96,7 @@ pub const FAULTS: &[Row] = &[
     row("kill -9 of the worker",                     Fault::Kill(Role::Worker),          ALWAYS,                      ALL, &["the worker ended"], &[]),
     row("kill -9 of the monitor",                    Fault::Kill(Role::Monitor),         ALWAYS,                      ALL, &["the monitor ended"], &[]),
     row("kill -9 of the starter",                    Fault::Kill(Role::Starter),         ALWAYS,                      ALL, &[], &[]),
-    row("kill -9 of the loader, and a flush",       Fault::KillLoaderAndFlush,          &[Before, Opening, Open],    IPTABLES, &["the loader of iptables' rules is gone"], &["took away", "the monitor ended"]),
+    row("kill -9 of the loader, and a flush",       Fault::KillLoaderAndFlush,          &[Before, Opening, Open],    IPTABLES, &["the loader of iptables' rules is gone"], &["took away", "what spad had loaded is not there", "the monitor ended"]),
     row("kill -9 of all, and a start",            Fault::KillAll,                     ALWAYS,                      ALL, &[], &[]),
     row("kill -9 of all, and no new start",          Fault::KillAllForLong,              &[Opening, Open, Ending],    ALL, &[], &[]),
     row("the worker hangs",                          Fault::Hang(Role::Worker),          ALWAYS,                      ALL, &[], &[]),

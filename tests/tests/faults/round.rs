@@ -17,8 +17,8 @@ const HANGS: Duration = Duration::from_millis(700);
 const WINDOW: Duration = Duration::from_secs(1);
 /// How long after its end a door may still be open.
 const GRACE: Duration = SECOND;
-/// How long it may take until spad serves again.
-const SERVES: Duration = Duration::from_secs(6);
+/// How long it may take until spad serves again: much more than it needs, for a machine that does other things, too.
+const SERVES: Duration = Duration::from_secs(10);
 /// After which the log is shown, though it is no failure.
 const SLOW: Duration = Duration::from_secs(2);
 /// The door of the second profile.
