@@ -341,7 +341,7 @@ impl Round<'_> {
         let (due, rest): (Vec<_>, Vec<_>) = since.iter().filter(bad).partition(says);
         assert_eq!(due.len(), usize::from(!self.row.says.is_empty()), "lines that say {:?}", self.row.says);
         let also = |line: &&str| self.row.also.iter().any(|words| line.contains(words));
-        assert!(rest.iter().all(|line| also(line)), "more than was due: {rest:?}");
+        assert!(rest.iter().all(also), "more than was due: {rest:?}");
     }
 }
 
