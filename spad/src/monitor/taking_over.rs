@@ -215,9 +215,10 @@ impl Monitor<'_> {
         let stands_on = serving.plan.interfaces.clone();
         let kept = Kept { config: serving.config.clone(), interfaces: stands_on, spa_port: port };
         if let Some(old) = self.serving.replace(serving) {
+            // Said before it goes: the starter would take its end for a death.
+            self.notify(Notice::Retired(old.number));
             // What it has put on disk it may still ask for: nobody else will, as it is a replay from then on.
             self.retiring = old.channel.filter(|channel| channel.finish().is_ok());
-            self.notify(Notice::Retired(old.number));
         }
         self.notify(Notice::Serving(number));
         self.keep(&kept);
