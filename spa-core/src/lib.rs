@@ -27,5 +27,6 @@ pub mod request;
 pub mod scheme;
 pub mod service;
 pub mod settling;
+pub mod target;
 pub mod terms;
 pub mod time;

@@ -106,7 +106,7 @@ impl Server {
         self.leases = LeaseTable::default();
         for (door, remaining, comment) in self.firewall.elements(self.boot_time(now)) {
             if !self.has(Flaw::LeasesAreForgotten) {
-                self.leases.restore(door, remaining, comment, self.boot_time(now));
+                self.leases.restore(door, remaining, comment, None, self.boot_time(now));
             }
         }
         self.new_worker(devices, now, random);
