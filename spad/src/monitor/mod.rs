@@ -18,7 +18,7 @@ use spa_core::lease::LeaseTable;
 use spa_core::time::BootTime;
 use tracing::{debug, error, warn};
 
-pub use self::taking_over::guarded;
+pub use self::taking_over::{guarded, refuse_itself};
 
 use self::taking_over::Candidate;
 use crate::config::Config;

@@ -6,16 +6,21 @@
 //! when its configuration says so.
 
 use std::io;
+use std::net::IpAddr;
 use std::os::unix::process::CommandExt;
 use std::process::{Child, Command, Stdio};
 use std::thread::sleep;
 use std::time::{Duration, Instant};
 
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
+use spa_core::reader::Reader;
+use spa_core::target::{Target, is_one_host};
 use tracing::{debug, error};
 
+use super::forward::Leads;
 use super::programs;
 use super::rules::Stand;
+use crate::config::{MOST_SOURCES, MOST_TARGETS};
 use crate::exit::ExitStatus;
 use crate::firewall::error::FirewallError;
 use crate::firewall::standing::{AttachPoint, Variant};
@@ -29,8 +34,9 @@ const PATIENCE: Timespec = Timespec { tv_sec: 15, tv_nsec: 0 };
 /// How long it may take to end.
 const ENDS: Duration = Duration::from_secs(1);
 
-/// Variant (1 byte), length of the chain's name (1 byte, 0 for guard mode), its bytes.
-const REQUEST: usize = 2 + 32;
+/// Variant (1 byte), length of the chain's name (1 byte, 0 for guard mode), its bytes; what NAT is to do (1 byte), how
+/// many targets and senders (1 byte each), their bytes; zeros.
+const REQUEST: usize = 2 + 32 + 3 + MOST_TARGETS * 19 + MOST_SOURCES * 17;
 
 /// Length of the reason (0: it is loaded), its bytes.
 const ANSWER: usize = 1 + 255;
@@ -63,10 +69,15 @@ impl Loader {
     }
 
     /// Loads the rules.
-    pub(super) fn load(&mut self, variant: Variant, stand: &Stand) -> Result<(), FirewallError> {
+    pub(super) fn load(
+        &mut self,
+        variant: Variant,
+        stand: &Stand,
+        leads: &Leads,
+    ) -> Result<(), FirewallError> {
         let gone = |reason: &dyn std::fmt::Display| FirewallError::LoaderGone(reason.to_string());
         let channel = self.channel.as_ref().ok_or_else(|| gone(&"it was ended"))?;
-        channel.send(&request(variant, stand)).map_err(|error| gone(&error))?;
+        channel.send(&request(variant, stand, leads)).map_err(|error| gone(&error))?;
         poll(&mut [PollFd::new(channel, PollFlags::IN)], Some(&PATIENCE)).map_err(|error| gone(&error))?;
         match channel.receive::<ANSWER>() {
             Ok(Received::Message([0, ..])) => Ok(()),
@@ -111,18 +122,18 @@ pub fn run(channel: &Seqpacket) -> ExitStatus {
             Ok(Received::Closed) => return ExitStatus::Done,
             _ => None,
         };
-        let Some((variant, stand)) = request else {
+        let Some((variant, stand, leads)) = request else {
             error!("the monitor sent what no monitor sends; the loader ends");
             return ExitStatus::Failure;
         };
-        let outcome = programs::load(variant, &stand);
+        let outcome = programs::load(variant, &stand, &leads);
         if channel.send(&answer(outcome.err().as_deref())).is_err() {
             return ExitStatus::Done;
         }
     }
 }
 
-fn request(variant: Variant, stand: &Stand) -> [u8; REQUEST] {
+fn request(variant: Variant, stand: &Stand, leads: &Leads) -> [u8; REQUEST] {
     let chain = match stand {
         Stand::Guard => "",
         Stand::Attach(chain) => chain,
@@ -133,28 +144,83 @@ fn request(variant: Variant, stand: &Stand) -> [u8; REQUEST] {
         Variant::Legacy => 2,
     };
     // A chain's name has 28 bytes at most (`AttachPoint`).
-    let mut bytes = [0; REQUEST];
-    for (to, from) in bytes.iter_mut().zip([variant, chain.len() as u8].iter().chain(chain.as_bytes())) {
-        *to = *from;
+    let mut bytes = vec![variant, chain.len() as u8];
+    bytes.extend_from_slice(chain.as_bytes());
+    bytes.resize(2 + 32, 0);
+    let kind = match leads {
+        Leads::Nowhere => 0,
+        Leads::NoLonger => 1,
+        Leads::To(..) => 2,
+    };
+    // spad.toml names no more than fit (`MOST_TARGETS`).
+    bytes.extend([kind, leads.targets().len() as u8, leads.sources().len() as u8]);
+    for target in leads.targets() {
+        put_address(&mut bytes, target.address());
+        bytes.extend_from_slice(&target.port().get().to_be_bytes());
     }
-    bytes
+    for source in leads.sources() {
+        put_address(&mut bytes, *source);
+    }
+    bytes.resize(REQUEST, 0);
+    bytes.try_into().unwrap_or([u8::MAX; REQUEST])
 }
 
-/// Nothing but what `request` makes: the name of a chain becomes part of a text that the programs read.
-fn understand(bytes: &[u8; REQUEST]) -> Option<(Variant, Stand)> {
-    let [variant, length, rest @ ..] = bytes;
-    let variant = match variant {
+fn put_address(bytes: &mut Vec<u8>, address: IpAddr) {
+    match address {
+        IpAddr::V4(v4) => {
+            bytes.push(4);
+            bytes.extend_from_slice(&v4.octets());
+        }
+        IpAddr::V6(v6) => {
+            bytes.push(6);
+            bytes.extend_from_slice(&v6.octets());
+        }
+    }
+}
+
+/// Nothing but what `request` makes: the name of a chain becomes part of a text that the programs read, and so do
+/// addresses and ports.
+fn understand(bytes: &[u8; REQUEST]) -> Option<(Variant, Stand, Leads)> {
+    let (variant, stand, leads) = parse(bytes)?;
+    (request(variant, &stand, &leads) == *bytes).then_some((variant, stand, leads))
+}
+
+fn parse(bytes: &[u8; REQUEST]) -> Option<(Variant, Stand, Leads)> {
+    let mut r = Reader::new(bytes);
+    let variant = match r.u8().ok()? {
         0 => Variant::Host,
         1 => Variant::Nft,
         2 => Variant::Legacy,
         _ => return None,
     };
-    let chain = std::str::from_utf8(rest.get(..usize::from(*length))?).ok()?;
-    if chain.is_empty() {
-        return Some((variant, Stand::Guard));
+    let length = usize::from(r.u8().ok()?);
+    let chain = r.array::<32>().ok()?;
+    let chain = std::str::from_utf8(chain.get(..length)?).ok()?;
+    let stand = if chain.is_empty() {
+        Stand::Guard
+    } else {
+        Stand::Attach(format!("filter {chain}").parse::<AttachPoint>().ok()?.chain)
+    };
+    let [kind, targets, sources] = *r.array::<3>().ok()?;
+    let mut target = || Target::new(address(&mut r)?, r.u16().ok()?.try_into().ok()?);
+    let targets: Vec<_> = (0..targets).map(|_| target()).collect::<Option<_>>()?;
+    let mut source = || address(&mut r).filter(|address| is_one_host(*address));
+    let sources: Vec<_> = (0..sources).map(|_| source()).collect::<Option<_>>()?;
+    let leads = match kind {
+        0 => Leads::Nowhere,
+        1 => Leads::NoLonger,
+        2 => Leads::To(targets, sources),
+        _ => return None,
+    };
+    Some((variant, stand, leads))
+}
+
+fn address(r: &mut Reader<'_>) -> Option<IpAddr> {
+    match r.u8().ok()? {
+        4 => Some(IpAddr::from(*r.array::<4>().ok()?)),
+        6 => Some(IpAddr::from(*r.array::<16>().ok()?)),
+        _ => None,
     }
-    let point: AttachPoint = format!("filter {chain}").parse().ok()?;
-    Some((variant, Stand::Attach(point.chain)))
 }
 
 fn answer(reason: Option<&str>) -> [u8; ANSWER] {
@@ -174,8 +240,10 @@ mod tests {
     #[test]
     fn a_request_is_understood_and_nothing_else_is() {
         for stand in [Stand::Guard, Stand::Attach("ufw-user-input".to_owned())] {
-            let bytes = request(Variant::Legacy, &stand);
-            assert_eq!(understand(&bytes), Some((Variant::Legacy, stand)));
+            for leads in [Leads::Nowhere, Leads::NoLonger, most()] {
+                let bytes = request(Variant::Legacy, &stand, &leads);
+                assert_eq!(understand(&bytes), Some((Variant::Legacy, stand.clone(), leads)));
+            }
         }
         #[rustfmt::skip]
         let rows = [
@@ -189,6 +257,35 @@ mod tests {
             let mut bytes = [0; REQUEST];
             bytes[..4].copy_from_slice(&first);
             assert_eq!(understand(&bytes), None, "{why}");
+        }
+    }
+
+    /// As many as spad.toml may name.
+    fn most() -> Leads {
+        let target = |n: u16| Target::new([0xfd; 16].into(), n.try_into().unwrap()).unwrap();
+        let targets = (1..=MOST_TARGETS as u16).map(target).collect();
+        Leads::To(targets, vec![[0xfd; 16].into(); MOST_SOURCES])
+    }
+
+    #[test]
+    fn a_target_that_is_none_ends_the_loader() {
+        let one = Leads::To(vec!["10.0.0.5:443".parse().unwrap()], vec!["192.0.2.1".parse().unwrap()]);
+        #[rustfmt::skip]
+        let rows = [
+            // which byte, what, why
+            (34, 0,   "a target, and yet none is wanted"),
+            (34, 3,   "no such kind"),
+            (35, 65,  "more than there are"),
+            (37, 5,   "no such family"),
+            (38, 127, "loopback"),
+            (42, 0,   "another port, still good"),
+            (45, 224, "a multicast address as the sender"),
+            (REQUEST - 1, 1, "a byte behind the fields"),
+        ];
+        for (at, byte, why) in rows {
+            let mut bytes = request(Variant::Nft, &Stand::Guard, &one);
+            bytes[at] = byte;
+            assert_eq!(understand(&bytes).is_some(), why.contains("still good"), "{why}");
         }
     }
 

@@ -5,13 +5,14 @@
 //! that the monitor closes a door on time and the kernel within a second of it; several changes are made one
 //! after the other, not as one; and nobody tells of changes by others, so that they are looked for.
 
+mod forward;
 mod loader;
 mod message;
 mod programs;
 mod rules;
 mod set;
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
 use std::net::SocketAddr;
 use std::thread::sleep;
@@ -23,6 +24,7 @@ use spa_core::lease::{Change, Door};
 
 pub use self::loader::{Loader, run as run_loader};
 
+use self::forward::{Held, Leads};
 use self::rules::Stand;
 use self::set::{Family, Key, NEW, Set};
 use super::Firewall;
@@ -37,6 +39,9 @@ use super::standing::{self, Variant};
 /// How often it is looked whether somebody took away rules or elements of ours.
 const LOOK: Duration = Duration::from_millis(400);
 
+/// A set whose name the question says.
+const ANY: &str = "of ours";
+
 /// iptables-nft lets go of a set a moment after its rules are gone.
 const LETS_GO: Duration = Duration::from_secs(3);
 
@@ -49,6 +54,10 @@ pub struct Iptables {
     loader: Option<Loader>,
     /// How many elements each planned set has, once there was a plan.
     planned: BTreeMap<&'static str, u32>,
+    /// What the last plan says of inner hosts.
+    leads: Leads,
+    /// Doors that lead to them, as the kernel had them last.
+    held: Held,
 }
 
 impl Iptables {
@@ -63,7 +72,8 @@ impl Iptables {
             standing::Stand::Attach(point) => Stand::Attach(point.chain.clone()),
         };
         let channel = Channel::open(NETLINK_NETFILTER)?;
-        Ok(Self { channel, stand, variant, loader, planned: BTreeMap::new() })
+        let (planned, leads, held) = (BTreeMap::new(), Leads::Nowhere, Held::new());
+        Ok(Self { channel, stand, variant, loader, planned, leads, held })
     }
 
     fn guards(&self) -> bool {
@@ -86,28 +96,66 @@ impl Iptables {
     }
 
     /// Elements and references of a set.
-    fn header(&mut self, set: &'static str) -> Result<(u32, u32), FirewallError> {
-        let aim = Aim::Ipset { set, feature: super::error::IP_SET };
+    fn header(&mut self, set: &str) -> Result<(u32, u32), FirewallError> {
+        let aim = Aim::Ipset { set: ANY, feature: super::error::IP_SET };
         message::to_header(&self.channel.dump(message::header(set), &aim)?).ok_or(FirewallError::Absent)
     }
 
-    fn list(&mut self, set: &'static str) -> Result<Vec<Raw>, FirewallError> {
-        self.channel.dump(message::list(set), &Aim::Ipset { set, feature: super::error::IP_SET })
+    fn list(&mut self, set: &str) -> Result<Vec<Raw>, FirewallError> {
+        self.channel.dump(message::list(set), &Aim::Ipset { set: ANY, feature: super::error::IP_SET })
     }
 
     /// Whether every set is there, holds what the last plan put there, and every rule looks into them.
     fn whole(&mut self) -> Result<bool, FirewallError> {
         for set in self.sets(&Plan::empty()) {
             let least = self.planned.get(set.name).copied().unwrap_or(0);
-            let (elements, references) = match self.header(set.name) {
-                Err(FirewallError::Absent) => return Ok(false),
-                header => header?,
-            };
-            if elements < least || references < rules::references(&self.stand, set.name) {
+            if !self.is_whole(set.name, least)? {
+                return Ok(false);
+            }
+        }
+        for (name, _) in self.leads.sets() {
+            if !self.is_whole(&name, 0)? {
                 return Ok(false);
             }
         }
         Ok(true)
+    }
+
+    fn is_whole(&mut self, set: &str, least: u32) -> Result<bool, FirewallError> {
+        match self.header(set) {
+            Err(FirewallError::Absent) => Ok(false),
+            header => {
+                let (elements, references) = header?;
+                Ok(elements >= least && references >= rules::references(&self.stand, &self.leads, set))
+            }
+        }
+    }
+
+    /// Names of the sets that were made for targets and senders.
+    fn made(&mut self) -> Result<Vec<String>, FirewallError> {
+        let aim = Aim::Ipset { set: ANY, feature: super::error::IP_SET };
+        let answers = self.channel.dump(message::names(), &aim)?;
+        Ok(message::to_names(&answers).filter(|name| forward::is_made(name)).map(str::to_owned).collect())
+    }
+
+    /// Asks the kernel which doors lead where.
+    fn read_held(&mut self) -> Result<Held, FirewallError> {
+        let mut flows = BTreeSet::new();
+        for family in Family::BOTH {
+            flows.extend(message::to_flows(&self.list(family.names().flows)?));
+        }
+        let mut sources = BTreeMap::new();
+        for source in self.leads.sources().to_vec() {
+            let of_source = message::to_flows(&self.list(&forward::of_source(source))?);
+            sources.extend(of_source.into_iter().map(|flow| (flow, source)));
+        }
+        let mut held = Held::new();
+        for target in self.leads.targets().to_vec() {
+            for Element { door, .. } in message::to_elements(&self.list(&forward::of_target(target))?) {
+                held.insert(door, forward::source_of(&door, target, &flows, &sources));
+            }
+        }
+        Ok(held)
     }
 
     /// Gives a planned set the plan's elements, all at once.
@@ -127,8 +175,8 @@ impl Iptables {
 
     fn load(&mut self) -> Result<(), FirewallError> {
         match &mut self.loader {
-            Some(loader) => loader.load(self.variant, &self.stand),
-            None => programs::load(self.variant, &self.stand).map_err(FirewallError::Program),
+            Some(loader) => loader.load(self.variant, &self.stand, &self.leads),
+            None => programs::load(self.variant, &self.stand, &self.leads).map_err(FirewallError::Program),
         }
     }
 
@@ -137,10 +185,10 @@ impl Iptables {
         programs::unload(self.variant).map_err(FirewallError::Program)
     }
 
-    fn destroy(&mut self, set: &'static str) -> Result<(), FirewallError> {
+    fn destroy(&mut self, set: &str) -> Result<(), FirewallError> {
         let deadline = Instant::now() + LETS_GO;
         loop {
-            let aim = Aim::Ipset { set, feature: super::error::IP_SET };
+            let aim = Aim::Ipset { set: ANY, feature: super::error::IP_SET };
             match self.channel.series(vec![(message::destroy(set), 0, aim)]) {
                 Err(FirewallError::Refused { .. }) if Instant::now() < deadline => {
                     sleep(Duration::from_millis(10));
@@ -181,7 +229,22 @@ impl Firewall for Iptables {
             self.planned.insert(set.name, set.elements.len().try_into().unwrap_or(u32::MAX));
         }
         self.keep(&plan.keep)?;
+        let before = self.made()?;
+        self.leads = match Leads::of(plan) {
+            Leads::Nowhere if !before.is_empty() => Leads::NoLonger,
+            leads => leads,
+        };
+        let made = self.leads.sets();
+        let create = |(name, set): &(String, Set)| {
+            let aim = Aim::Ipset { set: set.name, feature: set.kind.feature() };
+            (message::create(set, name), NLM_F_CREATE, aim)
+        };
+        self.channel.series(made.iter().map(create).collect())?;
         self.load()?;
+        for old in before.iter().filter(|old| !made.iter().any(|(name, _)| name == *old)) {
+            self.destroy(old)?;
+        }
+        self.held = self.read_held()?;
         // Did the rules get where the packets go? The kernel counts those that look into a set.
         if self.whole()? { Ok(()) } else { Err(FirewallError::Absent) }
     }
@@ -195,6 +258,15 @@ impl Firewall for Iptables {
         let mut grants = Vec::new();
         for family in Family::BOTH {
             grants.extend(message::to_elements(&self.list(family.names().grants)?));
+        }
+        self.held = self.read_held()?;
+        for family in Family::BOTH {
+            let forwarded = message::to_elements(&self.list(family.names().forwarded)?);
+            // One that leads nowhere is left to its own timeout.
+            grants.extend(forwarded.into_iter().filter_map(|element| {
+                let forward = *self.held.get(&element.door)?;
+                Some(Element { forward: Some(forward), ..element })
+            }));
         }
         Ok(grants)
     }
@@ -210,14 +282,28 @@ impl Firewall for Iptables {
             let set = Family::of(address).names().grants;
             let key = Key::door(address, door.service);
             let message = match change {
-                Change::Set { timeout, comment, .. } => {
+                Change::Set { timeout, comment, forward: None, .. } => {
                     message::add(set, &key, Some(*timeout), Some(&printable(comment)))
                 }
-                Change::Remove { .. } => message::delete(set, &key),
+                // What leads on is let in by other sets (`forward.rs`).
+                Change::Set { .. } | Change::Remove { .. } => message::delete(set, &key),
             };
             (message, 0, Aim::Ipset { set, feature: super::error::IP_SET })
         };
-        self.channel.series(last.into_iter().map(message).collect())
+        let mut messages: Vec<_> = last.iter().map(|(door, change)| message((*door, change))).collect();
+        for (door, change) in &last {
+            let steps = forward::steps(change, self.held.get(door)).into_iter();
+            messages
+                .extend(steps.map(|(set, raw)| (raw, 0, Aim::Ipset { set, feature: super::error::IP_SET })));
+        }
+        self.channel.series(messages)?;
+        for (door, change) in last {
+            match change {
+                Change::Set { forward: Some(forward), .. } => drop(self.held.insert(door, *forward)),
+                Change::Set { .. } | Change::Remove { .. } => drop(self.held.remove(&door)),
+            }
+        }
+        Ok(())
     }
 
     fn keep(&mut self, sessions: &[Session]) -> Result<(), FirewallError> {
@@ -274,6 +360,9 @@ impl Firewall for Iptables {
         for set in set::sets(&Plan::empty(), true) {
             self.destroy(set.name)?;
         }
+        for set in self.made()? {
+            self.destroy(&set)?;
+        }
         self.destroy(NEW)
     }
 
@@ -301,9 +390,14 @@ pub(super) fn text(stand: &standing::Stand, plan: &Plan) -> String {
     for set in set::sets(plan, stand == Stand::Guard) {
         text += &set.to_string();
     }
+    let leads = Leads::of(plan);
+    for (name, set) in leads.sets() {
+        // Writing to a String cannot fail.
+        let _ = set.write(&mut text, &name);
+    }
     for (family, program) in [(Family::V4, "iptables-restore"), (Family::V6, "ip6tables-restore")] {
         text += &format!("# {program} --noflush\n");
-        text.extend(rules::tables(&stand, family).iter().map(|table| table.restore("")));
+        text.extend(rules::tables(&stand, &leads, family).iter().map(|table| table.restore("")));
     }
     text
 }
