@@ -66,7 +66,8 @@ impl fmt::Display for Forward {
         write!(f, "{}", self.to)?;
         match self.source {
             SourceNat::Keep => Ok(()),
-            other => write!(f, " as {other}"),
+            SourceNat::Masquerade => f.write_str(" masqueraded"),
+            SourceNat::Address(address) => write!(f, " as {address}"),
         }
     }
 }

@@ -343,7 +343,7 @@ mod tests {
         assert_eq!(Message::decode(&behind), Err(NotAMessage), "a byte behind the fields");
         assert_eq!(Message::decode(&[0; SIZE]), Err(NotAMessage), "no kind");
         let mut target = largest().encode();
-        let at = target.windows(16).position(|bytes| bytes == [1; 16]).unwrap();
+        let at = target.windows(16).rposition(|bytes| bytes == [1; 16]).unwrap();
         target[at..at + 16].copy_from_slice(&std::net::Ipv6Addr::LOCALHOST.octets());
         assert_eq!(Message::decode(&target), Err(NotAMessage), "a target that is none");
         let mut name = largest().encode();

@@ -36,7 +36,8 @@ pub trait Firewall: fmt::Display + Send {
     fn exists(&mut self) -> Result<bool, FirewallError>;
 
     /// Makes what is ours what the plan says, whether it was there or not, without a moment in which more is
-    /// open than before or after. Open doors stay open for their remaining time, and kept sessions stay kept.
+    /// open than before or after. Open doors stay open for their remaining time, but for those that lead to a target
+    /// which the plan does not name; kept sessions stay kept.
     fn prepare(&mut self, plan: &Plan) -> Result<(), FirewallError>;
 
     /// What others have in the firewall that drops what is accepted here: one sentence each. To be asked after

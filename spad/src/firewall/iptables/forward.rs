@@ -77,6 +77,11 @@ pub(super) fn is_made(name: &str) -> bool {
         .any(|prefix| name.strip_prefix(prefix).is_some_and(|rest| rest.starts_with(['4', '6'])))
 }
 
+/// Whether a set of that name was made for a target.
+pub(super) fn is_of_target(name: &str) -> bool {
+    is_made(name) && name.starts_with(OF_TARGET)
+}
+
 /// The sets that are always there.
 pub(super) fn sets(family: Family) -> [Set; 2] {
     let names = family.names();
@@ -162,8 +167,10 @@ pub(super) fn steps(change: &Change, old: Option<&Forward>) -> Vec<Step> {
         Change::Remove { .. } => None,
     };
     let mut steps = Vec::new();
-    if let Some(old) = old.filter(|old| Some(**old) != new) {
+    if new.is_none() || old.is_some_and(|old| Some(*old) != new) {
         steps.push((names.forwarded, message::delete(names.forwarded, &here)));
+    }
+    if let Some(old) = old.filter(|old| Some(**old) != new) {
         steps.push(("of a target", message::delete(&of_target(old.to), &here)));
         let flow = flow(door, old);
         if let SourceNat::Address(source) = old.source {
@@ -235,7 +242,7 @@ mod tests {
         let names: BTreeSet<String> = targets.iter().map(|target| of_target(*target)).collect();
         assert_eq!(names.len(), targets.len());
         assert!(names.iter().all(|name| name.len() <= 31 && is_made(name)), "{names:?}");
-        assert_eq!(of_target("10.0.0.5:443".parse().unwrap()), "spad_t42W0051kx");
+        assert_eq!(of_target("10.0.0.5:443".parse().unwrap()), "spad_t42W001G6x");
         let sources = ["192.0.2.1", "2001:db8::1"].map(|address| of_source(address.parse().unwrap()));
         assert!(sources.iter().all(|name| name.len() <= 31 && is_made(name)), "{sources:?}");
         for other in ["spad_tcp", "spad_grants4", "spad_s", "others_t4"] {

@@ -138,6 +138,17 @@ impl Iptables {
         Ok(message::to_names(&answers).filter(|name| forward::is_made(name)).map(str::to_owned).collect())
     }
 
+    /// Shuts the doors that lead to a target which the plan names no more: nobody else may find them open meanwhile.
+    fn shut_all_in(&mut self, made: &str) -> Result<(), FirewallError> {
+        let doors = message::to_elements(&self.list(made)?);
+        let shut = doors.into_iter().map(|Element { door, .. }| {
+            let set = Family::of(door.grantee.address()).names().forwarded;
+            let message = message::delete(set, &Key::door(door.grantee.address(), door.service));
+            (message, 0, Aim::Ipset { set, feature: super::error::IP_SET })
+        });
+        self.channel.series(shut.collect())
+    }
+
     /// Asks the kernel which doors lead where.
     fn read_held(&mut self) -> Result<Held, FirewallError> {
         let mut flows = BTreeSet::new();
@@ -240,8 +251,12 @@ impl Firewall for Iptables {
             (message::create(set, name), NLM_F_CREATE, aim)
         };
         self.channel.series(made.iter().map(create).collect())?;
+        let gone: Vec<_> = before.iter().filter(|old| !made.iter().any(|(name, _)| name == *old)).collect();
+        for old in gone.iter().filter(|old| forward::is_of_target(old)) {
+            self.shut_all_in(old)?;
+        }
         self.load()?;
-        for old in before.iter().filter(|old| !made.iter().any(|(name, _)| name == *old)) {
+        for old in gone {
             self.destroy(old)?;
         }
         self.held = self.read_held()?;

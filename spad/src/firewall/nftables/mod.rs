@@ -123,6 +123,18 @@ impl Nftables {
         Ok(steps)
     }
 
+    /// Shuts the doors that lead where the plan leads no more: nobody else may find them open meanwhile.
+    fn shut_without_target(&mut self, plan: &Plan) -> Result<Vec<Step>, FirewallError> {
+        let held = match forward::held(&mut self.channel, &self.place) {
+            // No table yet, or that of a version without targets.
+            Err(FirewallError::Absent) => return Ok(Vec::new()),
+            held => held?,
+        };
+        let gone = held.iter().filter(|(_, forward)| !plan.forward.contains(&forward.to));
+        let changes: Vec<_> = gone.map(|(door, _)| Change::Remove { door: *door }).collect();
+        Ok(forward::apply(&self.place, &changes, &held))
+    }
+
     /// Tries a transaction that removes elements a second time: one that was there when it began may have
     /// reached its end before it was removed, which older kernels call an error.
     fn insist(&mut self, steps: impl Fn(&Place) -> Vec<Step>) -> Result<(), FirewallError> {
@@ -162,6 +174,7 @@ impl Firewall for Nftables {
         let mut steps = if plan.forward.is_empty() { self.no_forwarding()? } else { Vec::new() };
         let jump = self.jump()?;
         steps.extend(encode::prepare(&Table::new(&self.place, plan)));
+        steps.extend(self.shut_without_target(plan)?);
         steps.extend(jump);
         self.channel.transaction(steps)?;
         self.held = forward::held(&mut self.channel, &self.place)?;

@@ -28,6 +28,11 @@ fn forwarding() -> Plan {
     plan
 }
 
+/// The same ports, which lead nowhere.
+fn nowhere() -> Plan {
+    Plan { forward: Vec::new(), forward_sources: Vec::new(), ..forwarding() }
+}
+
 fn to(host: &str, port: u16) -> Forward {
     let to = SocketAddr::new(address(host), port).to_string().parse().unwrap();
     Forward { to, source: SourceNat::Keep }
@@ -57,9 +62,9 @@ impl Inside {
     fn new(case: &Case) -> Self {
         let world = &case.world;
         world.inner.sh("ip addr add 10.8.0.3/24 brd + dev i0
-            ip addr add 2001:db8:8::3/64 dev i0");
+            ip addr add 2001:db8:8::3/64 dev i0 nodad");
         world.host.sh("ip addr add 10.8.0.9/24 brd + dev inside
-            ip addr add 2001:db8:8::9/64 dev inside");
+            ip addr add 2001:db8:8::9/64 dev inside nodad");
         let ssh = SECOND_INNER
             .map(|host| world.inner.run(|| bound(|| TcpListener::bind(SocketAddr::new(address(host), 22)))));
         let inside = Self { own: World::serve(&world.host, 8443), web: World::serve(&world.inner, 443), ssh };
@@ -281,7 +286,7 @@ pub(super) fn a_flush_is_repaired(case: &Case) {
 
 pub(super) fn a_plan_without_targets(case: &Case) {
     let inside = Inside::new(case);
-    let mut firewall = case.prepared(&plan());
+    let mut firewall = case.prepared(&nowhere());
     let before = without_handles(&case.listing());
     case.world.host.run(|| firewall.prepare(&forwarding()).unwrap());
     assert!(case.listing().to_lowercase().contains("dnat"), "{}", case.listing());
@@ -295,12 +300,18 @@ pub(super) fn a_plan_without_targets(case: &Case) {
     case.world.host.run(|| firewall.prepare(&fewer).unwrap());
     let _session = case.calls(CLIENT[0], HOST[0]).expect("the same door");
     assert!(accepted(&inside.web).is_some(), "the same host");
-    // As the monitor does: what leads to a target that is gone is shut in the same breath.
-    case.world.host.run(|| firewall.prepare(&plan()).unwrap());
-    firewall.apply(&[shut(CLIENT[0], "tcp/8443")]).unwrap();
+    assert!(delivers(&client, &server).is_some(), "and its session lives on");
+    // What leads to a target that is gone is shut before anything leads elsewhere.
+    case.world.host.run(|| firewall.prepare(&nowhere()).unwrap());
+    assert!(case.calls(CLIENT[0], HOST[0]).is_none(), "shut, though the monitor has not said so yet");
     same(&plain(&case.listing()), &plain(&before), "as if there had been none");
-    assert!(delivers(&client, &server).is_some(), "a session lives on");
-    assert!(case.calls(CLIENT[0], HOST[0]).is_none(), "shut");
+    assert!(firewall.grants().unwrap().is_empty());
+    firewall.apply(&[shut(CLIENT[0], "tcp/8443")]).unwrap();
+    // And by a monitor that has only just started.
+    case.world.host.run(|| firewall.prepare(&forwarding()).unwrap());
+    firewall.apply(std::slice::from_ref(&leads)).unwrap();
+    let _later = case.prepared(&nowhere());
+    assert!(case.calls(CLIENT[0], HOST[0]).is_none(), "shut by another monitor");
 }
 
 /// Without what a table that somebody used once shows from then on: empty chains.
@@ -344,8 +355,10 @@ pub(super) fn foreign_nat_comes_second(case: &Case) {
             assert_eq!(from, address(SOURCE[0]), "in the door's name, not in that of others");
         }
         firewall.apply(&[shut(CLIENT[0], "tcp/8443")]).unwrap();
-        let plan = if cycle % 5 == 0 { plan() } else { forwarding() };
-        case.world.host.run(|| firewall.prepare(&plan).unwrap());
+        if cycle % 5 == 0 {
+            case.world.host.run(|| firewall.prepare(&nowhere()).unwrap());
+            case.world.host.run(|| firewall.prepare(&forwarding()).unwrap());
+        }
     }
     same(&case.foreign(), &before, "after 20 doors were opened and closed");
     case.world.host.run(|| firewall.teardown().unwrap());
