@@ -63,7 +63,7 @@ fn a_forward_leads_where_the_profile_says() {
     let v4 = || vec![Stated { address: ip(HOME), prefix: None }];
     let v6 = || vec![Stated { address: ip("2001:db8::7"), prefix: None }];
     let target = |address: &str, port: u16| Some((ip(address), NonZeroU16::new(port).unwrap()));
-    let led = |forward, text: &str| (Open { forward, ..plain(text) });
+    let led = |forward, text: &str| Open { forward, ..plain(text) };
     #[rustfmt::skip]
     let rows = [
         // asked, for whom, where it leads or the refusal, why
