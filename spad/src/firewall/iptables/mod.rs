@@ -15,6 +15,7 @@ mod set;
 use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
 use std::net::SocketAddr;
+use std::os::fd::BorrowedFd;
 use std::thread::sleep;
 use std::time::{Duration, Instant};
 
@@ -27,20 +28,25 @@ pub use self::loader::{Loader, run as run_loader};
 use self::forward::{Held, Leads};
 use self::rules::Stand;
 use self::set::{Family, Key, NEW, Set};
-use super::Firewall;
 use super::element::{Element, printable};
 use super::error::{Aim, FirewallError};
 use super::netlink::Channel;
-use super::nftables;
+use super::nftables::{self, Order};
 use super::plan::{Plan, Session};
 use super::raw::Raw;
 use super::standing::{self, Variant};
+use super::{Firewall, Progress};
 
 /// How often it is looked whether somebody took away rules or elements of ours.
 const LOOK: Duration = Duration::from_millis(400);
 
+/// How often the loader looks at rules that only a program can read: it starts two for it.
+const LOOK_BY_PROGRAM: Duration = Duration::from_secs(1);
 /// A set whose name the question says.
 const ANY: &str = "of ours";
+
+/// How long the monitor waits for that, of a set that does no harm.
+const SOON: Duration = Duration::from_millis(50);
 
 /// iptables-nft lets go of a set a moment after its rules are gone.
 const LETS_GO: Duration = Duration::from_secs(3);
@@ -54,8 +60,14 @@ pub struct Iptables {
     loader: Option<Loader>,
     /// How many elements each planned set has, once there was a plan.
     planned: BTreeMap<&'static str, u32>,
+    /// Of the operator's chain, once it is listened to.
+    order: Option<Order>,
+    /// When the loader was last asked to look at it.
+    looked: Option<Instant>,
     /// What the last plan says of inner hosts.
     leads: Leads,
+    /// Sets of targets and senders of an earlier plan, which rules may still look into.
+    gone: Vec<String>,
     /// Doors that lead to them, as the kernel had them last.
     held: Held,
 }
@@ -73,7 +85,8 @@ impl Iptables {
         };
         let channel = Channel::open(NETLINK_NETFILTER)?;
         let (planned, leads, held) = (BTreeMap::new(), Leads::Nowhere, Held::new());
-        Ok(Self { channel, stand, variant, loader, planned, leads, held })
+        let (order, looked, gone) = (None, None, Vec::new());
+        Ok(Self { channel, stand, variant, loader, planned, order, looked, leads, gone, held })
     }
 
     fn guards(&self) -> bool {
@@ -138,6 +151,26 @@ impl Iptables {
         Ok(message::to_names(&answers).filter(|name| forward::is_made(name)).map(str::to_owned).collect())
     }
 
+    /// Makes the sets of the plan's targets and senders, and shuts the doors that lead where it leads no more.
+    fn make_leads(&mut self, plan: &Plan) -> Result<(), FirewallError> {
+        let before = self.made()?;
+        self.leads = match Leads::of(plan) {
+            Leads::Nowhere if !before.is_empty() => Leads::NoLonger,
+            leads => leads,
+        };
+        let made = self.leads.sets();
+        let create = |(name, set): &(String, Set)| {
+            let aim = Aim::Ipset { set: set.name, feature: set.kind.feature() };
+            (message::create(set, name), NLM_F_CREATE, aim)
+        };
+        self.channel.series(made.iter().map(create).collect())?;
+        self.gone = before.into_iter().filter(|old| !made.iter().any(|(name, _)| name == old)).collect();
+        for old in self.gone.clone().iter().filter(|old| forward::is_of_target(old)) {
+            self.shut_all_in(old)?;
+        }
+        Ok(())
+    }
+
     /// Shuts the doors that lead to a target which the plan names no more: nobody else may find them open meanwhile.
     fn shut_all_in(&mut self, made: &str) -> Result<(), FirewallError> {
         let doors = message::to_elements(&self.list(made)?);
@@ -184,11 +217,40 @@ impl Iptables {
         self.channel.series(change)
     }
 
-    fn load(&mut self) -> Result<(), FirewallError> {
+    fn load(&mut self) -> Result<Progress, FirewallError> {
         match &mut self.loader {
-            Some(loader) => loader.load(self.variant, &self.stand, &self.leads),
-            None => programs::load(self.variant, &self.stand, &self.leads).map_err(FirewallError::Program),
+            Some(loader) => loader.load(self.variant, &self.stand, &self.leads).map(|()| Progress::Waits),
+            None => programs::load(self.variant, &self.stand, &self.leads)
+                .map(|()| Progress::Done)
+                .map_err(FirewallError::Program),
         }
+    }
+
+    /// Whether the loader found a rule before the jump when it last looked. Lets it look again when it is time.
+    fn displaced(&mut self) -> bool {
+        let Some(loader) = &mut self.loader else { return false };
+        let displaced = loader.displaced();
+        if !displaced && self.looked.is_none_or(|at| at.elapsed() >= LOOK_BY_PROGRAM) {
+            self.looked = Some(Instant::now());
+            // A loader that is gone is missed when rules are to be loaded.
+            let _ = loader.look(self.variant, &self.stand);
+        }
+        displaced
+    }
+
+    /// Did the rules get where the packets go? The kernel counts those that look into a set.
+    fn loaded(&mut self, progress: Progress) -> Result<Progress, FirewallError> {
+        if progress == Progress::Waits {
+            return Ok(progress);
+        }
+        for set in std::mem::take(&mut self.gone) {
+            match self.destroy(&set, SOON) {
+                // What is still held is found again by the next plan.
+                Ok(()) | Err(FirewallError::Refused { .. }) => {}
+                Err(error) => return Err(error),
+            }
+        }
+        if self.whole()? { Ok(progress) } else { Err(FirewallError::Absent) }
     }
 
     /// Removes the rules, by this process: the loader only loads.
@@ -196,8 +258,8 @@ impl Iptables {
         programs::unload(self.variant).map_err(FirewallError::Program)
     }
 
-    fn destroy(&mut self, set: &str) -> Result<(), FirewallError> {
-        let deadline = Instant::now() + LETS_GO;
+    fn destroy(&mut self, set: &str, patience: Duration) -> Result<(), FirewallError> {
+        let deadline = Instant::now() + patience;
         loop {
             let aim = Aim::Ipset { set: ANY, feature: super::error::IP_SET };
             match self.channel.series(vec![(message::destroy(set), 0, aim)]) {
@@ -228,7 +290,7 @@ impl Firewall for Iptables {
     }
 
     /// Sets first, then rules. A planned set's elements change all at once, and so do the rules of a table.
-    fn prepare(&mut self, plan: &Plan) -> Result<(), FirewallError> {
+    fn prepare(&mut self, plan: &Plan) -> Result<Progress, FirewallError> {
         let sets = self.sets(plan);
         let create = |set: &Set| {
             let aim = Aim::Ipset { set: set.name, feature: set.kind.feature() };
@@ -240,28 +302,15 @@ impl Firewall for Iptables {
             self.planned.insert(set.name, set.elements.len().try_into().unwrap_or(u32::MAX));
         }
         self.keep(&plan.keep)?;
-        let before = self.made()?;
-        self.leads = match Leads::of(plan) {
-            Leads::Nowhere if !before.is_empty() => Leads::NoLonger,
-            leads => leads,
-        };
-        let made = self.leads.sets();
-        let create = |(name, set): &(String, Set)| {
-            let aim = Aim::Ipset { set: set.name, feature: set.kind.feature() };
-            (message::create(set, name), NLM_F_CREATE, aim)
-        };
-        self.channel.series(made.iter().map(create).collect())?;
-        let gone: Vec<_> = before.iter().filter(|old| !made.iter().any(|(name, _)| name == *old)).collect();
-        for old in gone.iter().filter(|old| forward::is_of_target(old)) {
-            self.shut_all_in(old)?;
-        }
-        self.load()?;
-        for old in gone {
-            self.destroy(old)?;
-        }
+        self.make_leads(plan)?;
         self.held = self.read_held()?;
-        // Did the rules get where the packets go? The kernel counts those that look into a set.
-        if self.whole()? { Ok(()) } else { Err(FirewallError::Absent) }
+        let progress = self.load()?;
+        self.loaded(progress)
+    }
+
+    fn prepared(&mut self) -> Result<Progress, FirewallError> {
+        let progress = self.loader.as_mut().map_or(Ok(Progress::Done), Loader::progress)?;
+        self.loaded(progress)
     }
 
     fn defeated(&mut self) -> Result<Vec<String>, FirewallError> {
@@ -373,16 +422,23 @@ impl Firewall for Iptables {
     fn teardown(&mut self) -> Result<(), FirewallError> {
         self.unload()?;
         for set in set::sets(&Plan::empty(), true) {
-            self.destroy(set.name)?;
+            self.destroy(set.name, LETS_GO)?;
         }
         for set in self.made()? {
-            self.destroy(&set)?;
+            self.destroy(&set, LETS_GO)?;
         }
-        self.destroy(NEW)
+        self.destroy(NEW, LETS_GO)
     }
 
     fn listen(&mut self) -> Result<(), FirewallError> {
+        if let Stand::Attach(chain) = &self.stand {
+            self.order = Some(Order::new(chain, rules::ENTRANCE)?);
+        }
         Ok(())
+    }
+
+    fn descriptor(&self) -> Option<BorrowedFd<'_>> {
+        self.loader.as_ref().and_then(Loader::waits)
     }
 
     fn interval(&self) -> Option<Duration> {
@@ -390,7 +446,16 @@ impl Firewall for Iptables {
     }
 
     fn lost(&mut self) -> bool {
-        !self.whole().unwrap_or(false)
+        let displaced = match self.order.as_mut().map(Order::displaced) {
+            None => false,
+            Some(Some(displaced)) => displaced,
+            Some(None) => self.displaced(),
+        };
+        displaced || !self.whole().unwrap_or(false)
+    }
+
+    fn others_changed(&mut self) -> bool {
+        self.order.as_mut().is_some_and(Order::take_changed)
     }
 }
 

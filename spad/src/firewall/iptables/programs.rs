@@ -14,7 +14,7 @@ use crate::firewall::standing::Variant;
 const FOLDERS: [&str; 4] = ["/usr/sbin", "/sbin", "/usr/bin", "/bin"];
 
 /// Others may hold the lock of iptables-legacy (`/run/xtables.lock`) this long. iptables-nft has none.
-const WAIT: &str = "--wait=5";
+const WAIT: &str = "--wait=10";
 
 /// Chains that every host has, even if their table is not there yet.
 const BUILT_IN: [&str; 2] = ["INPUT", "FORWARD"];
@@ -30,6 +30,7 @@ pub(super) fn load(variant: Variant, stand: &Stand, leads: &Leads) -> Result<(),
             let saved = save(variant, family, table.name)?;
             let there = |chain: &str| saved.lines().any(|line| line.starts_with(&format!(":{chain} ")));
             if let Stand::Attach(chain) = stand
+                && table.name == "filter"
                 && !BUILT_IN.contains(&chain.as_str())
                 && !there(chain)
             {
@@ -44,6 +45,21 @@ pub(super) fn load(variant: Variant, stand: &Stand, leads: &Leads) -> Result<(),
             text.extend(nat.filter_map(|(table, chains)| rules::remove(table, chains, &saved)));
         }
         restore(variant, family, &text)?;
+    }
+    Ok(())
+}
+
+/// Looks whether the jump of both families is where [`load`] puts it.
+///
+/// # Errors
+/// It is not, or what the program said.
+pub(super) fn look(variant: Variant, stand: &Stand) -> Result<(), String> {
+    for family in Family::BOTH {
+        for table in rules::tables(stand, &Leads::Nowhere, family) {
+            if !table.comes_first(&save(variant, family, table.name)?) {
+                return Err(format!("another rule comes before the jump of {}", name(variant, family, "")));
+            }
+        }
     }
     Ok(())
 }

@@ -15,8 +15,8 @@ use super::key::{self, Field, Key, Value};
 use super::model::{Chain, Kind, Match, Rule, Selector, Set, Verdict, elsewhere, rule};
 use super::place::{Names, Place};
 use crate::firewall::element::Element;
-use crate::firewall::error::{Aim, FirewallError};
-use crate::firewall::netlink::{Channel, Step};
+use crate::firewall::error::FirewallError;
+use crate::firewall::netlink::Step;
 use crate::firewall::plan::Plan;
 use crate::firewall::standing::Family;
 
@@ -188,13 +188,13 @@ fn beyond(door: &Door, forward: &Forward) -> Key {
     ]
 }
 
-/// Asks the kernel which doors lead where.
-pub(super) fn held(channel: &mut Channel, place: &Place) -> Result<Held, FirewallError> {
-    let names = place.names();
-    let mut list = |set| {
-        let answers = channel.list(elements::list(place, set), &Aim::Elements { set })?;
-        Ok::<_, FirewallError>(elements::keys_and_data(answers))
-    };
+/// Which doors lead where.
+///
+/// - `list`: keys and data of a set or map, as the kernel has them.
+pub(super) fn held(
+    names: &Names,
+    mut list: impl FnMut(&'static str) -> Result<Vec<(Vec<u8>, Vec<u8>)>, FirewallError>,
+) -> Result<Held, FirewallError> {
     let mut sources: BTreeMap<Vec<u8>, SourceNat> = BTreeMap::new();
     for set in names.masquerades.both() {
         sources.extend(list(set)?.into_iter().map(|(key, _)| (key, SourceNat::Masquerade)));
@@ -216,23 +216,12 @@ pub(super) fn held(channel: &mut Channel, place: &Place) -> Result<Held, Firewal
     Ok(held)
 }
 
-/// The doors that lead on, as they are open now.
-pub(super) fn grants(
-    channel: &mut Channel,
-    place: &Place,
-    held: &Held,
-) -> Result<Vec<Element>, FirewallError> {
-    let mut grants = Vec::new();
-    for set in place.names().forwarded.both() {
-        let list = elements::list(place, set);
-        let found = elements::to_elements(channel.list(list, &Aim::Elements { set })?);
-        // One that leads nowhere is left to its own timeout.
-        grants.extend(found.into_iter().filter_map(|element| {
-            let forward = *held.get(&element.door)?;
-            Some(Element { forward: Some(forward), ..element })
-        }));
-    }
-    Ok(grants)
+/// Doors as the kernel has them in `forwarded`, with where they lead. One that leads nowhere is left to its own timeout.
+pub(super) fn led(found: Vec<Element>, held: &Held) -> impl Iterator<Item = Element> {
+    found.into_iter().filter_map(|element| {
+        let forward = *held.get(&element.door)?;
+        Some(Element { forward: Some(forward), ..element })
+    })
 }
 
 #[cfg(test)]

@@ -12,6 +12,7 @@ mod expression;
 mod forward;
 mod key;
 mod model;
+mod order;
 mod others;
 mod place;
 mod text;
@@ -20,22 +21,27 @@ mod watch;
 use std::fmt;
 use std::os::fd::{AsFd, BorrowedFd};
 
+use netlink_packet_netfilter::nftables::NfTablesMessage;
 use netlink_sys::Socket;
 use netlink_sys::protocols::NETLINK_NETFILTER;
 use spa_core::lease::Change;
 
+pub(super) use self::order::Order;
 pub(super) use self::place::Place;
 
 use self::model::Table;
 use self::others::{Chain, Does};
 use self::place::protocol_family;
 use self::watch::{Loss, Watch};
-use super::Firewall;
 use super::element::Element;
 use super::error::{Aim, FirewallError};
-use super::netlink::{Channel, PATIENCE, Step};
+use super::netlink::{Channel, INTERRUPTED, PATIENCE, Step};
 use super::plan::{Plan, Session};
 use super::standing::Family;
+use super::{Firewall, Progress};
+
+/// How often a set is read at most until two readings agree.
+const READINGS: usize = 20;
 
 /// The kernel's nftables, reached by one socket that stays open. Works from Linux 5.10 on; starts no program.
 pub struct Nftables {
@@ -123,9 +129,15 @@ impl Nftables {
         Ok(steps)
     }
 
+    /// Asks the kernel which doors lead where.
+    fn read_held(&mut self) -> Result<forward::Held, FirewallError> {
+        let place = self.place.clone();
+        forward::held(place.names(), |set| Ok(elements::keys_and_data(self.elements(set)?)))
+    }
+
     /// Shuts the doors that lead where the plan leads no more: nobody else may find them open meanwhile.
     fn shut_without_target(&mut self, plan: &Plan) -> Result<Vec<Step>, FirewallError> {
-        let held = match forward::held(&mut self.channel, &self.place) {
+        let held = match self.read_held() {
             // No table yet, or that of a version without targets.
             Err(FirewallError::Absent) => return Ok(Vec::new()),
             held => held?,
@@ -133,6 +145,21 @@ impl Nftables {
         let gone = held.iter().filter(|(_, forward)| !plan.forward.contains(&forward.to));
         let changes: Vec<_> = gone.map(|(door, _)| Change::Remove { door: *door }).collect();
         Ok(forward::apply(&self.place, &changes, &held))
+    }
+
+    /// All elements of a set. The kernel moves a set that has grown to a larger table a moment later, and whoever reads
+    /// it meanwhile may miss some: so it is read until two readings have the same keys.
+    fn elements(&mut self, set: &'static str) -> Result<Vec<NfTablesMessage>, FirewallError> {
+        let mut before = None;
+        for _ in 0..READINGS {
+            let list = self.channel.list(elements::list(&self.place, set), &Aim::Elements { set })?;
+            let keys = elements::keys(&list);
+            if before.as_ref() == Some(&keys) {
+                return Ok(list);
+            }
+            before = Some(keys);
+        }
+        Err(FirewallError::from_code(INTERRUPTED, &Aim::Elements { set }))
     }
 
     /// Tries a transaction that removes elements a second time: one that was there when it began may have
@@ -170,15 +197,15 @@ impl Firewall for Nftables {
     }
 
     /// In one transaction.
-    fn prepare(&mut self, plan: &Plan) -> Result<(), FirewallError> {
+    fn prepare(&mut self, plan: &Plan) -> Result<Progress, FirewallError> {
         let mut steps = if plan.forward.is_empty() { self.no_forwarding()? } else { Vec::new() };
         let jump = self.jump()?;
         steps.extend(encode::prepare(&Table::new(&self.place, plan)));
         steps.extend(self.shut_without_target(plan)?);
         steps.extend(jump);
         self.channel.transaction(steps)?;
-        self.held = forward::held(&mut self.channel, &self.place)?;
-        Ok(())
+        self.held = self.read_held()?;
+        Ok(Progress::Done)
     }
 
     fn defeated(&mut self) -> Result<Vec<String>, FirewallError> {
@@ -206,11 +233,13 @@ impl Firewall for Nftables {
     fn grants(&mut self) -> Result<Vec<Element>, FirewallError> {
         let mut grants = Vec::new();
         for set in self.place.names().grants.both() {
-            let list = elements::list(&self.place, set);
-            grants.extend(elements::to_elements(self.channel.list(list, &Aim::Elements { set })?));
+            grants.extend(elements::to_elements(self.elements(set)?));
         }
-        self.held = forward::held(&mut self.channel, &self.place)?;
-        grants.extend(forward::grants(&mut self.channel, &self.place, &self.held)?);
+        self.held = self.read_held()?;
+        for set in self.place.names().forwarded.both() {
+            let found = elements::to_elements(self.elements(set)?);
+            grants.extend(forward::led(found, &self.held));
+        }
         Ok(grants)
     }
 
@@ -224,7 +253,7 @@ impl Firewall for Nftables {
         let outcome = match self.channel.transaction(steps(self)) {
             // What was held may have ended meanwhile, or somebody else changed it.
             Err(FirewallError::Absent | FirewallError::Refused { .. }) => {
-                self.held = forward::held(&mut self.channel, &self.place)?;
+                self.held = self.read_held()?;
                 self.channel.transaction(steps(self))
             }
             outcome => outcome,
@@ -252,9 +281,9 @@ impl Firewall for Nftables {
     fn kept(&mut self) -> Result<Vec<Session>, FirewallError> {
         let mut kept = Vec::new();
         let keep = self.place.names().keep;
-        for set in keep.both().into_iter().filter(|_| self.place.keeps_sessions()) {
-            let list = elements::list(&self.place, set);
-            kept.extend(elements::to_sessions(self.channel.list(list, &Aim::Elements { set })?));
+        let keeps = self.place.keeps_sessions();
+        for set in keep.both().into_iter().filter(|_| keeps) {
+            kept.extend(elements::to_sessions(self.elements(set)?));
         }
         Ok(kept)
     }
@@ -291,9 +320,15 @@ impl Firewall for Nftables {
     fn lost(&mut self) -> bool {
         match self.watch.as_mut().map_or(Loss::None, Watch::loss) {
             Loss::None => false,
-            Loss::Perhaps => self.jumps().map_or(true, |jumps| jumps.is_empty()),
+            Loss::Perhaps => self.jump().map_or(true, |steps| !steps.is_empty()),
             Loss::Sure => true,
         }
+    }
+
+    fn others_changed(&mut self) -> bool {
+        // A guard comes before all others, and is asked by nobody.
+        let beside = self.place != Place::Own;
+        self.watch.as_mut().is_some_and(Watch::take_rivals) && beside
     }
 }
 
