@@ -30,5 +30,6 @@ pub mod service;
 pub mod settling;
 pub mod slots;
 pub mod stranger;
+pub mod target;
 pub mod terms;
 pub mod time;
