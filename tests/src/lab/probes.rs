@@ -25,7 +25,11 @@ impl Lab {
         self.run(host, path, arguments).ok().out.trim().to_owned()
     }
 
-    fn start_helper(&self, host: Host, arguments: &[&str]) -> (Running, ChildStdin, BufReader<ChildStdout>) {
+    pub(crate) fn start_helper(
+        &self,
+        host: Host,
+        arguments: &[&str],
+    ) -> (Running, ChildStdin, BufReader<ChildStdout>) {
         let mut command = self.command(host, programs::helper());
         command.args(arguments).stdin(Stdio::piped()).stdout(Stdio::piped());
         let mut running = self.start(command);
@@ -199,7 +203,7 @@ impl Session {
     }
 }
 
-fn line(reader: &mut impl std::io::BufRead) -> String {
+pub(crate) fn line(reader: &mut impl std::io::BufRead) -> String {
     let mut line = String::new();
     reader.read_line(&mut line).expect("the helper writes text");
     line.trim().to_owned()
