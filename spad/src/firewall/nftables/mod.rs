@@ -22,7 +22,6 @@ use std::fmt;
 use std::os::fd::{AsFd, BorrowedFd};
 
 use netlink_packet_netfilter::nftables::NfTablesMessage;
-use netlink_sys::Socket;
 use netlink_sys::protocols::NETLINK_NETFILTER;
 use spa_core::lease::Change;
 
@@ -306,10 +305,7 @@ impl Firewall for Nftables {
 
     fn listen(&mut self) -> Result<(), FirewallError> {
         let failed = |error| FirewallError::from_socket(error, PATIENCE);
-        let mut socket = Socket::new(NETLINK_NETFILTER).map_err(failed)?;
-        socket.bind_auto().map_err(failed)?;
-        socket.add_membership(watch::CHANGES).map_err(failed)?;
-        self.watch = Some(Watch::new(socket, self.place.clone(), self.channel.port()));
+        self.watch = Some(Watch::open(self.place.clone(), self.channel.port()).map_err(failed)?);
         Ok(())
     }
 

@@ -1,20 +1,27 @@
 //! Watches over what is ours: tells when somebody else changed it.
 
+use std::io;
 use std::os::fd::{AsFd, BorrowedFd};
 
 use netlink_packet_core::NetlinkPayload;
 use netlink_packet_netfilter::NetfilterSubsystem;
 use netlink_packet_netfilter::nftables::NfTablesMessageType as Kind;
 use netlink_sys::Socket;
+use netlink_sys::protocols::NETLINK_NETFILTER;
 use rustix::net::RecvFlags;
+use rustix::net::sockopt::set_socket_recv_buffer_size_force;
+use spa_core::bpf::{Condition, Operation, Program};
 
 use super::place::{Place, protocol_family};
 use crate::firewall::error::FirewallError;
 use crate::firewall::netlink::receive;
 use crate::firewall::raw::{Raw, name};
+use crate::sys::filter;
 
 /// Multicast group of nftables' changes (`NFNLGRP_NFTABLES`).
-pub(super) const CHANGES: u32 = 7;
+const CHANGES: u32 = 7;
+/// Bytes that the queue of changes may take.
+const QUEUE: usize = 1 << 20;
 
 /// A socket that becomes readable when any table changes.
 pub(super) struct Watch {
@@ -28,8 +35,18 @@ pub(super) struct Watch {
 }
 
 impl Watch {
-    pub(super) fn new(socket: Socket, place: Place, ours: u32) -> Self {
-        Self { socket, place, ours, buffer: vec![0; 64 * 1024], rivals: false }
+    /// Begins to listen.
+    ///
+    /// The kernel leaves out what we do ourselves: tens of thousands of doors would overrun the queue, be taken for a
+    /// loss, and be put back by as many changes again.
+    pub(super) fn open(place: Place, ours: u32) -> io::Result<Self> {
+        let mut socket = Socket::new(NETLINK_NETFILTER)?;
+        socket.bind_auto()?;
+        filter::attach(socket.as_fd(), others_than(ours).instructions())?;
+        // Others may have large sets, too. Where it is refused, an overrun is only likelier.
+        let _ = set_socket_recv_buffer_size_force(&socket, QUEUE);
+        socket.add_membership(CHANGES)?;
+        Ok(Self { socket, place, ours, buffer: vec![0; 64 * 1024], rivals: false })
     }
 
     /// Reads all that is there without waiting, and says whether somebody else took something of ours away:
@@ -62,6 +79,18 @@ impl Watch {
     pub(super) fn take_rivals(&mut self) -> bool {
         std::mem::take(&mut self.rivals)
     }
+}
+
+/// Drops messages whose first names this port as its cause. The kernel never puts what two have caused into one.
+fn others_than(port: u32) -> Program {
+    // `nlmsg_pid`, which the filter reads as if it were big-endian.
+    let (offset, port) = (12, u32::from_be_bytes(port.to_ne_bytes()));
+    let mut program = Program::new();
+    program.push(Operation::LoadWord, offset);
+    program.test(Condition::Equal, port, 0, 1);
+    program.push(Operation::Take, 0);
+    program.push(Operation::Take, u32::MAX);
+    program
 }
 
 impl AsFd for Watch {

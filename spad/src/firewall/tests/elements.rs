@@ -117,6 +117,33 @@ fn a_thousand_doors_open_in_one_transaction() {
 }
 
 #[test]
+fn as_many_doors_as_there_may_be_are_no_loss_and_are_put_back_after_one() {
+    let Some(namespace) = Namespace::new() else { return };
+    namespace.run(|| {
+        let mut nftables = prepared(&plan());
+        nftables.listen().unwrap();
+        let comment = "00000001:1a0f3b1c2d3:1a0f3b1c2d3";
+        let all: Vec<_> = (0..65_536_u32)
+            .map(|n| set(door(Ipv4Addr::from_bits(0x0a00_0000 + n), "tcp/22"), 10 * MINUTE, comment))
+            .collect();
+        // As they come, and then all at once, as after a flush.
+        for some in all.chunks(256) {
+            nftables.apply(some).unwrap();
+        }
+        assert!(!nftables.lost(), "our own changes");
+        assert_eq!(nftables.grants().unwrap().len(), all.len());
+        sh("nft flush ruleset");
+        assert!(nftables.lost());
+        let start = Instant::now();
+        nftables.prepare(&plan()).unwrap();
+        nftables.apply(&all).unwrap();
+        println!("{} doors put back in {:?}", all.len(), start.elapsed());
+        assert!(!nftables.lost(), "our own repair");
+        assert_eq!(nftables.grants().unwrap().len(), all.len());
+    });
+}
+
+#[test]
 fn doors_opened_by_hand_have_no_end() {
     let Some(namespace) = Namespace::new() else { return };
     namespace.run(|| {
