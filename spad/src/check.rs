@@ -41,7 +41,10 @@ pub fn run(options: &Options) -> ExitStatus {
     ports(&config, &site, &mut warnings);
     profiles(&config, &site, &mut warnings);
     state(options, &config, &mut warnings);
-    warnings.extend(foreign::deny(&config.protect, &config.standing.stand));
+    let rules = foreign::Ruleset::read();
+    let names: Vec<String> = surroundings.interfaces.keys().cloned().collect();
+    warnings.extend(rules.unread.iter().cloned());
+    warnings.extend(foreign::deny(&rules, &config.protect, &config.standing, &names));
     for warning in &warnings {
         println!("warning: {warning}");
     }
