@@ -13,11 +13,12 @@ use rustix::fs::FlockOperation;
 use rustix::thread::CapabilitySet;
 use tracing::error;
 
+use spad::doctor::Form;
 use spad::exit::ExitStatus;
 use spad::firewall::{self, FirewallError, iptables};
 use spad::role::Role;
 use spad::starter::{self, Options};
-use spad::{check, log, monitor, worker};
+use spad::{check, doctor, log, monitor, worker};
 
 /// Watches a closed port and opens the firewall for whoever proves to hold a key.
 #[derive(Parser)]
@@ -26,7 +27,8 @@ use spad::{check, log, monitor, worker};
     version,
     after_help = "Without a command spad runs as a service in the foreground.\n\
     Signals: SIGHUP reads the configuration anew, SIGTERM ends spad and leaves the guard up.\n\
-    Exit status: 0 ended as asked, 1 other failure, 2 usage, 3 configuration, 4 firewall, 5 not permitted."
+    Exit status: 0 ended as asked, 1 other failure, 2 usage, 3 configuration, 4 firewall, 5 not permitted,\n\
+    6 doctor found something bad."
 )]
 struct Arguments {
     /// The configuration; site.toml and profiles/ stand beside it
@@ -58,6 +60,12 @@ enum RoleName {
 enum Command {
     /// Say what is wrong with the files and the host, and print the text that would be loaded
     Check,
+    /// Prove that the running system is shut to strangers and opens to a knock; say what to mend
+    Doctor {
+        /// Print the findings as JSON
+        #[arg(long)]
+        json: bool,
+    },
     /// Remove all of spad's from the firewall: the guard, what it attached, and every open door
     Teardown,
 }
@@ -79,6 +87,9 @@ fn main() -> ExitCode {
         (Some(RoleName::Worker), _) => enter(Role::Worker, &options),
         (Some(RoleName::Loader), _) => enter(Role::Loader, &options),
         (None, Some(Command::Check)) => check::run(&options),
+        (None, Some(Command::Doctor { json })) => {
+            doctor::run(&options, if json { Form::Json } else { Form::Lines })
+        }
         (None, Some(Command::Teardown)) => teardown(&options.state_dir),
         (None, None) => start(options),
     };

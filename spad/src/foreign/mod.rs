@@ -17,7 +17,7 @@ pub use nat::ways_round;
 pub use packet::Packet;
 pub use walk::{Fate, Hook};
 
-use crate::firewall::standing::{Stand, Standing};
+use crate::firewall::standing::{Backend, Stand, Standing};
 use walk::{Chain, walk};
 
 /// All rules of this network namespace, unread.
@@ -114,6 +114,24 @@ impl Ruleset {
             (format!("{} {}", chain.table, chain.name), base.hook, walk(&chains, chain, base))
         };
         bases.into_iter().map(fate).collect()
+    }
+
+    /// Whether a service's destination port is looked for by a rule that translates it: then somebody else listens.
+    pub fn translates(&self, one: Protected, interfaces: &[String]) -> bool {
+        packets(one, interfaces).any(|packet| !self.translations(&packet).is_empty())
+    }
+
+    /// Whether our guard can be walked through: what is in a set of ipset is not known here.
+    pub fn is_walkable(&self, backend: &Backend) -> bool {
+        let stands = self
+            .nft
+            .iter()
+            .any(|entry| entry["chain"]["table"] == "spad" && entry["chain"]["family"] == "inet");
+        match backend {
+            Backend::Nftables => true,
+            Backend::Iptables(_) => false,
+            Backend::Auto => stands,
+        }
     }
 
     /// Other programs that have rules here, as one knows them by the names of their tables and chains.

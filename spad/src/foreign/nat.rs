@@ -124,7 +124,7 @@ pub fn ways_round(
 
 impl Ruleset {
     /// Translations of the destination that this packet may meet: chain, rule, target.
-    fn translations(&self, packet: &Packet) -> Vec<(String, String, Target)> {
+    pub(super) fn translations(&self, packet: &Packet) -> Vec<(String, String, Target)> {
         let chains = self.chains(packet);
         let mut found = Vec::new();
         // Chains that others jump to, and those of the hook.
