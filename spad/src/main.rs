@@ -65,6 +65,9 @@ enum Command {
         /// Print the findings as JSON
         #[arg(long)]
         json: bool,
+        /// Also play a scan, a knock and a wait, in network namespaces apart from the host's
+        #[arg(long)]
+        self_test: bool,
     },
     /// Remove all of spad's from the firewall: the guard, what it attached, and every open door
     Teardown,
@@ -87,8 +90,8 @@ fn main() -> ExitCode {
         (Some(RoleName::Worker), _) => enter(Role::Worker, &options),
         (Some(RoleName::Loader), _) => enter(Role::Loader, &options),
         (None, Some(Command::Check)) => check::run(&options),
-        (None, Some(Command::Doctor { json })) => {
-            doctor::run(&options, if json { Form::Json } else { Form::Lines })
+        (None, Some(Command::Doctor { json, self_test })) => {
+            doctor::run(&options, if json { Form::Json } else { Form::Lines }, self_test)
         }
         (None, Some(Command::Teardown)) => teardown(&options.state_dir),
         (None, None) => start(options),

@@ -49,7 +49,7 @@ impl Site {
 }
 
 /// What names this machine; empty where nothing does (some containers).
-fn machine_id() -> String {
+pub(crate) fn machine_id() -> String {
     fs::read_to_string("/etc/machine-id").unwrap_or_default()
 }
 

@@ -10,6 +10,7 @@ pub mod interfaces;
 mod kernel;
 pub mod ports;
 mod rules;
+mod self_test;
 pub mod state;
 
 use std::collections::BTreeSet;
@@ -54,13 +55,15 @@ struct Facts {
 }
 
 /// Looks at everything, and prints what was found.
-pub fn run(options: &Options, form: Form) -> ExitStatus {
+///
+/// - `self_test`: also plays a knock, apart from everything.
+pub fn run(options: &Options, form: Form, self_test: bool) -> ExitStatus {
     let needed = CapabilitySet::NET_ADMIN;
     if !rustix::thread::capabilities(None).is_ok_and(|sets| sets.effective.contains(needed)) {
         error!("spad doctor may not look at the firewall (hint: run it as root)");
         return ExitStatus::NotPermitted;
     }
-    let found = examine(options);
+    let found = examine(options, self_test);
     let bad = found.iter().any(|finding| finding.state == State::Bad);
     match tell(&mut io::stdout().lock(), found, form) {
         Ok(()) if bad => ExitStatus::Unwell,
@@ -84,7 +87,7 @@ fn tell(out: &mut impl Write, mut found: Vec<Finding>, form: Form) -> io::Result
     writeln!(out, "{bad} bad, {warnings} to know, {good} as they should be")
 }
 
-fn examine(options: &Options) -> Vec<Finding> {
+fn examine(options: &Options, self_test: bool) -> Vec<Finding> {
     let mut found = files::permissions(&options.config, &options.state_dir);
     found.push(state::folder(&options.state_dir));
     found.extend(state::room(&options.state_dir));
@@ -115,6 +118,9 @@ fn examine(options: &Options) -> Vec<Finding> {
     found.extend(rules::ways_round(&facts));
     found.extend(rules::scan(&facts));
     found.push(interfaces::gateway(&facts.open_for(), &facts.gateways));
+    if self_test {
+        found.extend(self_test::run(&facts));
+    }
     found
 }
 

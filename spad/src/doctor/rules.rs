@@ -5,9 +5,9 @@ use std::num::NonZeroU16;
 
 use spa_core::service::{Protected, Service, Transport};
 
+use super::Facts;
 use super::finding::{Finding, or_ok};
 use super::ports::listeners;
-use super::Facts;
 use crate::firewall::standing::{Backend, Stand};
 use crate::firewall::{self, FirewallError};
 use crate::foreign::{self, Fate, Packet};
@@ -42,6 +42,14 @@ pub(super) fn whole(facts: &Facts) -> Finding {
     }
 }
 
+/// How a stranger fares who is not dropped for certain.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+enum Sure {
+    Open,
+    Perhaps,
+    Answered,
+}
+
 /// Whether each protected service is dropped for who has not knocked.
 ///
 /// - `whole`: whether our rules are.
@@ -52,31 +60,32 @@ pub(super) fn strangers(facts: &Facts, whole: bool) -> Vec<Finding> {
         && !facts.rules.is_walkable(&facts.config.standing.backend);
     let mut found = Vec::new();
     for one in &facts.config.protect {
-        let said: BTreeSet<(bool, String, &str)> = foreign::packets(*one, &facts.captured)
+        let said: BTreeSet<(Sure, String, &str)> = foreign::packets(*one, &facts.captured)
             .filter_map(|packet| {
                 let fate = together(&facts.rules.fates(&packet));
-                let (bad, why) = match fate {
+                let (sure, why) = match fate {
                     _ if by_sets && whole => return None,
                     Fate { accept: None, reject: None, .. } => return None,
                     Fate { accept: None, reject: Some(rule), .. } => {
-                        (false, format!("{rule} answers a stranger to {one} with an error"))
+                        (Sure::Answered, format!("{rule} answers a stranger to {one} with an error"))
                     }
                     Fate { accept: Some(rule), drop: None, .. } => {
-                        (true, format!("nothing drops a stranger to {one}: {rule}"))
+                        (Sure::Open, format!("nothing drops a stranger to {one}: {rule}"))
                     }
                     Fate { accept: Some(rule), .. } => {
-                        (true, format!("a stranger to {one} may pass: {rule}"))
+                        (Sure::Perhaps, format!("a stranger to {one} may pass: {rule}"))
                     }
                 };
-                Some((bad, why, if packet.v6 { "IPv6" } else { "IPv4" }))
+                Some((sure, why, if packet.v6 { "IPv6" } else { "IPv4" }))
             })
             .collect();
-        for (bad, why, family) in said {
+        for (sure, why, family) in said {
             let what = format!("{why} ({family})");
-            found.push(match (bad, &facts.config.standing.stand) {
-                (false, _) => Finding::warning(ID, what, "let it drop instead: an answer tells that somebody is there"),
-                (true, Stand::Guard) => Finding::bad(ID, what, "see the finding guard"),
-                (true, Stand::Attach(point)) => Finding::bad(
+            found.push(match (sure, &facts.config.standing.stand) {
+                (Sure::Answered, _) => Finding::warning(ID, what, "let it drop instead: an answer tells that somebody is there"),
+                (Sure::Perhaps, _) => Finding::warning(ID, what, "see whether that rule is meant for strangers"),
+                (Sure::Open, Stand::Guard) => Finding::bad(ID, what, "see the finding guard"),
+                (Sure::Open, Stand::Attach(point)) => Finding::bad(
                     ID,
                     what,
                     format!("give {point} the policy drop, or end it with a rule that drops; or use mode = \"guard\""),
@@ -191,7 +200,12 @@ fn answering(facts: &Facts, service: Service) -> Vec<(&'static str, String)> {
     for packet in foreign::packets(one, &facts.captured) {
         let family = if packet.v6 { "IPv6" } else { "IPv4" };
         let fate = together(&facts.rules.fates(&Packet { granted: false, ..packet }));
-        let why = fate.reject.clone().filter(|_| fate.accept.is_none()).or(fate.accept);
+        // What may be dropped is not called an answer.
+        let why = match fate {
+            Fate { accept: Some(rule), drop: None, .. } => Some(rule),
+            Fate { accept: None, drop: None, reject } => reject,
+            _ => None,
+        };
         if let Some(why) = why.filter(|_| !found.iter().any(|(known, _)| *known == family)) {
             found.push((family, why));
         }

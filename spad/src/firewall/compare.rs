@@ -73,7 +73,7 @@ fn list(backend: Resolved, stand: &Stand) -> Result<Parts, FirewallError> {
             let entries = listed["nftables"].as_array().map(Vec::as_slice).unwrap_or_default();
             Ok(of_nftables(entries, stand))
         }
-        Resolved::Iptables(variant) => of_iptables(variant),
+        Resolved::Iptables(variant) => of_iptables(variant, stand),
     }
 }
 
@@ -159,10 +159,12 @@ fn forget(value: &mut Value) {
     }
 }
 
-fn of_iptables(variant: Variant) -> Result<Parts, FirewallError> {
+fn of_iptables(variant: Variant, stand: &Stand) -> Result<Parts, FirewallError> {
     let mut parts = Parts::new();
+    // A table that is only asked for is made: others are left alone.
+    let tables: &[&str] = if *stand == Stand::Guard { &["raw", "mangle"] } else { &["filter"] };
     for program in ["iptables", "ip6tables"] {
-        for table in ["raw", "mangle", "filter"] {
+        for table in tables {
             let name = format!("{program}{}-save", variant.infix());
             let Ok(saved) = run(&name, &["-t", table]) else { continue };
             let mut counts = BTreeMap::<String, u32>::new();

@@ -99,7 +99,7 @@ fn rule(line: &str, words: &[String], packet: &Packet) -> Rule {
                 if ["--dport", "--dports"].contains(&word) && !negated {
                     from = Some(value.replace(':', "-"));
                 }
-                let met = condition(word, value, packet);
+                let met = condition(word, &values, packet);
                 meets = all([meets, if negated { not(met) } else { met }]);
             }
         }
@@ -111,7 +111,8 @@ fn rule(line: &str, words: &[String], packet: &Packet) -> Rule {
     Rule { name: format!("rule \"{line}\""), meets, does }
 }
 
-fn condition(option: &str, value: &str, packet: &Packet) -> Meets {
+fn condition(option: &str, values: &[&str], packet: &Packet) -> Meets {
+    let value = values.first().copied().unwrap_or_default();
     match option {
         // The match says nothing itself, but for those that count.
         "-m" => match value {
@@ -134,7 +135,15 @@ fn condition(option: &str, value: &str, packet: &Packet) -> Meets {
         "--dst-type" => Some(value.split(',').any(|kind| kind == "LOCAL") == packet.to.is_none()),
         "--pkt-type" => Some(value == "unicast"),
         "--icmp-type" | "--icmpv6-type" => Some(false),
-        "--match-set" if value.starts_with("spad_grants") => Some(packet.granted),
+        "--match-set" => match value {
+            value if value.starts_with("spad_grants") => Some(packet.granted),
+            // Sets of interfaces.
+            value if ["spad_lo", "spad_named", "spad_guarded"].iter().any(|set| value.starts_with(set)) => {
+                None
+            }
+            // Nobody knows this client.
+            _ => values.get(1).is_some_and(|ways| ways.starts_with("src")).then_some(false),
+        },
         _ => None,
     }
 }

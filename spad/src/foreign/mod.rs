@@ -1,6 +1,7 @@
 //! Rules of others, as far as they decide whether spad's do what they should. Read by the programs `nft` and
 //! `iptables-save`, because only `spad check` and `spad doctor` look, and only look.
 
+mod copy;
 mod iptables;
 mod nat;
 mod nft;
@@ -13,6 +14,7 @@ use std::process::Command;
 use serde_json::Value;
 use spa_core::service::Protected;
 
+pub use copy::Copy;
 pub use nat::ways_round;
 pub use packet::Packet;
 pub use walk::{Fate, Hook};
@@ -81,8 +83,11 @@ impl Ruleset {
             .map(|chain| (chain["family"].clone(), chain["table"].clone()))
             .collect();
         self.nft.retain(|entry| {
-            let inner = entry.as_object().and_then(|object| object.values().next()).unwrap_or(&Value::Null);
-            !twins.iter().any(|(family, table)| inner["family"] == *family && inner["table"] == *table)
+            let Some((kind, inner)) = entry.as_object().and_then(|object| object.iter().next()) else {
+                return false;
+            };
+            let table = if kind == "table" { &inner["name"] } else { &inner["table"] };
+            !twins.iter().any(|(family, twin)| inner["family"] == *family && table == twin)
         });
     }
 

@@ -60,6 +60,10 @@ impl Packet {
 
     /// - `pattern`: a name; with `wildcard` at its end whatever begins so.
     pub(super) fn comes_by(&self, pattern: &str, wildcard: char) -> Meets {
+        // No stranger comes by loopback.
+        if pattern == "lo" {
+            return Some(false);
+        }
         let name = self.interface.as_deref()?;
         Some(match pattern.strip_suffix(wildcard) {
             Some(front) => name.starts_with(front),

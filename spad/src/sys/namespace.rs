@@ -16,9 +16,17 @@ use rustix::thread::UnshareFlags;
 /// Without CAP_SYS_ADMIN, or where there are too many namespaces.
 pub fn in_own_network<T: Send>(work: impl FnOnce() -> T + Send) -> io::Result<T> {
     thread::scope(|scope| {
-        let thread = scope.spawn(|| unshare(UnshareFlags::NEWNET).map(|()| work()));
+        let thread = scope.spawn(|| leave_network().map(|()| work()));
         thread.join().unwrap_or_else(|_| Err(io::Error::other("the thread failed")))
     })
+}
+
+/// Gives the calling thread an empty network namespace.
+///
+/// # Errors
+/// As [`in_own_network`].
+pub fn leave_network() -> io::Result<()> {
+    unshare(UnshareFlags::NEWNET)
 }
 
 /// Gives the calling thread an empty network namespace, and a `/run` of its own that is in memory. Not to be called on
