@@ -6,6 +6,7 @@
 use std::collections::HashSet;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 
+use crate::grantee::Grantee;
 use crate::keyring::Authentic;
 use crate::profile::Profile;
 use crate::reject::Reject;
@@ -52,14 +53,13 @@ fn ipv6_may_be_granted(address: Ipv6Addr) -> bool {
 pub struct Bound<'k> {
     profile: &'k Profile,
     request: Request,
-    grantees: Vec<IpAddr>,
-    prefixed: bool,
+    grantees: Vec<Grantee>,
 }
 
 impl<'k> Bound<'k> {
-    /// Profile, request, the addresses to open for, and whether a prefix was asked for. Consumes the proof.
-    pub fn into_parts(self) -> (&'k Profile, Request, Vec<IpAddr>, bool) {
-        (self.profile, self.request, self.grantees, self.prefixed)
+    /// Profile, request, and for whom. Consumes the proof.
+    pub fn into_parts(self) -> (&'k Profile, Request, Vec<Grantee>) {
+        (self.profile, self.request, self.grantees)
     }
 
     /// Whose request it is.
@@ -83,17 +83,24 @@ pub fn bind<'k>(
     let refused = || (profile, Reject::Address);
     let grantees = match request.addresses.as_slice() {
         [] if profile.require_stated => return Err(refused()),
-        [] => vec![source],
+        [] => vec![source.into()],
         stated if profile.any_address || stated.iter().all(|stated| covers(stated, source)) => {
-            stated.iter().map(|stated| stated.address).collect()
+            stated.iter().map(grantee).collect()
         }
         _ => return Err(refused()),
     };
-    if grantees.iter().any(|&address| !may_be_granted(address) || own.contains(address)) {
+    let refuses = |address| !may_be_granted(address) || own.contains(address);
+    if grantees.iter().any(|grantee| refuses(grantee.address())) {
         return Err(refused());
     }
-    let prefixed = request.addresses.iter().any(|stated| stated.prefix.is_some());
-    Ok(Bound { profile, request, grantees, prefixed })
+    Ok(Bound { profile, request, grantees })
+}
+
+fn grantee(stated: &Stated) -> Grantee {
+    match stated.prefix {
+        None => Grantee::Address(stated.address),
+        Some(bits) => Grantee::Prefix { first: stated.address, bits },
+    }
 }
 
 fn covers(stated: &Stated, source: IpAddr) -> bool {

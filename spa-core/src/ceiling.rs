@@ -2,10 +2,10 @@
 //! worker opens nothing else, and nothing for longer at a time.
 
 use std::collections::HashSet;
-use std::net::IpAddr;
 use std::time::Duration;
 
 use crate::address;
+use crate::grantee::Grantee;
 use crate::service::Service;
 
 /// Longest window at all, unless spad.toml says otherwise.
@@ -53,13 +53,13 @@ impl Ceiling {
     pub fn permit(
         &self,
         service: Service,
-        address: IpAddr,
+        grantee: Grantee,
         window: Duration,
     ) -> Result<Duration, AboveCeiling> {
         if !self.services.contains(&service) {
             return Err(AboveCeiling::Service);
         }
-        if !address::may_be_granted(address) {
+        if !address::may_be_granted(grantee.address()) {
             return Err(AboveCeiling::Address);
         }
         let window = window.min(self.max_window);

@@ -2,22 +2,55 @@
 //! ends with the latest of them, and goes early only with the last.
 
 use std::collections::{BTreeSet, HashMap};
-use std::fmt::Write as _;
+use std::fmt::{self, Write as _};
 use std::net::IpAddr;
 use std::time::Duration;
 
 use crate::ceiling::{AboveCeiling, Ceiling};
 use crate::crypto::key::KeyId;
+use crate::grantee::Grantee;
 use crate::service::Service;
+use crate::terms::{Forward, OnClose, Terms};
 use crate::time::{BootTime, UnixMillis};
 
-/// What a grant opens: one service for one address.
+/// What a grant opens: one service for one grantee. One element in the kernel.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct Door {
     /// For whom.
-    pub address: IpAddr,
+    pub grantee: Grantee,
     /// To what.
     pub service: Service,
+    /// Which packets alone may pass.
+    pub limit: Limit,
+}
+
+/// Which packets alone may pass a door.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub enum Limit {
+    /// All of its grantee.
+    None,
+    /// Those from this port.
+    SourcePort(u16),
+    /// Those of one connection: the door ends with the first handshake that is completed.
+    Once,
+}
+
+impl fmt::Display for Door {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{} for {}", self.service, self.grantee)?;
+        match self.limit {
+            Limit::None => Ok(()),
+            Limit::SourcePort(port) => write!(f, " from port {port}"),
+            Limit::Once => f.write_str(" once"),
+        }
+    }
+}
+
+impl Door {
+    /// A door for one address, not limited.
+    pub const fn plain(address: IpAddr, service: Service) -> Self {
+        Self { grantee: Grantee::Address(address), service, limit: Limit::None }
+    }
 }
 
 /// What the firewall must do.
@@ -31,6 +64,10 @@ pub enum Change {
         timeout: Duration,
         /// Names its holders, for the operator and for a monitor that starts anew.
         comment: String,
+        /// What becomes of its sessions at its end: what the lease says that ends last.
+        on_close: OnClose,
+        /// Where it leads, if not to this host's own service.
+        forward: Option<Forward>,
     },
     /// Remove the element.
     Remove {
@@ -56,6 +93,8 @@ struct Lease {
     /// When it was asked for, by the holder's clock: a close ends only what was asked for before it.
     asked: UnixMillis,
     until: BootTime,
+    on_close: OnClose,
+    forward: Option<Forward>,
 }
 
 /// The leases of a host.
@@ -77,17 +116,17 @@ impl LeaseTable {
         self.doors.is_empty()
     }
 
-    /// Opens a door for `window` from `now`, or refreshes it; never shortens what anybody holds.
+    /// Opens a door on these terms from `now` on, or refreshes it; never shortens what anybody holds.
     pub fn open(
         &mut self,
         door: Door,
         holder: KeyId,
         asked: UnixMillis,
-        window: Duration,
+        terms: &Terms,
         now: BootTime,
         ceiling: &Ceiling,
     ) -> Result<Change, AboveCeiling> {
-        let window = ceiling.permit(door.service, door.address, window)?;
+        let window = ceiling.permit(door.service, door.grantee, terms.window)?;
         let old = self.lease(door, holder);
         if old.is_none() {
             if self.held.get(&holder).copied().unwrap_or(0) >= ceiling.max_grants_per_profile {
@@ -97,7 +136,8 @@ impl LeaseTable {
                 return Err(AboveCeiling::Full);
             }
         }
-        let mut lease = Lease { holder, asked, until: now.plus(window) };
+        let Terms { on_close, forward, .. } = *terms;
+        let mut lease = Lease { holder, asked, until: now.plus(window), on_close, forward };
         if let Some(old) = old {
             lease.asked = lease.asked.max(old.asked);
             lease.until = lease.until.max(old.until);
@@ -211,8 +251,16 @@ impl LeaseTable {
 
     fn element(&self, door: Door, now: BootTime) -> Change {
         let Some(leases) = self.doors.get(&door) else { return Change::Remove { door } };
-        let until = leases.iter().map(|lease| lease.until).max().unwrap_or(now);
-        Change::Set { door, timeout: until.since(now), comment: comment(leases) }
+        let Some(last) = leases.iter().max_by_key(|lease| lease.until) else {
+            return Change::Remove { door };
+        };
+        Change::Set {
+            door,
+            timeout: last.until.since(now),
+            comment: comment(leases),
+            on_close: last.on_close,
+            forward: last.forward,
+        }
     }
 }
 
@@ -247,7 +295,7 @@ fn parse(text: &str) -> Option<Lease> {
     let holder = KeyId(u32::try_from(field()?).ok()?);
     let asked = UnixMillis::new(field()?)?;
     let until = BootTime::new(Duration::from_millis(field()?));
-    fields.next().is_none().then_some(Lease { holder, asked, until })
+    fields.next().is_none().then_some(Lease { holder, asked, until, on_close: OnClose::Keep, forward: None })
 }
 
 #[cfg(test)]

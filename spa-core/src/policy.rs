@@ -1,15 +1,17 @@
 //! What a profile may have. The last judgement of the pure half; the monitor's ceiling is asked after it.
 
-use std::net::IpAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
 use crate::crypto::key::KeyId;
+use crate::grantee::Grantee;
+use crate::lease::{Door, Limit};
 use crate::profile::Profile;
 use crate::reject::Forbidden;
 use crate::replay::Fresh;
 use crate::request::Verb;
 use crate::service::Service;
+use crate::terms::Terms;
 use crate::time::UnixMillis;
 
 /// A request that may be carried out. Only [`authorize`] can make one.
@@ -18,25 +20,60 @@ pub struct Admission {
     profile: Arc<str>,
     key_id: KeyId,
     time: UnixMillis,
-    grantees: Vec<IpAddr>,
+    grantees: Vec<Grantee>,
     effect: Effect,
 }
 
 /// What is to happen.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Effect {
-    /// Open these services for that long.
+    /// Open these services.
     Open {
         /// At least one.
         services: Vec<Service>,
-        /// Already clamped to the profile's longest.
-        window: Duration,
+        /// What narrows the grant.
+        narrowing: Narrowing,
+        /// The window is already clamped to the profile's longest.
+        terms: Terms,
     },
     /// Close what this profile opened before: these services, or all if there are none.
     Close {
         /// May be empty.
         services: Vec<Service>,
     },
+}
+
+/// What narrows a grant beyond for whom and to what.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Narrowing {
+    /// Nothing.
+    #[default]
+    None,
+    /// Only these source ports may use it, both ends included.
+    SourcePorts(u16, u16),
+    /// It ends with the first completed connection.
+    Once,
+}
+
+impl Narrowing {
+    /// Most source ports of a grant: each is a door of its own.
+    pub const MOST_PORTS: usize = 256;
+
+    /// The doors that these grantees get to these services.
+    pub fn doors(self, grantees: &[Grantee], services: &[Service]) -> Vec<Door> {
+        let limits = match self {
+            Self::None => vec![Limit::None],
+            Self::SourcePorts(low, high) => (low..=high).map(Limit::SourcePort).collect(),
+            Self::Once => vec![Limit::Once],
+        };
+        let mut doors = Vec::with_capacity(grantees.len() * services.len() * limits.len());
+        for &grantee in grantees {
+            for &service in services {
+                doors.extend(limits.iter().map(|&limit| Door { grantee, service, limit }));
+            }
+        }
+        doors
+    }
 }
 
 impl Admission {
@@ -56,7 +93,7 @@ impl Admission {
     }
 
     /// For whom.
-    pub fn grantees(&self) -> &[IpAddr] {
+    pub fn grantees(&self) -> &[Grantee] {
         &self.grantees
     }
 
@@ -71,11 +108,11 @@ impl Admission {
 /// `now`: the server's clock, for the profile's expiry. A monotonic profile's server may not know the time; its expiry
 /// then ends with its clock, which is said in the guide.
 pub fn authorize(fresh: Fresh<'_>, now: UnixMillis) -> Result<Admission, Forbidden> {
-    let (profile, request, grantees, prefixed) = fresh.into_parts();
+    let (profile, request, grantees) = fresh.into_parts();
     if profile.expires.is_some_and(|expires| now >= expires) {
         return Err(Forbidden::Expired);
     }
-    if prefixed {
+    if grantees.iter().any(|grantee| matches!(grantee, Grantee::Prefix { .. })) {
         return Err(Forbidden::Prefix);
     }
     let allowed = |services: &[Service]| services.iter().all(|service| profile.open.contains(service));
@@ -88,7 +125,8 @@ pub fn authorize(fresh: Fresh<'_>, now: UnixMillis) -> Result<Admission, Forbidd
                 return Err(Forbidden::Narrowing);
             }
             let wished = open.window.map_or(profile.window, |s| Duration::from_secs(s.get().into()));
-            Effect::Open { services: open.services, window: clamp(wished, profile) }
+            let terms = Terms::plain(clamp(wished, profile));
+            Effect::Open { services: open.services, narrowing: Narrowing::None, terms }
         }
         Verb::Close(services) => Effect::Close { services },
         Verb::Invoke { .. } | Verb::Ping => return Err(Forbidden::Verb),

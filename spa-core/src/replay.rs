@@ -3,11 +3,11 @@
 //! forgetting raises the floor to it, so that no order of arrival, eviction or clock step makes anything fresh again.
 
 use std::collections::{BTreeSet, HashMap};
-use std::net::IpAddr;
 use std::time::Duration;
 
 use crate::address::Bound;
 use crate::crypto::key::KeyId;
+use crate::grantee::Grantee;
 use crate::keyring::Keyring;
 use crate::profile::{Freshness, JournalEpoch, Profile};
 use crate::rate::Bucket;
@@ -51,14 +51,13 @@ pub enum Record {
 pub struct Fresh<'k> {
     profile: &'k Profile,
     request: Request,
-    grantees: Vec<IpAddr>,
-    prefixed: bool,
+    grantees: Vec<Grantee>,
 }
 
 impl<'k> Fresh<'k> {
-    /// Profile, request, for whom, and whether a prefix was asked for. Consumes the proof.
-    pub fn into_parts(self) -> (&'k Profile, Request, Vec<IpAddr>, bool) {
-        (self.profile, self.request, self.grantees, self.prefixed)
+    /// Profile, request, and for whom. Consumes the proof.
+    pub fn into_parts(self) -> (&'k Profile, Request, Vec<Grantee>) {
+        (self.profile, self.request, self.grantees)
     }
 }
 
@@ -182,8 +181,8 @@ impl Replay {
         if profile.freshness == Freshness::Clock && now.synchronised {
             self.age(key_id, now.wall);
         }
-        let (profile, request, grantees, prefixed) = bound.into_parts();
-        Ok((Fresh { profile, request, grantees, prefixed }, record))
+        let (profile, request, grantees) = bound.into_parts();
+        Ok((Fresh { profile, request, grantees }, record))
     }
 
     fn judge(&self, profile: &Profile, time: UnixMillis, id: RequestId, now: Now) -> Result<(), Reject> {

@@ -1,20 +1,22 @@
 //! What the worker may say to the monitor: fixed-size messages, read strictly. Anything else ends the worker: only a
 //! captured one would send it.
 
-use std::net::IpAddr;
-use std::num::NonZeroU16;
+use std::net::{IpAddr, SocketAddr};
+use std::num::{NonZeroU16, NonZeroU32};
 use std::sync::Arc;
 use std::time::Duration;
 
 use spa_core::crypto::key::KeyId;
-use spa_core::policy::{Admission, Effect};
+use spa_core::grantee::Grantee;
+use spa_core::policy::{Admission, Effect, Narrowing};
 use spa_core::reader::Reader;
 use spa_core::request::Request;
 use spa_core::service::{Service, Transport};
+use spa_core::terms::{Forward, OnClose, SourceNat, Terms};
 use spa_core::time::UnixMillis;
 
 /// Bytes of every message.
-pub const SIZE: usize = 176;
+pub const SIZE: usize = 256;
 const NAME: usize = 32;
 
 /// A message.
@@ -49,11 +51,9 @@ pub struct Ask {
     /// When it was asked, by the client's clock.
     pub time: UnixMillis,
     /// For whom.
-    pub addresses: Vec<IpAddr>,
+    pub grantees: Vec<Grantee>,
     /// What.
-    pub services: Vec<Service>,
-    /// For how long; `None` closes.
-    pub window: Option<Duration>,
+    pub effect: Effect,
 }
 
 /// Not a message of a worker of ours.
@@ -63,17 +63,12 @@ pub struct NotAMessage;
 
 impl From<&Admission> for Ask {
     fn from(admission: &Admission) -> Self {
-        let (services, window) = match admission.effect() {
-            Effect::Open { services, window } => (services.clone(), Some(*window)),
-            Effect::Close { services } => (services.clone(), None),
-        };
         Self {
             profile: admission.profile().clone(),
             key_id: admission.key_id(),
             time: admission.time(),
-            addresses: admission.grantees().to_vec(),
-            services,
-            window,
+            grantees: admission.grantees().to_vec(),
+            effect: admission.effect().clone(),
         }
     }
 }
@@ -93,16 +88,19 @@ impl Message {
             }
             Self::Renew => bytes.push(4),
             Self::Ask(ask) => {
-                bytes.push(if ask.window.is_some() { 2 } else { 3 });
+                bytes.push(if matches!(ask.effect, Effect::Open { .. }) { 2 } else { 3 });
                 bytes.extend_from_slice(&ask.key_id.0.to_be_bytes());
                 bytes.extend_from_slice(&ask.time.get().to_be_bytes());
-                let window = ask.window.unwrap_or_default().as_millis();
-                bytes.extend_from_slice(&u64::try_from(window).unwrap_or(u64::MAX).to_be_bytes());
                 let mut name: Vec<u8> = ask.profile.bytes().take(NAME).map(printable).collect();
                 name.resize(NAME, 0);
                 bytes.extend_from_slice(&name);
-                put_list(&mut bytes, &ask.services, put_service);
-                put_list(&mut bytes, &ask.addresses, put_address);
+                put_list(&mut bytes, &ask.grantees, put_grantee);
+                let (Effect::Open { services, .. } | Effect::Close { services }) = &ask.effect;
+                put_list(&mut bytes, services, put_service);
+                if let Effect::Open { narrowing, terms, .. } = &ask.effect {
+                    put_narrowing(&mut bytes, *narrowing);
+                    put_terms(&mut bytes, terms);
+                }
             }
         }
         bytes.resize(SIZE, 0);
@@ -136,20 +134,20 @@ fn parse(bytes: &[u8; SIZE]) -> Option<Message> {
     }
     let key_id = KeyId(r.u32().ok()?);
     let time = UnixMillis::new(r.u64().ok()?)?;
-    let window = Duration::from_millis(r.u64().ok()?);
-    let window = match kind {
-        2 => Some(window),
-        3 => None,
-        _ => return None,
-    };
     let name = r.array::<NAME>().ok()?;
     let length = name.iter().position(|&byte| byte == 0).unwrap_or(NAME);
     let profile = str::from_utf8(name.get(..length)?).ok()?.into();
+    let grantees = list(&mut r, Request::MAX_ADDRESSES, grantee)?;
     let services = list(&mut r, Request::MAX_SERVICES, service)?;
-    let addresses = list(&mut r, Request::MAX_ADDRESSES, address)?;
-    let asks_something = !addresses.is_empty() && (window.is_none() || !services.is_empty());
-    let ask = Ask { profile, key_id, time, addresses, services, window };
-    asks_something.then_some(Message::Ask(ask))
+    let effect = match kind {
+        2 if !services.is_empty() => {
+            Effect::Open { services, narrowing: narrowing(&mut r)?, terms: terms(&mut r)? }
+        }
+        3 => Effect::Close { services },
+        _ => return None,
+    };
+    let ask = Ask { profile, key_id, time, grantees, effect };
+    (!ask.grantees.is_empty()).then_some(Message::Ask(ask))
 }
 
 fn put_list<T>(bytes: &mut Vec<u8>, items: &[T], put: impl Fn(&mut Vec<u8>, &T)) {
@@ -177,7 +175,106 @@ fn service(r: &mut Reader<'_>) -> Option<Service> {
     Some(Service::new(transport, NonZeroU16::new(r.u16().ok()?)?))
 }
 
-fn put_address(bytes: &mut Vec<u8>, address: &IpAddr) {
+fn put_grantee(bytes: &mut Vec<u8>, grantee: &Grantee) {
+    match *grantee {
+        Grantee::Address(address) => {
+            bytes.push(0);
+            put_address(bytes, address);
+        }
+        Grantee::Prefix { first, bits } => {
+            bytes.extend([1, bits]);
+            put_address(bytes, first);
+        }
+        Grantee::OnLink { address, interface } => {
+            bytes.push(2);
+            bytes.extend_from_slice(&interface.to_be_bytes());
+            put_address(bytes, address.into());
+        }
+    }
+}
+
+fn grantee(r: &mut Reader<'_>) -> Option<Grantee> {
+    match r.u8().ok()? {
+        0 => Some(Grantee::Address(address(r)?)),
+        1 => {
+            let bits = r.u8().ok()?;
+            Some(Grantee::Prefix { bits, first: address(r)? })
+        }
+        2 => {
+            let interface = r.u32().ok()?;
+            let IpAddr::V6(address) = address(r)? else { return None };
+            Some(Grantee::OnLink { address, interface })
+        }
+        _ => None,
+    }
+}
+
+fn put_narrowing(bytes: &mut Vec<u8>, narrowing: Narrowing) {
+    let (kind, low, high) = match narrowing {
+        Narrowing::None => (0, 0, 0),
+        Narrowing::SourcePorts(low, high) => (1, low, high),
+        Narrowing::Once => (2, 0, 0),
+    };
+    bytes.push(kind);
+    bytes.extend([low, high].map(u16::to_be_bytes).as_flattened());
+}
+
+fn narrowing(r: &mut Reader<'_>) -> Option<Narrowing> {
+    match (r.u8().ok()?, r.u16().ok()?, r.u16().ok()?) {
+        (0, ..) => Some(Narrowing::None),
+        (1, low, high) => {
+            let fits = high.checked_sub(low).is_some_and(|more| usize::from(more) < Narrowing::MOST_PORTS);
+            fits.then_some(Narrowing::SourcePorts(low, high))
+        }
+        (2, ..) => Some(Narrowing::Once),
+        _ => None,
+    }
+}
+
+/// What is absent is zero.
+fn put_terms(bytes: &mut Vec<u8>, terms: &Terms) {
+    let mut millis = |span: Duration| {
+        bytes.extend_from_slice(&u64::try_from(span.as_millis()).unwrap_or(u64::MAX).to_be_bytes());
+    };
+    millis(terms.window);
+    millis(terms.extend_to.unwrap_or_default());
+    bytes.extend_from_slice(&terms.most_doors.map_or(0, NonZeroU32::get).to_be_bytes());
+    bytes.push(u8::from(terms.on_close == OnClose::Cut));
+    bytes.push(u8::from(terms.forward.is_some()));
+    let Some(Forward { to, source }) = terms.forward else { return };
+    put_address(bytes, to.ip());
+    bytes.extend_from_slice(&to.port().to_be_bytes());
+    match source {
+        SourceNat::Keep => bytes.push(0),
+        SourceNat::Masquerade => bytes.push(1),
+        SourceNat::Address(address) => {
+            bytes.push(2);
+            put_address(bytes, address);
+        }
+    }
+}
+
+fn terms(r: &mut Reader<'_>) -> Option<Terms> {
+    let window = Duration::from_millis(r.u64().ok()?);
+    let extend_to = Some(Duration::from_millis(r.u64().ok()?)).filter(|longest| !longest.is_zero());
+    let most_doors = NonZeroU32::new(r.u32().ok()?);
+    let on_close = if r.u8().ok()? == 0 { OnClose::Keep } else { OnClose::Cut };
+    let forward = if r.u8().ok()? == 0 { None } else { Some(forward(r)?) };
+    Some(Terms { window, extend_to, on_close, forward, most_doors })
+}
+
+fn forward(r: &mut Reader<'_>) -> Option<Forward> {
+    let to = SocketAddr::new(address(r)?, r.u16().ok()?);
+    let source = match r.u8().ok()? {
+        0 => SourceNat::Keep,
+        1 => SourceNat::Masquerade,
+        2 => SourceNat::Address(address(r)?),
+        _ => return None,
+    };
+    Some(Forward { to, source })
+}
+
+fn put_address(bytes: &mut Vec<u8>, address: IpAddr) {
     match address {
         IpAddr::V4(v4) => {
             bytes.push(4);
@@ -208,9 +305,23 @@ mod tests {
             profile: "a".repeat(NAME).into(),
             key_id: KeyId(u32::MAX),
             time: UnixMillis::MAX,
-            addresses: (0..4).map(|n| IpAddr::from([n; 16])).collect(),
-            services: (0..16).map(|n| Service::new(Transport::Udp, port(n))).collect(),
-            window: Some(Duration::from_millis(u64::MAX)),
+            grantees: (0..4)
+                .map(|n| Grantee::OnLink { address: [n; 16].into(), interface: u32::MAX })
+                .collect(),
+            effect: Effect::Open {
+                services: (0..16).map(|n| Service::new(Transport::Udp, port(n))).collect(),
+                narrowing: Narrowing::SourcePorts(1, 256),
+                terms: Terms {
+                    window: Duration::from_millis(u64::MAX),
+                    extend_to: Some(Duration::from_millis(u64::MAX)),
+                    on_close: OnClose::Cut,
+                    forward: Some(Forward {
+                        to: SocketAddr::new([1; 16].into(), 1),
+                        source: SourceNat::Address([2; 16].into()),
+                    }),
+                    most_doors: Some(NonZeroU32::MAX),
+                },
+            },
         })
     }
 

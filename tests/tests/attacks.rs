@@ -64,7 +64,7 @@ fn open_doors(world: &mut World) -> BTreeMap<String, u128> {
     let doors = world.server.open_doors(now);
     doors
         .into_iter()
-        .map(|(door, left)| (format!("{} {}", door.address, door.service), left / 1000))
+        .map(|(door, left)| (format!("{} {}", door.grantee, door.service), left / 1000))
         .collect()
 }
 

@@ -123,16 +123,25 @@ fn requests() {
 
 #[test]
 fn messages_of_the_worker() {
+    use spa_core::grantee::Grantee;
+    use spa_core::policy::{Effect, Narrowing};
+    use spa_core::terms::Terms;
     use spad::ask::{Ask, Message};
     let ask = Ask {
         profile: "laptop".into(),
         key_id: spa_core::crypto::key::KeyId(7),
         time: UnixMillis::MAX,
-        addresses: vec!["192.0.2.7".parse().unwrap(), "2001:db8::7".parse().unwrap()],
-        services: vec!["tcp/22".parse().unwrap(), "udp/51820".parse().unwrap()],
-        window: Some(std::time::Duration::from_secs(30)),
+        grantees: vec![
+            Grantee::Address("192.0.2.7".parse().unwrap()),
+            Grantee::Prefix { first: "2001:db8::".parse().unwrap(), bits: 64 },
+        ],
+        effect: Effect::Open {
+            services: vec!["tcp/22".parse().unwrap(), "udp/51820".parse().unwrap()],
+            narrowing: Narrowing::SourcePorts(4000, 4010),
+            terms: Terms::plain(std::time::Duration::from_secs(30)),
+        },
     };
-    let close = Ask { window: None, services: Vec::new(), ..ask.clone() };
+    let close = Ask { effect: Effect::Close { services: Vec::new() }, ..ask.clone() };
     let port = 23571.try_into().unwrap();
     let ready = Message::Ready { port, profiles: 1, interfaces: 1, surroundings: 1, config: 1 };
     let messages = [Message::Ask(ask), Message::Ask(close), ready, Message::Renew];

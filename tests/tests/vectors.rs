@@ -34,10 +34,10 @@ fn told(admission: &Admission) -> BTreeMap<&'static str, String> {
     let addresses: Vec<String> = admission.grantees().iter().map(ToString::to_string).collect();
     let mut told = BTreeMap::from([("address", addresses.join(","))]);
     match admission.effect() {
-        Effect::Open { services, window } => {
+        Effect::Open { services, terms, .. } => {
             told.insert("verb", "open".to_owned());
             told.insert("services", service::list(services));
-            told.insert("window", window.as_secs().to_string());
+            told.insert("window", terms.window.as_secs().to_string());
         }
         Effect::Close { services } => {
             told.insert("verb", "close".to_owned());

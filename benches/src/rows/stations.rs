@@ -16,6 +16,7 @@ use spa_core::lease::{Change, Door};
 use spa_core::profile::JournalEpoch;
 use spa_core::replay::{DEFAULT_SKEW, Record, Replay};
 use spa_core::request::RequestId;
+use spa_core::terms::OnClose;
 use spa_core::time::UnixMillis;
 use spad::capture::Listener;
 use spad::firewall::standing::{Backend, Stand, Standing};
@@ -184,14 +185,15 @@ fn firewall(bench: &Bench, times: usize) -> [Vec<Duration>; 3] {
             keep: Vec::new(),
         };
         firewall.prepare(&plan).expect("root may");
-        let door = |client: &std::net::Ipv4Addr| Door {
-            address: IpAddr::V4(*client),
-            service: "tcp/22".parse().expect("a service"),
+        let door = |client: &std::net::Ipv4Addr| {
+            Door::plain(IpAddr::V4(*client), "tcp/22".parse().expect("a service"))
         };
         let open = |client: &std::net::Ipv4Addr| Change::Set {
             door: door(client),
             timeout: Duration::from_secs(30),
             comment: "00000001:1a0f3b1c2d3:1a0f3b1c2d3".to_owned(),
+            on_close: OnClose::Keep,
+            forward: None,
         };
         let mut apply = |changes: &[Change]| {
             thread::sleep(REST);

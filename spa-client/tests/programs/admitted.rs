@@ -9,9 +9,10 @@ use spa_core::frame::Datagram;
 use spa_core::gate::{Gate, Verdict};
 use spa_core::journal::{Loaded, load};
 use spa_core::keyring::Keyring;
-use spa_core::policy::Effect;
+use spa_core::policy::{Effect, Narrowing};
 use spa_core::reject::{Forbidden, Reject};
 use spa_core::replay::{DEFAULT_SKEW, Replay};
+use spa_core::terms::Terms;
 use spa_core::time::{BootTime, Now, UnixMillis};
 
 use crate::scratch::Scratch;
@@ -66,8 +67,9 @@ fn a_knock_is_admitted_once_by_both_suites_and_both_ways_of_freshness() {
             };
             let services = vec!["udp/53".parse().unwrap()];
             let window = Duration::from_secs(120);
-            assert_eq!(admission.effect(), &Effect::Open { services, window });
-            assert_eq!(admission.grantees(), [CLIENT.parse::<SocketAddr>().unwrap().ip()]);
+            let terms = Terms::plain(window);
+            assert_eq!(admission.effect(), &Effect::Open { services, narrowing: Narrowing::None, terms });
+            assert_eq!(admission.grantees(), [CLIENT.parse::<SocketAddr>().unwrap().ip().into()]);
             // The repeat asks for the same once more.
             assert_eq!(
                 reject(judge(&mut gate, &heard[1], CLIENT)),

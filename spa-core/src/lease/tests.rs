@@ -4,7 +4,7 @@ const LAPTOP: KeyId = KeyId(1);
 const PHONE: KeyId = KeyId(2);
 
 fn door(address: &str, service: &str) -> Door {
-    Door { address: address.parse().unwrap(), service: service.parse().unwrap() }
+    Door::plain(address.parse().unwrap(), service.parse().unwrap())
 }
 
 fn ssh() -> Door {
@@ -35,9 +35,9 @@ fn open(
     at: u64,
     window: u64,
 ) -> Result<u64, AboveCeiling> {
-    let window = Duration::from_secs(window);
+    let terms = Terms::plain(Duration::from_secs(window));
     table
-        .open(door, holder, asked(at * 1000), window, boot(at), &ceiling())
+        .open(door, holder, asked(at * 1000), &terms, boot(at), &ceiling())
         .map(|change| left(&change).unwrap())
 }
 
@@ -120,7 +120,9 @@ fn a_close_that_was_late_does_not_end_a_later_grant() {
     open(&mut table, ssh(), LAPTOP, 100, 30).unwrap();
     open(&mut table, ssh(), LAPTOP, 105, 30).unwrap();
     // An older open that comes late refreshes, and is no reason for the close to end it.
-    table.open(ssh(), LAPTOP, asked(99_000), Duration::from_secs(30), boot(106), &ceiling()).unwrap();
+    table
+        .open(ssh(), LAPTOP, asked(99_000), &Terms::plain(Duration::from_secs(30)), boot(106), &ceiling())
+        .unwrap();
     assert_eq!(table.close(LAPTOP, &[], asked(102_000), boot(107)), []);
     assert_eq!(table.close(LAPTOP, &[], asked(105_001), boot(107)).len(), 1);
 }
@@ -170,7 +172,7 @@ fn the_kernels_elements_carry_the_leases_over_a_restart() {
     let mut table = LeaseTable::default();
     open(&mut table, ssh(), LAPTOP, 100, 30).unwrap();
     open(&mut table, ssh(), PHONE, 101, 60).unwrap();
-    let Change::Set { door, timeout, comment } = table.elements(boot(110)).remove(0) else {
+    let Change::Set { door, timeout, comment, .. } = table.elements(boot(110)).remove(0) else {
         panic!("it is open")
     };
     let mut again = LeaseTable::default();
@@ -216,7 +218,14 @@ fn a_comment_fits_nftables_and_keeps_the_longest_lived() {
     let many = Ceiling { max_grants_per_profile: 100, max_grants: 100, ..ceiling() };
     for n in 0..20 {
         let change = table
-            .open(ssh(), KeyId(n), UnixMillis::MAX, Duration::from_secs(10 + u64::from(n)), boot(100), &many)
+            .open(
+                ssh(),
+                KeyId(n),
+                UnixMillis::MAX,
+                &Terms::plain(Duration::from_secs(10 + u64::from(n))),
+                boot(100),
+                &many,
+            )
             .unwrap();
         assert!(text(&change).len() <= MAX_COMMENT);
     }

@@ -45,7 +45,7 @@ fn what_a_profile_allows() {
     for (verb, expected, why) in rows {
         let verdict = judge(profile(LAPTOP), &request(0, 1, verb));
         let window = verdict.map(|admission| match admission.effect() {
-            Effect::Open { window, .. } => Some(window.as_secs()),
+            Effect::Open { terms, .. } => Some(terms.window.as_secs()),
             Effect::Close { .. } => None,
         });
         assert_eq!(window, expected, "{why}");
@@ -75,7 +75,7 @@ fn a_prefix_is_not_opened() {
 fn an_admission_says_who_asked_when_and_for_whom() {
     let stated = stating(request(5, 1, open("tcp/22")), HOME);
     let admission = judge(profile(LAPTOP), &stated).unwrap();
-    assert_eq!(admission.grantees(), [ip(HOME)]);
+    assert_eq!(admission.grantees(), [ip(HOME).into()]);
     assert_eq!((admission.key_id(), admission.time()), (LAPTOP, at(5)));
     assert_eq!(admission.profile(), &profile(LAPTOP).name);
 }

@@ -31,7 +31,7 @@ const ALWAYS_FITS: usize = 64 * 1024;
 const TRIES: usize = 8;
 
 /// `EINTR`: a list changed while it was written.
-const INTERRUPTED: i32 = Errno::INTR.raw_os_error();
+pub(super) const INTERRUPTED: i32 = Errno::INTR.raw_os_error();
 
 /// One message of a transaction.
 pub(super) struct Step {

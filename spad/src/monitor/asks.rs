@@ -1,6 +1,7 @@
 //! What workers ask for: held against the ceiling, made leases, carried out.
 
-use spa_core::lease::{Change, Door};
+use spa_core::lease::Change;
+use spa_core::policy::Effect;
 use spa_core::time::BootTime;
 use tracing::{error, info};
 
@@ -19,7 +20,7 @@ struct Work {
 
 fn lines_of_closed(changes: &[Change], why: &str) -> impl Iterator<Item = String> {
     changes.iter().filter_map(move |change| match change {
-        Change::Remove { door } => Some(format!("closed {} for {}: {why}", door.service, door.address)),
+        Change::Remove { door } => Some(format!("closed {door}: {why}")),
         Change::Set { .. } => None,
     })
 }
@@ -77,28 +78,26 @@ impl Monitor<'_> {
         let Some(serving) = &self.serving else { return };
         let now = BootTime::new(clock::boottime());
         let profile = &ask.profile;
-        let Some(window) = ask.window else {
-            let closed = self.leases.close(ask.key_id, &ask.services, ask.time, now);
-            work.lines.extend(lines_of_closed(&closed, &format!("profile={profile} asked for it")));
-            work.changes.extend(closed);
-            return;
+        let (services, narrowing, terms) = match &ask.effect {
+            Effect::Open { services, narrowing, terms } => (services, narrowing, terms),
+            Effect::Close { services } => {
+                let closed = self.leases.close(ask.key_id, services, ask.time, now);
+                work.lines.extend(lines_of_closed(&closed, &format!("profile={profile} asked for it")));
+                work.changes.extend(closed);
+                return;
+            }
         };
-        for &address in &ask.addresses {
-            for &service in &ask.services {
-                let door = Door { address, service };
-                let ceiling = &serving.config.ceiling;
-                match self.leases.open(door, ask.key_id, ask.time, window, now, ceiling) {
-                    Ok(change) => {
-                        let window = humantime::format_duration(window.min(ceiling.max_window));
-                        work.lines.push(format!(
-                            "opened {service} for {address} profile={profile} window={window}"
-                        ));
-                        work.changes.push(change);
-                    }
-                    Err(above) => {
-                        let why = format!("not opened: {service} for {address}: {above}");
-                        self.reporter.refused(profile, "ceiling", why, now);
-                    }
+        let ceiling = &serving.config.ceiling;
+        let window = humantime::format_duration(terms.window.min(ceiling.max_window));
+        for door in narrowing.doors(&ask.grantees, services) {
+            match self.leases.open(door, ask.key_id, ask.time, terms, now, ceiling) {
+                Ok(change) => {
+                    work.lines.push(format!("opened {door} profile={profile} window={window}"));
+                    work.changes.push(change);
+                }
+                Err(above) => {
+                    let why = format!("not opened: {door}: {above}");
+                    self.reporter.refused(profile, "ceiling", why, now);
                 }
             }
         }

@@ -34,11 +34,11 @@ fn a1_behind_nat_whoever_delivers_first_has_it() -> Story {
 fn a2_a_key_that_forges_sources_is_bounded_by_its_own_cap() {
     let limits = Ceiling { max_grants_per_profile: 64, ..ceiling() };
     let (mut table, now) = (LeaseTable::default(), BootTime::new(std::time::Duration::from_secs(9)));
+    let terms = spa_core::terms::Terms::plain(std::time::Duration::from_secs(30));
     let mut ask = |holder, last: u8| {
-        let door =
-            Door { address: std::net::IpAddr::from([192, 0, 2, last]), service: "tcp/22".parse().unwrap() };
+        let door = Door::plain(std::net::IpAddr::from([192, 0, 2, last]), "tcp/22".parse().unwrap());
         let (holder, asked) = (spa_core::crypto::key::KeyId(holder), UnixMillis::EPOCH);
-        table.open(door, holder, asked, std::time::Duration::from_secs(30), now, &limits).map(drop)
+        table.open(door, holder, asked, &terms, now, &limits).map(drop)
     };
     let opened = (0..=255).filter(|last| ask(1, *last).is_ok()).count();
     assert_eq!(opened, 64);

@@ -16,7 +16,7 @@ impl Firewall {
     /// Does as it is told.
     pub fn apply(&mut self, change: Change, now: BootTime) {
         match change {
-            Change::Set { door, timeout, comment } => {
+            Change::Set { door, timeout, comment, .. } => {
                 self.elements.insert(door, (now.plus(timeout), comment));
             }
             Change::Remove { door } => {

@@ -226,12 +226,10 @@ impl Oracle {
     fn grant(&mut self, admission: &Admission, now: BootTime) {
         let (holder, asked) = (admission.key_id(), admission.time().get());
         match admission.effect() {
-            Effect::Open { services, window } => {
-                for (&address, &service) in
-                    admission.grantees().iter().flat_map(|address| services.iter().map(move |s| (address, s)))
-                {
-                    let new = Grant { asked, until: now.plus(*window) };
-                    let grant = self.grants.entry((Door { address, service }, holder)).or_insert(new);
+            Effect::Open { services, narrowing, terms } => {
+                for door in narrowing.doors(admission.grantees(), services) {
+                    let new = Grant { asked, until: now.plus(terms.window) };
+                    let grant = self.grants.entry((door, holder)).or_insert(new);
                     (grant.asked, grant.until) = (grant.asked.max(asked), grant.until.max(new.until));
                 }
             }

@@ -268,16 +268,13 @@ impl Server {
                     self.firewall.apply(change, boot);
                 }
             }
-            Effect::Open { services, window } => {
-                for &address in admission.grantees() {
-                    for &service in services {
-                        let door = Door { address, service };
-                        if self.has(Flaw::LastGrantWins) {
-                            self.leases = LeaseTable::default();
-                        }
-                        let opened = self.leases.open(door, holder, asked, *window, boot, &ceiling());
-                        let _ = opened.map(|change| self.firewall.apply(change, boot));
+            Effect::Open { services, narrowing, terms } => {
+                for door in narrowing.doors(admission.grantees(), services) {
+                    if self.has(Flaw::LastGrantWins) {
+                        self.leases = LeaseTable::default();
                     }
+                    let opened = self.leases.open(door, holder, asked, terms, boot, &ceiling());
+                    let _ = opened.map(|change| self.firewall.apply(change, boot));
                 }
             }
         }

@@ -180,7 +180,7 @@ pub(super) fn to_elements(answers: &[Raw]) -> Vec<Element> {
         // The kernel rounds down what is left, and the lease in the comment knows it exactly.
         let left = get(data, TIMEOUT).and_then(number).filter(|left| *left > 0);
         Some(Element {
-            door: Door { address, service: Service::new(transport, port.try_into().ok()?) },
+            door: Door::plain(address, Service::new(transport, port.try_into().ok()?)),
             remaining: left.map(|left| Duration::from_secs(u64::from(left) + 1)),
             comment: get(data, COMMENT).and_then(name).unwrap_or_default().to_owned(),
         })

@@ -206,8 +206,9 @@ impl Firewall for Iptables {
         };
         let last: BTreeMap<Door, &Change> = changes.iter().map(|change| (door_of(change), change)).collect();
         let message = |(door, change): (Door, &Change)| {
-            let set = Family::of(door.address).names().grants;
-            let key = Key::door(door.address, door.service);
+            let address = door.grantee.address();
+            let set = Family::of(address).names().grants;
+            let key = Key::door(address, door.service);
             let message = match change {
                 Change::Set { timeout, comment, .. } => {
                     message::add(set, &key, Some(*timeout), Some(&printable(comment)))

@@ -1,6 +1,6 @@
 //! Elements of sets: open doors and kept sessions, added, removed and read back.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
 use netlink_packet_core::NLM_F_CREATE;
@@ -50,10 +50,11 @@ pub(super) fn apply(place: &Place, changes: &[Change]) -> Vec<Step> {
     let mut doors: BTreeMap<(&'static str, Key), Option<(Duration, &str)>> = BTreeMap::new();
     for change in changes {
         let (door, wanted) = match change {
-            Change::Set { door, timeout, comment } => (door, Some((*timeout, comment.as_str()))),
+            Change::Set { door, timeout, comment, .. } => (door, Some((*timeout, comment.as_str()))),
             Change::Remove { door } => (door, None),
         };
-        doors.insert((grants.of(door.address), key::of_door(door.address, door.service)), wanted);
+        let address = door.grantee.address();
+        doors.insert((grants.of(address), key::of_door(address, door.service)), wanted);
     }
     let mut steps = Vec::new();
     for set in grants.both() {
@@ -200,6 +201,11 @@ fn items(answers: Vec<NfTablesMessage>) -> impl Iterator<Item = Vec<SetElementAt
         ListAttribute::Element(attributes) => Some(attributes),
         _ => None,
     })
+}
+
+/// The keys in the kernel's answer.
+pub(super) fn keys(answers: &[NfTablesMessage]) -> BTreeSet<Vec<u8>> {
+    items(answers.to_vec()).filter_map(|attributes| Some(key_of(&attributes)?.to_vec())).collect()
 }
 
 fn key_of(attributes: &[SetElementAttribute]) -> Option<&[u8]> {

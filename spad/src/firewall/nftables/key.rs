@@ -137,7 +137,7 @@ pub(super) fn to_door(key: &[u8]) -> Option<Door> {
     let [protocol, _, _, _, high, low, _, _] = *rest else { return None };
     let transport = Transport::from_number(protocol.into())?;
     let port = u16::from_be_bytes([high, low]).try_into().ok()?;
-    Some(Door { address, service: Service::new(transport, port) })
+    Some(Door::plain(address, Service::new(transport, port)))
 }
 
 /// The session whose key this is.
@@ -169,8 +169,8 @@ mod tests {
     #[test]
     fn keys_survive_the_way_there_and_back() {
         for (address, service) in [("192.0.2.7", "tcp/22"), ("2001:db8::7", "udp/51820")] {
-            let door = Door { address: address.parse().unwrap(), service: service.parse().unwrap() };
-            let there = bytes(&of_door(door.address, door.service));
+            let door = Door::plain(address.parse().unwrap(), service.parse().unwrap());
+            let there = bytes(&of_door(door.grantee.address(), door.service));
             assert_eq!(there.len() % 4, 0);
             assert_eq!(to_door(&there), Some(door));
         }

@@ -19,6 +19,7 @@ mod watch;
 use std::fmt;
 use std::os::fd::{AsFd, BorrowedFd};
 
+use netlink_packet_netfilter::nftables::NfTablesMessage;
 use netlink_sys::Socket;
 use netlink_sys::protocols::NETLINK_NETFILTER;
 use spa_core::lease::Change;
@@ -32,9 +33,12 @@ use self::watch::{Loss, Watch};
 use super::Firewall;
 use super::element::Element;
 use super::error::{Aim, FirewallError};
-use super::netlink::{Channel, PATIENCE, Step};
+use super::netlink::{Channel, INTERRUPTED, PATIENCE, Step};
 use super::plan::{Plan, Session};
 use super::standing::Family;
+
+/// How often a set is read at most until two readings agree.
+const READINGS: usize = 20;
 
 /// The kernel's nftables, reached by one socket that stays open. Works from Linux 5.10 on; starts no program.
 pub struct Nftables {
@@ -97,6 +101,21 @@ impl Nftables {
         }
         let remove = jumps.iter().map(|(chain, handle)| encode::remove_rule(&self.place, chain, *handle));
         Ok(remove.chain([encode::new_jump(&self.place, &chain)]).collect())
+    }
+
+    /// All elements of a set. The kernel moves a set that has grown to a larger table a moment later, and whoever reads
+    /// it meanwhile may miss some: so it is read until two readings have the same keys.
+    fn elements(&mut self, set: &'static str) -> Result<Vec<NfTablesMessage>, FirewallError> {
+        let mut before = None;
+        for _ in 0..READINGS {
+            let list = self.channel.list(elements::list(&self.place, set), &Aim::Elements { set })?;
+            let keys = elements::keys(&list);
+            if before.as_ref() == Some(&keys) {
+                return Ok(list);
+            }
+            before = Some(keys);
+        }
+        Err(FirewallError::from_code(INTERRUPTED, &Aim::Elements { set }))
     }
 
     /// Tries a transaction that removes elements a second time: one that was there when it began may have
@@ -168,8 +187,7 @@ impl Firewall for Nftables {
     fn grants(&mut self) -> Result<Vec<Element>, FirewallError> {
         let mut grants = Vec::new();
         for set in self.place.names().grants.both() {
-            let list = elements::list(&self.place, set);
-            grants.extend(elements::to_elements(self.channel.list(list, &Aim::Elements { set })?));
+            grants.extend(elements::to_elements(self.elements(set)?));
         }
         Ok(grants)
     }
@@ -196,9 +214,9 @@ impl Firewall for Nftables {
     fn kept(&mut self) -> Result<Vec<Session>, FirewallError> {
         let mut kept = Vec::new();
         let keep = self.place.names().keep;
-        for set in keep.both().into_iter().filter(|_| self.place.keeps_sessions()) {
-            let list = elements::list(&self.place, set);
-            kept.extend(elements::to_sessions(self.channel.list(list, &Aim::Elements { set })?));
+        let keeps = self.place.keeps_sessions();
+        for set in keep.both().into_iter().filter(|_| keeps) {
+            kept.extend(elements::to_sessions(self.elements(set)?));
         }
         Ok(kept)
     }

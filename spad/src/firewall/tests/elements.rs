@@ -124,7 +124,11 @@ fn doors_opened_by_hand_have_no_end() {
         sh("nft add element inet spad grants4 '{ 192.0.2.9 . tcp . 22 }'");
         assert_eq!(only(&mut nftables).remaining, None);
         sh("nft add element inet spad grants4 '{ 192.0.2.10 . icmp . 0 }'");
-        assert_eq!(only(&mut nftables).door.address, address("192.0.2.9"), "what is no door is left out");
+        assert_eq!(
+            only(&mut nftables).door.grantee,
+            address("192.0.2.9").into(),
+            "what is no door is left out"
+        );
     });
 }
 

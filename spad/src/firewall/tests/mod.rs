@@ -13,6 +13,7 @@ use std::net::IpAddr;
 use std::time::Duration;
 
 use spa_core::lease::{Change, Door};
+use spa_core::terms::OnClose;
 
 use super::nftables::Nftables;
 use super::{Firewall, Interfaces, Plan};
@@ -35,7 +36,7 @@ fn prepared(plan: &Plan) -> Nftables {
 }
 
 fn door(address: impl Into<IpAddr>, service: &str) -> Door {
-    Door { address: address.into(), service: service.parse().unwrap() }
+    Door::plain(address.into(), service.parse().unwrap())
 }
 
 fn address(text: &str) -> IpAddr {
@@ -43,7 +44,7 @@ fn address(text: &str) -> IpAddr {
 }
 
 fn set(door: Door, timeout: Duration, comment: &str) -> Change {
-    Change::Set { door, timeout, comment: comment.into() }
+    Change::Set { door, timeout, comment: comment.into(), on_close: OnClose::Keep, forward: None }
 }
 
 const MINUTE: Duration = Duration::from_secs(60);

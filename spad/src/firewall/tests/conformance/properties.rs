@@ -10,6 +10,7 @@ use rustix::event::{PollFd, PollFlags, Timespec, poll};
 use spa_core::ceiling::Ceiling;
 use spa_core::crypto::key::KeyId;
 use spa_core::lease::LeaseTable;
+use spa_core::terms::Terms;
 use spa_core::time::{BootTime, UnixMillis};
 
 use super::super::namespace::{load, sh};
@@ -110,8 +111,8 @@ pub(super) fn a_refresh_never_shortens(case: &Case) {
     ];
     for (who, window, left, why) in steps {
         let asked = UnixMillis::new(1000).unwrap();
-        let window = Duration::from_secs(window);
-        let change = leases.open(client_door(0), KeyId(who), asked, window, now, &ceiling()).unwrap();
+        let terms = Terms::plain(Duration::from_secs(window));
+        let change = leases.open(client_door(0), KeyId(who), asked, &terms, now, &ceiling()).unwrap();
         firewall.apply(&[change]).unwrap();
         near(only(&mut *firewall).remaining.unwrap(), Duration::from_secs(left), why);
     }
@@ -196,7 +197,9 @@ pub(super) fn a_restart_reads_back(case: &Case) {
     let (mut leases, now) = (LeaseTable::default(), BootTime::new(MINUTE));
     for family in [0, 1] {
         let asked = UnixMillis::new(1000).unwrap();
-        let change = leases.open(client_door(family), KeyId(7), asked, MINUTE, now, &ceiling()).unwrap();
+        let change = leases
+            .open(client_door(family), KeyId(7), asked, &Terms::plain(MINUTE), now, &ceiling())
+            .unwrap();
         firewall.apply(&[change]).unwrap();
     }
     drop(firewall);
