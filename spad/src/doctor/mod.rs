@@ -19,6 +19,7 @@ use std::net::IpAddr;
 use std::time::SystemTime;
 
 use rustix::thread::CapabilitySet;
+use spa_core::grantee::Grantee;
 use spa_core::time::UnixMillis;
 use tracing::error;
 
@@ -26,7 +27,7 @@ pub use finding::{Finding, State};
 
 use crate::config::Config;
 use crate::exit::ExitStatus;
-use crate::firewall::{self, Plan};
+use crate::firewall::{self, Element, Plan};
 use crate::foreign::Ruleset;
 use crate::monitor;
 use crate::site::Site;
@@ -155,10 +156,14 @@ impl Facts {
         Ok(Self { config, site, surroundings, plan, rules: Ruleset::read(), captured, gateways })
     }
 
-    /// Addresses for which doors are open.
+    /// Single addresses for which doors are open.
     fn open_for(&self) -> BTreeSet<IpAddr> {
         let grants = firewall::choose(&self.config.standing, None).and_then(|(mut all, _)| all.grants());
-        grants.unwrap_or_default().into_iter().map(|element| element.door.address).collect()
+        let address = |element: Element| match element.door.grantee {
+            Grantee::Address(address) => Some(address),
+            Grantee::Prefix { .. } | Grantee::OnLink { .. } => None,
+        };
+        grants.unwrap_or_default().into_iter().filter_map(address).collect()
     }
 }
 

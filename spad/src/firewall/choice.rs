@@ -98,7 +98,7 @@ fn is_lack(error: &FirewallError) -> bool {
     matches!(error, FirewallError::Unsupported { .. } | FirewallError::Refused { .. })
 }
 
-fn place(stand: &Stand) -> Place {
+pub(super) fn place(stand: &Stand) -> Place {
     // The configuration let an attach point of iptables pass for iptables only.
     match stand {
         Stand::Guard => Place::Own,

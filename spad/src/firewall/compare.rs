@@ -1,18 +1,20 @@
 //! Whether what stands in the kernel is what the plan makes. The plan is loaded into an empty network namespace, and the
 //! same program lists both: so nothing has to be known of how that program writes.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::process::Command;
 
 use serde_json::Value;
 
-use super::choice::{Resolved, choose, has_nf_tables, resolve};
+use super::choice::{Resolved, choose, has_nf_tables, place, resolve};
 use super::standing::{AttachPoint, Stand, Standing, Variant};
-use super::{FirewallError, Plan};
+use super::{FirewallError, Plan, iptables, nftables};
 use crate::sys::namespace;
 
 /// Parts of what is ours: what it is called, and what it says.
 type Parts = BTreeMap<String, String>;
+/// Names of the sets whose elements the plan alone says.
+type Planned = BTreeSet<&'static str>;
 
 /// What differs from what the plan would load, one line each; nothing if all is whole. Open doors and kept sessions,
 /// which come and go, are not compared.
@@ -21,14 +23,19 @@ type Parts = BTreeMap<String, String>;
 /// The kernel lacks a part; a program that lists is not here; no namespace can be made.
 pub fn differences(standing: &Standing, plan: &Plan) -> Result<Vec<String>, FirewallError> {
     let (backend, _) = resolve(standing.backend, has_nf_tables)?;
+    // Elements of the others come and go.
+    let planned = match backend {
+        Resolved::Nftables => nftables::planned(&place(&standing.stand), plan),
+        Resolved::Iptables(_) => iptables::planned(plan),
+    };
     let should = namespace::in_own_network(|| {
         make_room(backend, &standing.stand)?;
         choose(standing, None)?.0.prepare(plan)?;
-        list(backend, &standing.stand)
+        list(backend, &standing.stand, &planned)
     });
     let unable = |error| FirewallError::Program(format!("no network namespace can be made: {error}"));
     let should = should.map_err(unable)??;
-    let is = list(backend, &standing.stand)?;
+    let is = list(backend, &standing.stand, &planned)?;
     if is.is_empty() {
         return Ok(vec!["nothing of it is there".to_owned()]);
     }
@@ -64,16 +71,16 @@ fn make_room(backend: Resolved, stand: &Stand) -> Result<(), FirewallError> {
     }
 }
 
-fn list(backend: Resolved, stand: &Stand) -> Result<Parts, FirewallError> {
+fn list(backend: Resolved, stand: &Stand, planned: &Planned) -> Result<Parts, FirewallError> {
     match backend {
         Resolved::Nftables => {
             let json = run("nft", &["-j", "list", "ruleset"])?;
             let listed: Value = serde_json::from_str(&json)
                 .map_err(|error| FirewallError::Program(format!("nft's list is not understood: {error}")))?;
             let entries = listed["nftables"].as_array().map(Vec::as_slice).unwrap_or_default();
-            Ok(of_nftables(entries, stand))
+            Ok(of_nftables(entries, stand, planned))
         }
-        Resolved::Iptables(variant) => of_iptables(variant, stand),
+        Resolved::Iptables(variant) => of_iptables(variant, stand, planned),
     }
 }
 
@@ -87,13 +94,7 @@ fn run(program: &str, arguments: &[&str]) -> Result<String, FirewallError> {
     Err(failed(String::from_utf8_lossy(&output.stderr).lines().next().unwrap_or("it failed").to_owned()))
 }
 
-/// Elements of these come and go.
-fn is_planned(set: &str) -> bool {
-    let name = set.trim_start_matches("spad_");
-    !name.starts_with("grants") && !name.starts_with("keep")
-}
-
-fn of_nftables(entries: &[Value], stand: &Stand) -> Parts {
+fn of_nftables(entries: &[Value], stand: &Stand, planned: &Planned) -> Parts {
     let (family, table, attached) = match stand {
         Stand::Guard => ("inet", "spad", None),
         Stand::Attach(point) => {
@@ -128,15 +129,15 @@ fn of_nftables(entries: &[Value], stand: &Stand) -> Parts {
                     parts.insert(format!("the jump at {place} of chain {chain}"), String::new());
                 }
             }
-            "set" if own(&value["name"]) => {
+            "set" | "map" if own(&value["name"]) => {
                 let mut elements: Vec<_> =
                     value["elem"].as_array().into_iter().flatten().map(Value::to_string).collect();
                 elements.sort();
-                elements.retain(|_| is_planned(&name));
+                elements.retain(|_| planned.contains(name.as_str()));
                 if let Some(set) = value.as_object_mut() {
                     set.remove("elem");
                 }
-                parts.insert(format!("set {name}"), format!("{value} {elements:?}"));
+                parts.insert(format!("{kind} {name}"), format!("{value} {elements:?}"));
             }
             "chain" if own(&value["name"]) => drop(parts.insert(format!("chain {name}"), value.to_string())),
             _ => {}
@@ -159,7 +160,7 @@ fn forget(value: &mut Value) {
     }
 }
 
-fn of_iptables(variant: Variant, stand: &Stand) -> Result<Parts, FirewallError> {
+fn of_iptables(variant: Variant, stand: &Stand, planned: &Planned) -> Result<Parts, FirewallError> {
     let mut parts = Parts::new();
     // A table that is only asked for is made: others are left alone.
     let tables: &[&str] = if *stand == Stand::Guard { &["raw", "mangle"] } else { &["filter"] };
@@ -187,7 +188,7 @@ fn of_iptables(variant: Variant, stand: &Stand) -> Result<Parts, FirewallError> 
     for line in run("ipset", &["save"]).unwrap_or_default().lines() {
         let words: Vec<&str> = line.split(' ').collect();
         let &[what, name, value, ..] = words.as_slice() else { continue };
-        if name.starts_with("spad_") && (what == "create" || is_planned(name)) {
+        if name.starts_with("spad_") && (what == "create" || planned.contains(name)) {
             sets.entry(format!("set {name}")).or_default().push(format!("{what} {value}"));
         }
     }

@@ -69,6 +69,13 @@ impl Target {
         Self { address: first.trim_matches(['[', ']']).parse().ok(), ports: range(ports), from }
     }
 
+    /// Whether both lead to the same service of another host.
+    fn is_to(&self, other: &Self) -> bool {
+        self.address.is_some()
+            && (self.address, self.ports) == (other.address, other.ports)
+            && self.ports.is_some()
+    }
+
     fn ends_at(&self, one: Protected, own: &BTreeSet<IpAddr>) -> bool {
         let port = one.service.port().get();
         let at_port = self.ports.map(|(low, high)| (low..=high).contains(&port));
@@ -108,10 +115,17 @@ pub fn ways_round(
     for one in protect {
         // It is addressed to this host, by whatever port.
         let outer = Protected { host: None, ..*one };
-        for packet in packets(outer, interfaces).map(|packet| Packet { port: None, ..packet }) {
-            for (place, rule, target) in ruleset.translations(&packet) {
+        for packet in packets(outer, interfaces) {
+            // A published port leads to a room that may have another door.
+            let room: Vec<Target> = match one.host {
+                None => ruleset.translations(&packet).into_iter().map(|(_, _, target)| target).collect(),
+                Some(_) => Vec::new(),
+            };
+            let whichever = Packet { port: None, ..packet };
+            for (place, rule, target) in ruleset.translations(&whichever) {
                 let same = target.from.as_ref().and_then(|from| from.parse::<u16>().ok());
-                if !target.ends_at(*one, own) || same.is_some_and(|port| guarded(port, one)) {
+                let ends = target.ends_at(*one, own) || room.iter().any(|other| target.is_to(other));
+                if !ends || same.is_some_and(|port| guarded(port, one)) {
                     continue;
                 }
                 let from = target.from.as_deref().unwrap_or("any port");
@@ -128,7 +142,10 @@ impl Ruleset {
         let chains = self.chains(packet);
         let mut found = Vec::new();
         // Chains that others jump to, and those of the hook.
-        let passed = chains.iter().filter(|chain| chain.base.is_none_or(|at| at.hook == Hook::Prerouting));
+        let passed = chains.iter().filter(|chain| {
+            let ours = chain.table == "inet spad" || chain.name.to_lowercase().starts_with("spad");
+            !ours && chain.base.is_none_or(|at| at.hook == Hook::Prerouting)
+        });
         for chain in passed {
             for rule in chain.rules.iter().filter(|rule| rule.meets != Some(false)) {
                 if let Does::To(target) = &rule.does {

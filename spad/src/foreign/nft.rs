@@ -174,8 +174,9 @@ fn applies(left: &Value, packet: &Packet) -> Meets {
 /// Whether what stands left is, or is among, what stands right.
 fn holds(left: &Value, right: &Value, sets: &Sets<'_>, packet: &Packet) -> Meets {
     if let Some(name) = right.as_str().and_then(|name| name.strip_prefix('@')) {
-        if packet.granted && name.trim_start_matches("spad_").starts_with("grants") {
-            return Some(name.ends_with('6') == packet.v6);
+        let grants = if packet.v6 { "grants6" } else { "grants4" };
+        if packet.granted && name.trim_start_matches("spad_").starts_with(grants) {
+            return Some(true);
         }
         let elements = sets.elements(name)?;
         return any(elements.iter().map(|one| holds(left, one, sets, packet)));

@@ -48,10 +48,7 @@ pub(super) fn not(condition: Meets) -> Meets {
 
 impl Packet {
     pub(super) fn is_port(&self, low: u64, high: u64) -> Meets {
-        match self.port {
-            Some(port) => Some((low..=high).contains(&u64::from(port))),
-            None => None,
-        }
+        self.port.map(|port| (low..=high).contains(&u64::from(port)))
     }
 
     pub(super) fn is_transport(&self, name: &str) -> bool {

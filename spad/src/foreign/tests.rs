@@ -162,6 +162,19 @@ fn the_chain_that_will_be_attached_to_defeats_nothing() {
 }
 
 #[test]
+fn a_container_under_two_numbers_is_found() {
+    let saved = "*nat\n:PREROUTING ACCEPT [0:0]\n:DOCKER - [0:0]\n-A PREROUTING -m addrtype --dst-type LOCAL -j DOCKER\n\
+                 -A DOCKER ! -i docker0 -p tcp -m tcp --dport 9443 -j DNAT --to-destination 172.17.0.2:443\n\
+                 -A DOCKER ! -i docker0 -p tcp -m tcp --dport 8443 -j DNAT --to-destination 172.17.0.2:443\n\
+                 -A DOCKER ! -i docker0 -p tcp -m tcp --dport 8080 -j DNAT --to-destination 172.17.0.2:80\nCOMMIT\n";
+    let rules = Ruleset { iptables: vec![("iptables-nft", false, saved.to_owned())], ..Ruleset::default() };
+    let protect = ["tcp/9443".parse().unwrap()];
+    let ways = ways_round(&rules, &protect, &eth0(), &[].into());
+    assert!(matches!(&*ways, [way] if way.contains("8443")), "{ways:?}");
+    assert!(rules.translates(protect[0], &eth0()), "somebody is behind it");
+}
+
+#[test]
 fn what_only_this_host_sends_is_no_way_round() {
     let saved = "*nat\n:OUTPUT ACCEPT [0:0]\n-A OUTPUT -p tcp -m tcp --dport 2222 -j REDIRECT --to-ports 22\nCOMMIT\n";
     let rules = Ruleset { iptables: vec![("iptables-nft", false, saved.to_owned())], ..Ruleset::default() };

@@ -142,7 +142,9 @@ fn enter(chains: &[Chain], from: &Chain, name: &str, depth: usize, fate: &mut Fa
 mod tests {
     use super::*;
 
-    fn chain(name: &str, rules: &[(Meets, Does)]) -> Chain {
+    type Rules<'r> = &'r [(Meets, Does)];
+
+    fn chain(name: &str, rules: Rules<'_>) -> Chain {
         let rule = |(at, (meets, does)): (usize, &(Meets, Does))| Rule {
             name: format!("{name} {at}"),
             meets: *meets,
@@ -159,7 +161,7 @@ mod tests {
         let (yes, no, perhaps) = (Some(true), Some(false), None);
         let sub = || "sub".to_owned();
         #[rustfmt::skip]
-        let rows: [(&[(Meets, Does)], &[(Meets, Does)], bool, [bool; 3], &str); 11] = [
+        let rows: [(Rules<'_>, Rules<'_>, bool, [bool; 3], &str); 11] = [
             // input, sub, policy drops, may be accepted / dropped / rejected, why
             (&[], &[],                                                 true,  [false, true, false], "the policy"),
             (&[(yes, Accept)], &[],                                    true,  [true, false, false], "a sure accept"),

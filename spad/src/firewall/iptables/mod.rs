@@ -11,7 +11,7 @@ mod programs;
 mod rules;
 mod set;
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
 use std::net::SocketAddr;
 use std::thread::sleep;
@@ -288,6 +288,11 @@ impl Firewall for Iptables {
     fn lost(&mut self) -> bool {
         !self.whole().unwrap_or(false)
     }
+}
+
+/// Names of the sets whose elements the plan alone says.
+pub(super) fn planned(plan: &Plan) -> BTreeSet<&'static str> {
+    set::sets(plan, true).iter().filter(|set| set.planned).map(|set| set.name).collect()
 }
 
 /// What [`Firewall::prepare`] loads into a host that holds nothing of ours: for `ipset restore`, then for
