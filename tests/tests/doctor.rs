@@ -4,7 +4,10 @@ use std::fs;
 use std::os::unix::fs::PermissionsExt;
 use std::time::{Duration, Instant};
 
-use lab::{A, Clock, Config, Done, Extra, Lab, SERVER, SSH, Spad, Synchronised, eventually, program};
+use lab::{
+    A, Clock, Config, Done, Extra, Lab, SERVER, SSH, Spad, Synchronised, eventually, program, repository,
+    skip,
+};
 use rustix::process::{Pid, Signal, kill_process};
 
 /// What makes a healthy host of the server, besides spad: all that is not meant for everybody is dropped.
@@ -71,6 +74,11 @@ fn a_healthy_host_has_nothing_bad_and_nothing_is_changed_by_the_look() {
         assert!(done.out.contains(&format!("ok    {id}: ")), "{id}:\n{}", done.out);
     }
     assert!(done.out.lines().last().is_some_and(|line| line.starts_with("0 bad, ")), "{}", done.out);
+    let page = fs::read_to_string(repository().join("docs/man/spad.8")).expect("the page");
+    for line in done.out.lines().filter_map(|line| line.get(6..)) {
+        let Some((id, _)) = line.split_once(": ") else { continue };
+        assert!(page.split_whitespace().any(|word| word == id), "the page says nothing of {id}");
+    }
     let after = (lab.sh(SERVER, "nft -s list ruleset | sed 's/ expires [0-9a-z]*//'"), spad.processes());
     assert_eq!(after, before);
     assert_eq!(lab.bytes("state/journal.a"), journal);
@@ -276,6 +284,37 @@ fn a_chain_that_drops_nobody_is_found_where_spad_is_attached_to_it() {
     load(&lab, "insert rule inet host input tcp dport 1-100 accept");
     finds(&lab, "stranger", &["rule", "inet host input"]);
     finds(&lab, "guard", &["the jump at the head", "is missing"]);
+}
+
+#[test]
+fn a_daemon_that_is_no_root_is_as_well() {
+    let Some(lab) = Lab::new() else { return };
+    if lab.is_unprivileged() {
+        return skip("it takes a second user");
+    }
+    load(&lab, HOST);
+    lab.configure(&Config::default());
+    lab.profile("laptop");
+    let _service = lab.serve(SERVER, &["tcp/22"]);
+    // A program where every user gets at it.
+    fs::copy(program("spad"), lab.path("spad")).expect("there is room");
+    lab.sh(
+        SERVER,
+        "chmod 755 /run/lab/spad; chown -R 1234 /run/lab/etc /run/lab/state; mkdir -m 777 -p /run/spad",
+    );
+    let mut command = lab.command(SERVER, "setpriv");
+    command.args(["--reuid=1234", "--regid=1234", "--clear-groups"]);
+    command.args(["--inh-caps=+net_admin,+net_raw", "--ambient-caps=+net_admin,+net_raw", "--"]);
+    command.args([
+        "/run/lab/spad",
+        "-q",
+        "--config",
+        "/run/lab/etc/spad.toml",
+        "--state-dir",
+        "/run/lab/state",
+    ]);
+    let _spad = lab.start(command);
+    is_well(&lab);
 }
 
 #[test]

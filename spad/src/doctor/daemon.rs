@@ -11,6 +11,8 @@ use crate::surroundings::{Interface, Surroundings};
 /// A running daemon.
 pub(super) struct Daemon {
     starter: u32,
+    /// Whom it was started as.
+    pub(super) uid: u32,
     children: Vec<Process>,
 }
 
@@ -31,7 +33,13 @@ pub(super) fn find(state_dir: &Path) -> Option<Daemon> {
     let pids = numbers.filter_map(|entry| entry.file_name().to_str()?.parse::<u32>().ok());
     let stats = pids.filter_map(|pid| Some((pid, fs::read_to_string(format!("/proc/{pid}/stat")).ok()?)));
     let children = stats.filter_map(|(pid, stat)| process(pid, &stat, starter)).collect();
-    Some(Daemon { starter, children })
+    Some(Daemon { starter, uid: uid(starter)?, children })
+}
+
+fn uid(pid: u32) -> Option<u32> {
+    let status = fs::read_to_string(format!("/proc/{pid}/status")).ok()?;
+    let line = status.lines().find_map(|line| line.strip_prefix("Uid:"))?;
+    line.split_whitespace().next()?.parse().ok()
 }
 
 /// `1: FLOCK ADVISORY WRITE PID MAJOR:MINOR:INODE 0 EOF`. The device is not compared: overlay shows another than

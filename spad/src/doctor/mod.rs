@@ -95,7 +95,7 @@ fn examine(options: &Options, self_test: bool) -> Vec<Finding> {
     found.extend(kernel::features());
     let daemon = daemon::find(&options.state_dir);
     found.extend(daemon::runs(daemon.as_ref(), &options.state_dir));
-    let facts = match Facts::read(options) {
+    let facts = match Facts::read(options, daemon.as_ref().map_or(0, |daemon| daemon.uid)) {
         Ok(facts) => facts,
         Err(unread) => {
             found.push(*unread);
@@ -126,14 +126,15 @@ fn examine(options: &Options, self_test: bool) -> Vec<Finding> {
 }
 
 impl Facts {
-    fn read(options: &Options) -> Result<Self, Box<Finding>> {
+    /// - `uid`: the daemon's, who may own its files.
+    fn read(options: &Options, uid: u32) -> Result<Self, Box<Finding>> {
         let refuse = |id, what: String| Err(Box::new(Finding::bad(id, what, "see `spad check`")));
         let config = match Config::open(&options.config) {
             Ok(config) => config,
             Err(error) => return refuse("spad-toml", error.to_string()),
         };
         let now = SystemTime::now().duration_since(SystemTime::UNIX_EPOCH).unwrap_or_default();
-        let site = match Site::open(&options.config, UnixMillis::clamped(now)) {
+        let site = match Site::open_as(&options.config, UnixMillis::clamped(now), uid) {
             Ok(site) => site,
             Err(error) => return refuse("site-toml", error.to_string()),
         };
