@@ -30,7 +30,9 @@ pub fn differences(standing: &Standing, plan: &Plan) -> Result<Vec<String>, Fire
     };
     let should = namespace::in_own_network(|| {
         make_room(backend, &standing.stand)?;
-        choose(standing, None)?.0.prepare(plan)?;
+        // Without a loader, the programs are waited for here.
+        let (mut firewall, _) = choose(standing, None)?;
+        firewall.prepare(plan)?;
         list(backend, &standing.stand, &planned)
     });
     let unable = |error| FirewallError::Program(format!("no network namespace can be made: {error}"));

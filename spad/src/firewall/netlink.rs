@@ -170,6 +170,11 @@ impl Channel {
         self.ask(self.nftables(message), NLM_F_ACK).map(drop).map_err(|failure| failure.meaning(aim))
     }
 
+    /// Asks about one thing, and reads the answer.
+    pub(super) fn read(&mut self, request: Raw, aim: &Aim) -> Result<Vec<Raw>, FirewallError> {
+        self.ask(request, NLM_F_ACK).map_err(|failure| failure.meaning(aim))
+    }
+
     /// Asks for a list of things.
     pub(super) fn list(
         &mut self,

@@ -11,6 +11,7 @@ mod encode;
 mod expression;
 mod key;
 mod model;
+mod order;
 mod others;
 mod place;
 mod text;
@@ -25,18 +26,19 @@ use netlink_sys::Socket;
 use netlink_sys::protocols::NETLINK_NETFILTER;
 use spa_core::lease::Change;
 
+pub(super) use self::order::Order;
 pub(super) use self::place::Place;
 
 use self::model::Table;
 use self::others::{Chain, Does};
 use self::place::protocol_family;
 use self::watch::{Loss, Watch};
-use super::Firewall;
 use super::element::Element;
 use super::error::{Aim, FirewallError};
 use super::netlink::{Channel, INTERRUPTED, PATIENCE, Step};
 use super::plan::{Plan, Session};
 use super::standing::Family;
+use super::{Firewall, Progress};
 
 /// How often a set is read at most until two readings agree.
 const READINGS: usize = 20;
@@ -156,11 +158,11 @@ impl Firewall for Nftables {
     }
 
     /// In one transaction.
-    fn prepare(&mut self, plan: &Plan) -> Result<(), FirewallError> {
+    fn prepare(&mut self, plan: &Plan) -> Result<Progress, FirewallError> {
         let jump = self.jump()?;
         let mut steps = encode::prepare(&Table::new(&self.place, plan));
         steps.extend(jump);
-        self.channel.transaction(steps)
+        self.channel.transaction(steps).map(|()| Progress::Done)
     }
 
     fn defeated(&mut self) -> Result<Vec<String>, FirewallError> {
@@ -253,9 +255,15 @@ impl Firewall for Nftables {
     fn lost(&mut self) -> bool {
         match self.watch.as_mut().map_or(Loss::None, Watch::loss) {
             Loss::None => false,
-            Loss::Perhaps => self.jumps().map_or(true, |jumps| jumps.is_empty()),
+            Loss::Perhaps => self.jump().map_or(true, |steps| !steps.is_empty()),
             Loss::Sure => true,
         }
+    }
+
+    fn others_changed(&mut self) -> bool {
+        // A guard comes before all others, and is asked by nobody.
+        let beside = self.place != Place::Own;
+        self.watch.as_mut().is_some_and(Watch::take_rivals) && beside
     }
 }
 
