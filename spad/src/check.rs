@@ -46,7 +46,7 @@ pub fn run(options: &Options) -> ExitStatus {
             None => finding.what,
         })
         .collect();
-    let rules = foreign::Ruleset::read();
+    let rules = foreign::Ruleset::read(&surroundings.addresses);
     let names: Vec<String> = surroundings.interfaces.keys().cloned().collect();
     warnings.extend(rules.unread.iter().cloned());
     warnings.extend(foreign::deny(&rules, &config.protect, &config.standing, &names));

@@ -174,6 +174,57 @@ fn a_drop_of_others_on_the_way_is_found() {
     is_well(&lab);
 }
 
+/// What firewalld makes of a zone with one service, shortened.
+const FIREWALLD: &str = "table inet firewalld {
+    chain filter_INPUT {
+        type filter hook input priority filter + 10; policy accept;
+        ct state { established, related } accept
+        ct status dnat accept
+        iifname lo accept
+        jump filter_INPUT_ZONES
+        ct state { invalid } drop
+        reject with icmpx type admin-prohibited
+    }
+    chain filter_INPUT_ZONES {
+        iifname vmap { docker0 : goto filter_IN_docker, eth0 : goto filter_IN_public }
+        goto filter_IN_public
+    }
+    chain filter_IN_docker { accept; }
+    chain filter_IN_public {
+        jump filter_IN_public_allow
+        meta l4proto { icmp, ipv6-icmp } accept
+    }
+    chain filter_IN_public_allow {
+        tcp dport SERVICE ct state { new, untracked } accept
+        ip6 daddr fe80::/64 udp dport 546 ct state { new, untracked } accept
+    }
+}";
+
+#[test]
+fn the_chains_of_firewalld_are_followed() {
+    let Some(lab) = Lab::new() else { return };
+    load(&lab, &FIREWALLD.replace("SERVICE", "22"));
+    let (_service, _spad) = lab.guard_ssh();
+    let done = doctor(&lab, &["--self-test"]);
+    assert_eq!(done.status, Some(0), "{}", done.text());
+    assert!(done.out.contains("beside it: firewalld"), "{}", done.text());
+    assert!(done.out.contains("warn  scan: "), "it answers with an error: {}", done.text());
+    lab.sh(SERVER, "nft delete table inet firewalld");
+    load(&lab, &FIREWALLD.replace("SERVICE", "80"));
+    finds(&lab, "knock", &["inet firewalld filter_INPUT: rule", "denies tcp/22"]);
+    let done = doctor(&lab, &["--self-test"]);
+    assert!(done.out.contains("BAD   self-test-opens: "), "so it is: {}", done.text());
+}
+
+#[test]
+fn what_an_earlier_configuration_left_is_found() {
+    let Some(lab) = Lab::new() else { return };
+    let (_service, mut spad) = healthy(&lab);
+    spad.stop();
+    lab.write("etc/spad.toml", Config::default().text().replace(GUARD, "backend = \"iptables-nft\"\n"));
+    finds(&lab, "kernel-firewall", &["table inet spad of an earlier configuration still stands"]);
+}
+
 #[test]
 fn a_way_round_the_guard_is_found() {
     let Some(lab) = Lab::with(&[Extra::Box]) else { return };

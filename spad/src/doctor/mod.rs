@@ -154,7 +154,8 @@ impl Facts {
             keep: Vec::new(),
         };
         let captured = surroundings.interfaces.keys().cloned().collect();
-        Ok(Self { config, site, surroundings, plan, rules: Ruleset::read(), captured, gateways })
+        let rules = Ruleset::read(&surroundings.addresses);
+        Ok(Self { config, site, surroundings, plan, rules, captured, gateways })
     }
 
     /// Single addresses for which doors are open.

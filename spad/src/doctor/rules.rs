@@ -139,8 +139,7 @@ pub(super) fn knocks(facts: &Facts) -> Vec<Finding> {
 /// Ways to a protected service by a port that is not guarded.
 pub(super) fn ways_round(facts: &Facts) -> Vec<Finding> {
     const ID: &str = "way-round";
-    let own = &facts.surroundings.addresses;
-    let ways = foreign::ways_round(&facts.rules, &facts.config.protect, &facts.captured, own);
+    let ways = foreign::ways_round(&facts.rules, &facts.config.protect, &facts.captured);
     let fix = "protect that port as well, or remove the rule";
     let found = ways.into_iter().map(|way| Finding::bad(ID, way, fix)).collect();
     or_ok(found, ID, "no rule of others leads to a protected service by another port")
@@ -223,10 +222,10 @@ fn unused(facts: &Facts, transport: Transport) -> Option<NonZeroU16> {
     (9_900..10_000).rev().filter_map(NonZeroU16::new).find(|port| !used.contains(&port.get()) && !ours(*port))
 }
 
-/// Whether the kernel has the backend's parts, by what the comparison met.
+/// Which backend it is, and whether what another one loaded still stands.
 pub(super) fn backend(facts: &Facts) -> Finding {
     const ID: &str = "kernel-firewall";
-    match firewall::text(&facts.config.standing, &facts.plan) {
+    match firewall::choose(&facts.config.standing, None) {
         Ok((_, why)) => {
             let name = match facts.config.standing.backend {
                 Backend::Iptables(_) => "iptables with ipset",

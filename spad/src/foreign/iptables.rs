@@ -130,7 +130,9 @@ fn condition(option: &str, values: &[&str], packet: &Packet) -> Meets {
             let (low, high) = part.split_once(':').unwrap_or((part, part));
             packet.is_port(low.parse().ok()?, high.parse().ok()?)
         })),
-        "--ctstate" | "--state" => Some(value.split(',').any(|state| state == "NEW")),
+        "--ctstate" | "--state" => {
+            Some(value.split(',').any(|state| state == "NEW" || packet.translated && state == "DNAT"))
+        }
         "--ctdir" => Some(value == "ORIGINAL"),
         "--dst-type" => Some(value.split(',').any(|kind| kind == "LOCAL") == packet.to.is_none()),
         "--pkt-type" => Some(value == "unicast"),

@@ -8,6 +8,8 @@ mod nft;
 mod packet;
 mod walk;
 
+use std::collections::BTreeSet;
+use std::net::IpAddr;
 use std::path::Path;
 use std::process::Command;
 
@@ -29,6 +31,8 @@ pub struct Ruleset {
     nft: Vec<Value>,
     /// Program, whether it is for IPv6, text.
     iptables: Vec<(&'static str, bool, String)>,
+    /// Addresses of this host.
+    own: BTreeSet<IpAddr>,
     /// One sentence for each kind of rules that could not be read.
     pub unread: Vec<String>,
 }
@@ -38,8 +42,10 @@ const TABLES: [&str; 5] = ["filter", "mangle", "nat", "raw", "security"];
 
 impl Ruleset {
     /// Reads them.
-    pub fn read() -> Self {
-        let mut found = Self::default();
+    ///
+    /// - `own`: the addresses of this host.
+    pub fn read(own: &BTreeSet<IpAddr>) -> Self {
+        let mut found = Self { own: own.clone(), ..Self::default() };
         for (nft, legacy, v6) in [
             ("iptables-nft-save", "iptables-legacy-save", false),
             ("ip6tables-nft-save", "ip6tables-legacy-save", true),
@@ -107,18 +113,35 @@ impl Ruleset {
 
     /// The fate of a packet in each base chain that it passes, in order: the chain's name, its hook, the fate.
     pub fn fates(&self, packet: &Packet) -> Vec<(String, Hook, Fate)> {
+        let mut found = self.at(packet, Hook::Prerouting);
+        match self.translated(packet) {
+            Some(inner) => found.extend(self.at(&inner, Hook::Forward)),
+            None if packet.to.is_some() => found.extend(self.at(packet, Hook::Forward)),
+            None => found.extend(self.at(packet, Hook::Input)),
+        }
+        found
+    }
+
+    fn at(&self, packet: &Packet, hook: Hook) -> Vec<(String, Hook, Fate)> {
         let chains = self.chains(packet);
-        let way = if packet.to.is_some() { Hook::Forward } else { Hook::Input };
         let mut bases: Vec<_> = chains
             .iter()
             .filter_map(|chain| Some((chain, chain.base?)))
-            .filter(|(_, base)| !base.nat && [Hook::Prerouting, way].contains(&base.hook))
+            .filter(|(_, base)| !base.nat && base.hook == hook)
             .collect();
-        bases.sort_by_key(|(_, base)| (base.hook, base.priority));
+        bases.sort_by_key(|(_, base)| base.priority);
         let fate = |(chain, base): (&Chain, walk::Base)| {
-            (format!("{} {}", chain.table, chain.name), base.hook, walk(&chains, chain, base))
+            (format!("{} {}", chain.table, chain.name), hook, walk(&chains, chain, base))
         };
         bases.into_iter().map(fate).collect()
+    }
+
+    /// The packet behind the first rule that sends it to another host: a published port.
+    fn translated(&self, packet: &Packet) -> Option<Packet> {
+        let (_, _, target) = self.translations(packet).into_iter().next()?;
+        let to = target.address.filter(|address| !self.own.contains(address))?;
+        let port = target.ports.map(|(low, _)| low).or(packet.port);
+        Some(Packet { to: Some(to), port, translated: true, ..packet.clone() })
     }
 
     /// Whether a service's destination port is looked for by a rule that translates it: then somebody else listens.
@@ -200,6 +223,7 @@ pub fn packets(protected: Protected, interfaces: &[String]) -> impl Iterator<Ite
             transport: protected.service.transport(),
             port: Some(protected.service.port().get()),
             granted: false,
+            translated: false,
         })
     })
 }

@@ -95,14 +95,7 @@ fn range(text: &str) -> Option<(u16, u16)> {
 }
 
 /// One sentence for each rule by which a stranger reaches a protected service through a port that nobody guards.
-///
-/// - `own`: the addresses of this host.
-pub fn ways_round(
-    ruleset: &Ruleset,
-    protect: &[Protected],
-    interfaces: &[String],
-    own: &BTreeSet<IpAddr>,
-) -> Vec<String> {
+pub fn ways_round(ruleset: &Ruleset, protect: &[Protected], interfaces: &[String]) -> Vec<String> {
     let guarded = |port: u16, one: &Protected| {
         let outer = |other: &&Protected| {
             other.host.is_none()
@@ -124,7 +117,7 @@ pub fn ways_round(
             let whichever = Packet { port: None, ..packet };
             for (place, rule, target) in ruleset.translations(&whichever) {
                 let same = target.from.as_ref().and_then(|from| from.parse::<u16>().ok());
-                let ends = target.ends_at(*one, own) || room.iter().any(|other| target.is_to(other));
+                let ends = target.ends_at(*one, &ruleset.own) || room.iter().any(|other| target.is_to(other));
                 if !ends || same.is_some_and(|port| guarded(port, one)) {
                     continue;
                 }

@@ -212,6 +212,7 @@ fn is(left: &Value, right: &Value, packet: &Packet) -> Meets {
         return match key {
             "state" => Some(word == "new"),
             "direction" => Some(word == "original"),
+            "status" if word == "dnat" => Some(packet.translated),
             _ => None,
         };
     }

@@ -19,6 +19,8 @@ pub struct Packet {
     pub port: Option<u16>,
     /// Whether its client has knocked.
     pub granted: bool,
+    /// Whether its destination was translated.
+    pub translated: bool,
 }
 
 /// What is known of a condition; `None` is "perhaps".

@@ -111,19 +111,23 @@ fn a_way_round_the_guard_is_found() {
         (json!({"set": [2222, 2223]}), by_map,                              "tcp/22",             1, "by a map"),
         (json!(2222), json!({"redirect": {"port": 22}}),                    "udp/22",             0, "another transport"),
     ];
-    let own = ["192.0.2.1".parse().unwrap()].into();
+    let own: BTreeSet<IpAddr> = ["192.0.2.1".parse().unwrap()].into();
     for (port, does, protected, found, why) in rows {
-        let ways = ways_round(&nft(rule(port, does)), &[protected.parse().unwrap()], &eth0(), &own);
+        let ways = ways_round(
+            &Ruleset { own: own.clone(), ..nft(rule(port, does)) },
+            &[protected.parse().unwrap()],
+            &eth0(),
+        );
         assert_eq!(ways.len(), found, "{why}: {ways:?}");
     }
     let legacy = "*nat\n:PREROUTING ACCEPT [0:0]\n-A PREROUTING -p tcp -m tcp --dport 2222 -j DNAT --to-destination 192.0.2.1:22\n\
                   -A PREROUTING -p tcp -m tcp --dport 2223 -j REDIRECT --to-ports 22\nCOMMIT\n";
     let rules =
-        Ruleset { iptables: vec![("iptables-legacy", false, legacy.to_owned())], ..Ruleset::default() };
-    let ways = ways_round(&rules, &["tcp/22".parse().unwrap()], &eth0(), &own);
+        Ruleset { iptables: vec![("iptables-legacy", false, legacy.to_owned())], own, ..Ruleset::default() };
+    let ways = ways_round(&rules, &["tcp/22".parse().unwrap()], &eth0());
     assert_eq!(ways.len(), 2, "{ways:?}");
     let guarded = ["tcp/22".parse().unwrap(), "tcp/2222".parse().unwrap()];
-    assert_eq!(ways_round(&rules, &guarded, &eth0(), &own).len(), 1, "2222 is guarded itself");
+    assert_eq!(ways_round(&rules, &guarded, &eth0()).len(), 1, "2222 is guarded itself");
 }
 
 #[test]
@@ -169,15 +173,31 @@ fn a_container_under_two_numbers_is_found() {
                  -A DOCKER ! -i docker0 -p tcp -m tcp --dport 8080 -j DNAT --to-destination 172.17.0.2:80\nCOMMIT\n";
     let rules = Ruleset { iptables: vec![("iptables-nft", false, saved.to_owned())], ..Ruleset::default() };
     let protect = ["tcp/9443".parse().unwrap()];
-    let ways = ways_round(&rules, &protect, &eth0(), &[].into());
+    let ways = ways_round(&rules, &protect, &eth0());
     assert!(matches!(&*ways, [way] if way.contains("8443")), "{ways:?}");
     assert!(rules.translates(protect[0], &eth0()), "somebody is behind it");
+}
+
+#[test]
+fn a_published_port_is_followed_to_where_it_leads() {
+    let saved = "*nat\n:PREROUTING ACCEPT [0:0]\n\
+                 -A PREROUTING -p tcp -m tcp --dport 9443 -j DNAT --to-destination 172.17.0.2:443\nCOMMIT\n\
+                 *filter\n:INPUT DROP [0:0]\n:FORWARD DROP [0:0]\n\
+                 -A FORWARD -d 172.17.0.2/32 ! -i docker0 -o docker0 -p tcp -m tcp --dport 443 -j ACCEPT\nCOMMIT\n";
+    let denied = |saved: &str| {
+        let rules =
+            Ruleset { iptables: vec![("iptables-nft", false, saved.to_owned())], ..Ruleset::default() };
+        deny(&rules, &["tcp/9443".parse().unwrap()], &guard(), &eth0())
+    };
+    assert_eq!(denied(saved), Vec::<String>::new(), "it does not pass INPUT");
+    let shut = denied(&saved.replace("--dport 443 -j ACCEPT", "--dport 80 -j ACCEPT"));
+    assert!(matches!(&*shut, [by] if by.contains("iptables-nft filter FORWARD: its policy")), "{shut:?}");
 }
 
 #[test]
 fn what_only_this_host_sends_is_no_way_round() {
     let saved = "*nat\n:OUTPUT ACCEPT [0:0]\n-A OUTPUT -p tcp -m tcp --dport 2222 -j REDIRECT --to-ports 22\nCOMMIT\n";
     let rules = Ruleset { iptables: vec![("iptables-nft", false, saved.to_owned())], ..Ruleset::default() };
-    let ways = ways_round(&rules, &["tcp/22".parse().unwrap()], &eth0(), &[].into());
+    let ways = ways_round(&rules, &["tcp/22".parse().unwrap()], &eth0());
     assert_eq!(ways, Vec::<String>::new());
 }

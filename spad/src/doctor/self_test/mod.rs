@@ -190,8 +190,9 @@ fn family(address: IpAddr) -> &'static str {
 fn look(door: SocketAddr, patience: Duration) -> Seen {
     match TcpStream::connect_timeout(&door, patience) {
         Ok(_) => Seen::Open,
-        Err(error) if error.kind() == ErrorKind::ConnectionRefused => Seen::Refused,
-        Err(_) => Seen::Nothing,
+        Err(error) if error.kind() == ErrorKind::TimedOut => Seen::Nothing,
+        // A reset, or an ICMP error.
+        Err(_) => Seen::Refused,
     }
 }
 
