@@ -29,5 +29,6 @@ pub mod scheme;
 pub mod service;
 pub mod settling;
 pub mod stranger;
+pub mod target;
 pub mod terms;
 pub mod time;

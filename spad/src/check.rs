@@ -6,7 +6,7 @@ use spa_core::time::UnixMillis;
 use tracing::error;
 
 use crate::config::Config;
-use crate::doctor::{State, files, interfaces, ports, state};
+use crate::doctor::{State, files, forwarding, interfaces, ports, state};
 use crate::exit::ExitStatus;
 use crate::firewall::{self, Plan};
 use crate::foreign;
@@ -33,7 +33,11 @@ pub fn run(options: &Options) -> ExitStatus {
         Ok(surroundings) => surroundings,
         Err(error) => return refuse(&error),
     };
+    if let Err(refusal) = monitor::refuse_itself(&config, &surroundings) {
+        return refuse(&refusal);
+    }
     let mut found = files::profiles(&config, &site);
+    found.extend(forwarding::forwarding(&config, &surroundings));
     found.extend(interfaces::interfaces(&config, &surroundings));
     found.push(ports::spa_port(&site));
     found.extend(ports::port_range(&config, &site));
@@ -50,6 +54,7 @@ pub fn run(options: &Options) -> ExitStatus {
     let names: Vec<String> = surroundings.interfaces.keys().cloned().collect();
     warnings.extend(rules.unread.iter().cloned());
     warnings.extend(foreign::deny(&rules, &config.protect, &config.standing, &names));
+    warnings.extend(foreign::held_back(&rules, &config.forward, &names));
     for warning in &warnings {
         println!("warning: {warning}");
     }
@@ -57,6 +62,8 @@ pub fn run(options: &Options) -> ExitStatus {
         interfaces: monitor::guarded(&config, &surroundings),
         protect: config.protect,
         always_allow: config.always_allow,
+        forward: config.forward,
+        forward_sources: config.forward_sources,
         spa_port: site.file.port,
         keep: Vec::new(),
     };

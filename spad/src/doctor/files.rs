@@ -60,6 +60,13 @@ pub fn profiles(config: &Config, site: &Site) -> Vec<Finding> {
             let what = format!("profile {} may open {service}, which is not protected", profile.name);
             found.push(Finding::warning(ID, what, "add it to firewall.protect"));
         }
+        for forward in profile.forward.iter().filter(|to| config.ceiling.permit_forward(to).is_err()) {
+            let what = format!(
+                "profile {} leads to {forward}, which firewall.forward and forward_sources do not allow",
+                profile.name
+            );
+            found.push(Finding::warning(ID, what, "add it there, or take it out of the profile"));
+        }
         if profile.max_window > config.ceiling.max_window {
             let cut = humantime::format_duration(config.ceiling.max_window);
             let what = format!("profile {}: max_window is cut to ceiling.max_window, {cut}", profile.name);

@@ -6,6 +6,7 @@
 mod daemon;
 pub mod files;
 mod finding;
+pub mod forwarding;
 pub mod interfaces;
 mod kernel;
 pub mod ports;
@@ -106,6 +107,7 @@ fn examine(options: &Options, self_test: bool) -> Vec<Finding> {
     found.push(state::clock(&facts.config));
     found.extend(files::profiles(&facts.config, &facts.site));
     found.extend(interfaces::interfaces(&facts.config, &facts.surroundings));
+    found.extend(forwarding::forwarding(&facts.config, &facts.surroundings));
     found.push(ports::spa_port(&facts.site));
     found.extend(ports::port_range(&facts.config, &facts.site));
     found.extend(ports::services(&facts.config.protect, &facts.rules, &facts.captured));
@@ -146,10 +148,15 @@ impl Facts {
             Ok(read) => read,
             Err(error) => return refuse("interfaces", io::Error::to_string(&error)),
         };
+        if let Err(refusal) = monitor::refuse_itself(&config, &surroundings) {
+            return refuse("spad-toml", refusal.to_string());
+        }
         let plan = Plan {
             interfaces: monitor::guarded(&config, &surroundings),
             protect: config.protect.clone(),
             always_allow: config.always_allow.clone(),
+            forward: config.forward.clone(),
+            forward_sources: config.forward_sources.clone(),
             spa_port: site.file.port,
             keep: Vec::new(),
         };

@@ -125,6 +125,8 @@ pub(super) fn knocks(facts: &Facts) -> Vec<Finding> {
     let denied = foreign::deny(&facts.rules, &config.protect, &config.standing, &facts.captured);
     let mut found: Vec<Finding> =
         denied.into_iter().map(|sentence| Finding::bad(ID, sentence, fix)).collect();
+    let held = foreign::held_back(&facts.rules, &config.forward, &facts.captured);
+    found.extend(held.into_iter().map(|sentence| Finding::bad(ID, sentence, fix)));
     let unread = facts.rules.unread.iter();
     found
         .extend(unread.map(|why| {

@@ -6,6 +6,7 @@ use std::num::NonZeroU16;
 use std::str::FromStr;
 
 use spa_core::service::Protected;
+use spa_core::target::Target;
 
 /// What the guard is to do.
 #[derive(Clone, Debug)]
@@ -16,6 +17,10 @@ pub struct Plan {
     pub protect: Vec<Protected>,
     /// Who is never shut out.
     pub always_allow: Vec<IpAddr>,
+    /// Services of inner hosts that doors may lead to.
+    pub forward: Vec<Target>,
+    /// Addresses of this host that those may see as the sender.
+    pub forward_sources: Vec<IpAddr>,
     /// Port of the SPA datagrams: dropped silently, before connection tracking.
     pub spa_port: NonZeroU16,
     /// Sessions older than the guard, which live on. Added to those that are kept already.
@@ -29,6 +34,8 @@ impl Plan {
             interfaces: Interfaces::Named(Vec::new()),
             protect: Vec::new(),
             always_allow: Vec::new(),
+            forward: Vec::new(),
+            forward_sources: Vec::new(),
             spa_port: NonZeroU16::MIN,
             keep: Vec::new(),
         }

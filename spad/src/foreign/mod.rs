@@ -14,7 +14,8 @@ use std::path::Path;
 use std::process::Command;
 
 use serde_json::Value;
-use spa_core::service::Protected;
+use spa_core::service::{Protected, Service, Transport};
+use spa_core::target::Target;
 
 pub use copy::Copy;
 pub use nat::ways_round;
@@ -264,6 +265,38 @@ pub fn deny(
                 if !found.contains(&sentence) {
                     found.push(sentence);
                 }
+            }
+        }
+    }
+    found
+}
+
+/// One sentence for each chain that drops what a door leads on to an inner host, by whichever transport.
+pub fn held_back(ruleset: &Ruleset, forward: &[Target], interfaces: &[String]) -> Vec<String> {
+    let mut found: Vec<String> = Vec::new();
+    for target in forward {
+        let denying = |transport| -> Vec<(String, String)> {
+            let service = Service::new(transport, target.port());
+            let inner = Protected { service, host: Some(target.address()) };
+            let packets = packets(inner, interfaces);
+            let led = packets.map(|packet| Packet { granted: true, translated: true, ..packet });
+            let fates = led.flat_map(|packet| ruleset.at(&packet, Hook::Forward));
+            fates.filter_map(|(chain, _, fate)| Some((chain, fate.denied()?.to_owned()))).collect()
+        };
+        let by_udp = denying(Transport::Udp);
+        let by_both = denying(Transport::Tcp).into_iter().filter(|one| by_udp.contains(one));
+        for (chain, by) in by_both {
+            let why = match by.as_str() {
+                "its policy" => "its policy is drop, and no rule there is seen to accept".to_owned(),
+                rule => format!("{rule} denies"),
+            };
+            let address = target.address();
+            let sentence = format!(
+                "{chain}: {why} what is led to {target}; add `ct status dnat accept` (iptables: -d {address} -j \
+                 ACCEPT), and accept established replies"
+            );
+            if !found.contains(&sentence) {
+                found.push(sentence);
             }
         }
     }

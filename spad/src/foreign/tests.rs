@@ -201,3 +201,32 @@ fn what_only_this_host_sends_is_no_way_round() {
     let ways = ways_round(&rules, &["tcp/22".parse().unwrap()], &eth0());
     assert_eq!(ways, Vec::<String>::new());
 }
+
+#[test]
+fn what_holds_back_a_forward_is_found() {
+    let translated = json!({"match": {"op": "in", "left": {"ct": {"key": "status"}}, "right": "dnat"}});
+    let to = |address: &str| {
+        let field = json!({"payload": {"protocol": "ip", "field": "daddr"}});
+        json!({"match": {"op": "==", "left": field, "right": address}})
+    };
+    #[rustfmt::skip]
+    let rows = [
+        // family, policy, accepted, found, why
+        ("ip",   "drop",   None,                 1, "nothing is accepted"),
+        ("inet", "drop",   Some(to("10.0.0.6")), 1, "another host is"),
+        ("ip",   "drop",   Some(translated),     0, "what is translated is"),
+        ("ip",   "drop",   Some(to("10.0.0.5")), 0, "the target is"),
+        ("ip",   "accept", None,                 0, "everything is"),
+        ("ip6",  "drop",   None,                 0, "a chain that sees no IPv4"),
+    ];
+    for (family, policy, accepted, found, why) in rows {
+        let mut entries = vec![json!({"chain": {"family": family, "table": "filter", "name": "FORWARD",
+            "type": "filter", "hook": "forward", "prio": 0, "policy": policy}})];
+        entries.extend(accepted.map(|condition| {
+            json!({"rule": {"family": family, "table": "filter", "chain": "FORWARD", "handle": 4,
+                            "expr": [condition, {"accept": null}]}})
+        }));
+        let held = held_back(&nft(entries.into()), &["10.0.0.5:443".parse().unwrap()], &eth0());
+        assert_eq!(held.len(), found, "{why}: {held:?}");
+    }
+}

@@ -21,7 +21,7 @@ use spa_core::lease::LeaseTable;
 use spa_core::time::BootTime;
 use tracing::{debug, error, warn};
 
-pub use self::taking_over::guarded;
+pub use self::taking_over::{guarded, refuse_itself};
 
 use self::preparing::Preparing;
 use self::taking_over::Candidate;

@@ -8,6 +8,7 @@ use std::time::Duration;
 use spa_core::crypto::key::KeyId;
 use spa_core::lease::Change;
 use spa_core::service::Protected;
+use spa_core::target::Target;
 use spa_core::time::BootTime;
 use tracing::{error, info, warn};
 
@@ -40,6 +41,8 @@ pub(super) enum Refusal {
     Standing,
     #[error("the firewall: {0}")]
     Firewall(#[from] FirewallError),
+    #[error(transparent)]
+    Itself(#[from] Itself),
     #[error("{0}")]
     Io(#[from] io::Error),
 }
@@ -47,7 +50,7 @@ pub(super) enum Refusal {
 impl From<&Refusal> for ExitStatus {
     fn from(refusal: &Refusal) -> Self {
         match refusal {
-            Refusal::Config(_) | Refusal::Standing => Self::Configuration,
+            Refusal::Config(_) | Refusal::Standing | Refusal::Itself(_) => Self::Configuration,
             Refusal::Firewall(FirewallError::NotPermitted) => Self::NotPermitted,
             Refusal::Firewall(_) => Self::Firewall,
             Refusal::Changed | Refusal::Io(_) => Self::Failure,
@@ -172,6 +175,7 @@ impl Monitor<'_> {
             return Err(Refusal::Standing);
         }
         let stands_on = Surroundings::read(&config.interfaces, &self.routes)?;
+        refuse_itself(&config, &stands_on)?;
         if self.firewall.is_none() {
             let (mut firewall, why) = firewall::choose(&config.standing, self.loader.take())?;
             firewall.listen()?;
@@ -184,6 +188,8 @@ impl Monitor<'_> {
             interfaces: guarded(&config, &stands_on),
             protect: config.protect.clone(),
             always_allow: config.always_allow.clone(),
+            forward: config.forward.clone(),
+            forward_sources: config.forward_sources.clone(),
             spa_port: port,
             keep: firewall::sessions(&newly)?,
         };
@@ -238,12 +244,25 @@ impl Monitor<'_> {
         let mut endless = Vec::new();
         for element in self.firewall()?.grants()? {
             match element.remaining {
-                Some(remaining) => self.leases.restore(element.door, remaining, &element.comment, now),
+                Some(remaining) => {
+                    self.leases.restore(element.door, remaining, &element.comment, element.forward, now);
+                }
                 None => endless.push(Change::Remove { door: element.door }),
             }
         }
         Ok(endless)
     }
+}
+
+/// A target that is this host: a forward there would walk around the guard of its inner port.
+#[derive(Debug, thiserror::Error)]
+#[error("firewall.forward: {0} is this host itself, not an inner host (hint: protect that service instead)")]
+pub struct Itself(Target);
+
+/// Refuses a target at an address of this host.
+pub fn refuse_itself(config: &Config, surroundings: &Surroundings) -> Result<(), Itself> {
+    let own = |target: &&Target| surroundings.addresses.contains(&target.address());
+    config.forward.iter().find(own).map_or(Ok(()), |target| Err(Itself(*target)))
 }
 
 /// Where the guard stands. A default route that is not there yet must not leave the door open until it is.

@@ -150,6 +150,7 @@ impl Scenario {
             key_id: self.key_id(),
             keys: self.suite_keys(),
             open: self.field("open").split(',').map(|service| service.parse().unwrap()).collect(),
+            forward: Vec::new(),
             window: DEFAULT_WINDOW,
             max_window: DEFAULT_MAX_WINDOW,
             created: time(self.field("created")),

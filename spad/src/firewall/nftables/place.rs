@@ -26,9 +26,17 @@ pub(super) struct Names {
     /// Sets whose elements come and go while the rest stands: a new plan adds to them but never empties them.
     pub(super) keep: ByFamily,
     pub(super) grants: ByFamily,
+    /// Doors that lead to inner hosts, where to, and in whose name.
+    pub(super) forwarded: ByFamily,
+    pub(super) targets: ByFamily,
+    pub(super) masquerades: ByFamily,
+    pub(super) sources: ByFamily,
     /// The chain that is jumped to.
     pub(super) entrance: &'static str,
     pub(super) doors: &'static str,
+    /// Base chains, there if a target is named.
+    pub(super) forward: &'static str,
+    pub(super) forward_source: &'static str,
 }
 
 const OWN: Names = Names {
@@ -39,8 +47,14 @@ const OWN: Names = Names {
     always: ByFamily { v4: "always4", v6: "always6" },
     keep: ByFamily { v4: "keep4", v6: "keep6" },
     grants: ByFamily { v4: "grants4", v6: "grants6" },
+    forwarded: ByFamily { v4: "forwarded4", v6: "forwarded6" },
+    targets: ByFamily { v4: "targets4", v6: "targets6" },
+    masquerades: ByFamily { v4: "masquerades4", v6: "masquerades6" },
+    sources: ByFamily { v4: "sources4", v6: "sources6" },
     entrance: "guard",
     doors: "doors",
+    forward: "forward",
+    forward_source: "forward_source",
 };
 
 /// In a table that is not ours every name says whose it is.
@@ -52,8 +66,14 @@ pub(super) const BESIDE: Names = Names {
     always: ByFamily { v4: "spad_always4", v6: "spad_always6" },
     keep: ByFamily { v4: "spad_keep4", v6: "spad_keep6" },
     grants: ByFamily { v4: "spad_grants4", v6: "spad_grants6" },
+    forwarded: ByFamily { v4: "spad_forwarded4", v6: "spad_forwarded6" },
+    targets: ByFamily { v4: "spad_targets4", v6: "spad_targets6" },
+    masquerades: ByFamily { v4: "spad_masquerades4", v6: "spad_masquerades6" },
+    sources: ByFamily { v4: "spad_sources4", v6: "spad_sources6" },
     entrance: "spad",
     doors: "spad_doors",
+    forward: "spad_forward",
+    forward_source: "spad_forward_source",
 };
 
 /// A set's name for each address family.
@@ -77,7 +97,9 @@ impl ByFamily {
 impl Names {
     /// Whether the plan alone says what is in the set of that name.
     pub(super) fn is_planned(&self, set: &str) -> bool {
-        !self.grants.both().contains(&set) && !self.keep.both().contains(&set)
+        let [to, masquerades, sources] = [self.targets, self.masquerades, self.sources];
+        let moving = [self.grants, self.keep, self.forwarded, to, masquerades, sources];
+        !moving.into_iter().any(|sets| sets.both().contains(&set))
     }
 }
 
