@@ -8,9 +8,10 @@ use tracing::error;
 use crate::config::Config;
 use crate::doctor::{State, files, forwarding, interfaces, ports, state};
 use crate::exit::ExitStatus;
-use crate::firewall::{self, Plan};
+use crate::firewall;
 use crate::foreign;
 use crate::monitor;
+use crate::session;
 use crate::site::Site;
 use crate::starter::Options;
 use crate::surroundings::{Routes, Surroundings};
@@ -58,15 +59,10 @@ pub fn run(options: &Options) -> ExitStatus {
     for warning in &warnings {
         println!("warning: {warning}");
     }
-    let plan = Plan {
-        interfaces: monitor::guarded(&config, &surroundings),
-        protect: config.protect,
-        always_allow: config.always_allow,
-        forward: config.forward,
-        forward_sources: config.forward_sources,
-        spa_port: site.file.port,
-        keep: Vec::new(),
-    };
+    if let Some(line) = session::would_live_on(&config.standing.stand, &config.protect) {
+        println!("{line}");
+    }
+    let plan = config.plan(monitor::guarded(&config, &surroundings), site.file.port);
     match firewall::text(&config.standing, &plan) {
         Ok((text, why)) => {
             println!("firewall: {why}\n\n# what would be loaded\n{text}");

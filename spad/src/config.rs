@@ -4,6 +4,7 @@ use std::fmt;
 use std::hash::{DefaultHasher, Hash, Hasher};
 use std::io::Read;
 use std::net::IpAddr;
+use std::num::NonZeroU16;
 use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
@@ -16,6 +17,7 @@ use spa_core::service::Protected;
 use spa_core::target::{Target, is_one_host};
 
 use crate::firewall::standing::{self, AttachPoint, Standing, Variant};
+use crate::firewall::{Interfaces, Plan};
 
 /// A file that spad cannot run with: one sentence and one hint.
 #[derive(Debug)]
@@ -68,6 +70,8 @@ pub struct Config {
     pub clock_trusted: bool,
     /// What may be opened at most.
     pub ceiling: Ceiling,
+    /// The text that all this was read from.
+    pub text: String,
     /// Of the whole text: worker and monitor read the file one after the other, and it may change in between.
     pub fingerprint: u64,
 }
@@ -204,6 +208,7 @@ impl Config {
         text.hash(&mut hasher);
         Ok(Self {
             fingerprint: hasher.finish(),
+            text: text.to_owned(),
             interfaces,
             standing,
             skew,
@@ -223,6 +228,19 @@ impl Config {
             forward,
             forward_sources,
         })
+    }
+
+    /// What the guard is to do, with what the host and the site add to it.
+    pub fn plan(&self, interfaces: Interfaces, spa_port: NonZeroU16) -> Plan {
+        Plan {
+            interfaces,
+            protect: self.protect.clone(),
+            always_allow: self.always_allow.clone(),
+            forward: self.forward.clone(),
+            forward_sources: self.forward_sources.clone(),
+            spa_port,
+            keep: Vec::new(),
+        }
     }
 
     /// Reads `spad.toml` from an open file, refusing one that others may write: whoever can, decides what is guarded.

@@ -51,6 +51,17 @@ pub enum Interfaces {
     Named(Vec<InterfaceName>),
 }
 
+impl fmt::Display for Interfaces {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Any => f.write_str("every interface"),
+            Self::Named(names) => {
+                f.write_str(&names.iter().map(InterfaceName::as_str).collect::<Vec<_>>().join(", "))
+            }
+        }
+    }
+}
+
 /// Name of a network interface that both the kernel and nft's text can carry.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub struct InterfaceName(String);

@@ -20,6 +20,8 @@ use crate::config::{Config, ConfigError};
 use crate::control::{NewWorker, Notice, WorkerNumber};
 use crate::exit::ExitStatus;
 use crate::firewall::{self, FirewallError, Interfaces, Plan};
+use crate::kept::{Keeper, Kept};
+use crate::session;
 use crate::socketpair::{Received, Seqpacket};
 use crate::surroundings::Surroundings;
 use crate::sys::clock;
@@ -184,15 +186,8 @@ impl Monitor<'_> {
         }
         // Whoever is connected to a service before it is guarded, stays connected.
         let newly = self.newly_protected(&config)?;
-        let plan = Plan {
-            interfaces: guarded(&config, &stands_on),
-            protect: config.protect.clone(),
-            always_allow: config.always_allow.clone(),
-            forward: config.forward.clone(),
-            forward_sources: config.forward_sources.clone(),
-            spa_port: port,
-            keep: firewall::sessions(&newly)?,
-        };
+        let mut plan = config.plan(guarded(&config, &stands_on), port);
+        plan.keep = firewall::sessions(&newly)?;
         let serving = Serving { number, channel: Some(channel), config, plan, surroundings, serves };
         Ok(Successor { number, serving, newly, counts: (profiles, interfaces) })
     }
@@ -204,6 +199,9 @@ impl Monitor<'_> {
         // And whoever came in between the look and the guard.
         let keep = firewall::sessions(&newly)?;
         self.firewall()?.keep(&keep)?;
+        if let Some(line) = session::live_on(&serving.config.standing.stand, &keep) {
+            info!("{line}");
+        }
         let endless = if self.serving.is_none() { self.take_stock(now)? } else { Vec::new() };
         // Nothing is refused from here on: what the kernel does not take now is repaired.
         let unprotected = self.leases.retain(&serving.config.ceiling);
@@ -218,6 +216,8 @@ impl Monitor<'_> {
         self.look = Some(now.plus(COMES_TO_REST));
         serving.plan.keep.clear();
         let port = serving.plan.spa_port;
+        let stands_on = serving.plan.interfaces.clone();
+        let kept = Kept { config: serving.config.clone(), interfaces: stands_on, spa_port: port };
         if let Some(old) = self.serving.replace(serving) {
             // Said before it goes: the starter would take its end for a death.
             self.notify(Notice::Retired(old.number));
@@ -225,17 +225,32 @@ impl Monitor<'_> {
             self.retiring = old.channel.filter(|channel| channel.finish().is_ok());
         }
         self.notify(Notice::Serving(number));
+        self.keep(&kept);
         info!("serving port={port} profiles={profiles} interfaces={interfaces} open={}", self.leases.len());
         Ok(())
     }
 
+    /// Keeps what is in force now for the next boot.
+    fn keep(&mut self, kept: &Kept) {
+        let Some(keeper) = &mut self.keeper else { return };
+        if let Err(error) = keeper.keep(kept) {
+            warn!(
+                "this configuration cannot be kept, so that `spad guard` would load an earlier one: {error}"
+            );
+        }
+    }
+
     /// What the present guard does not protect yet; everything if there is none.
     fn newly_protected(&mut self, config: &Config) -> Result<Vec<Protected>, FirewallError> {
-        // A guard that outlived a monitor: who was connected before it is in its sets already.
-        if self.serving.is_none() && self.firewall()?.exists()? {
-            return Ok(Vec::new());
-        }
-        let old = self.serving.as_ref().map(|serving| serving.plan.protect.as_slice()).unwrap_or_default();
+        let old = if let Some(serving) = &self.serving {
+            serving.plan.protect.clone()
+        } else if self.firewall()?.exists()? {
+            // A guard of `spad guard`, or one that outlived a monitor: who was connected before it is in its sets.
+            let kept = self.keeper.as_ref().and_then(Keeper::kept);
+            kept.map_or_else(|| config.protect.clone(), |kept| kept.config.protect)
+        } else {
+            Vec::new()
+        };
         Ok(config.protect.iter().filter(|protected| !old.contains(protected)).copied().collect())
     }
 
