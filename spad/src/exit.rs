@@ -18,6 +18,8 @@ pub enum ExitStatus {
     Firewall = 4,
     /// Not root, or a capability is missing.
     NotPermitted = 5,
+    /// `spad doctor` found something bad.
+    Unwell = 6,
 }
 
 impl ExitStatus {

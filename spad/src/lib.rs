@@ -11,6 +11,7 @@ pub mod capture;
 pub mod check;
 pub mod config;
 pub mod control;
+pub mod doctor;
 pub mod exit;
 pub mod firewall;
 pub mod foreign;

@@ -16,5 +16,7 @@ pub fn start(quiet: bool, verbose: bool) {
         .with_target(false)
         .with_ansi(false)
         .with_writer(io::stderr)
+        // Where a line cannot be written, another about that would end the process.
+        .log_internal_errors(false)
         .init();
 }

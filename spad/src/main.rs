@@ -11,12 +11,13 @@ use clap::{Parser, Subcommand, ValueEnum};
 use rustix::thread::CapabilitySet;
 use tracing::error;
 
+use spad::doctor::Form;
 use spad::exit::ExitStatus;
 use spad::firewall::{self, FirewallError, iptables};
 use spad::lock::Lock;
 use spad::role::Role;
 use spad::starter::{self, Options};
-use spad::{apply, check, guard, kept, log, monitor, worker};
+use spad::{apply, check, doctor, guard, kept, log, monitor, worker};
 
 /// Watches a closed port and opens the firewall for whoever proves to hold a key.
 #[derive(Parser)]
@@ -25,7 +26,8 @@ use spad::{apply, check, guard, kept, log, monitor, worker};
     version,
     after_help = "Without a command spad runs as a service in the foreground.\n\
     Signals: SIGHUP reads the configuration anew, SIGTERM ends spad and leaves the guard up.\n\
-    Exit status: 0 ended as asked, 1 other failure, 2 usage, 3 configuration, 4 firewall, 5 not permitted."
+    Exit status: 0 ended as asked, 1 other failure, 2 usage, 3 configuration, 4 firewall, 5 not permitted,\n\
+    6 doctor found something bad."
 )]
 struct Arguments {
     /// The configuration; site.toml and profiles/ stand beside it
@@ -57,6 +59,15 @@ enum RoleName {
 enum Command {
     /// Say what is wrong with the files and the host, and print the text that would be loaded
     Check,
+    /// Prove that the running system is shut to strangers and opens to a knock; say what to mend
+    Doctor {
+        /// Print the findings as JSON
+        #[arg(long)]
+        json: bool,
+        /// Also play a scan, a knock and a wait, in network namespaces apart from the host's
+        #[arg(long)]
+        self_test: bool,
+    },
     /// Load the guard as it stood last, for the time before spad runs: at boot, before there is a network
     Guard,
     /// Try the changed spad.toml, and go back to what was in force unless that is confirmed in time
@@ -88,6 +99,9 @@ fn main() -> ExitCode {
         (Some(RoleName::Worker), _) => enter(Role::Worker, &options),
         (Some(RoleName::Loader), _) => enter(Role::Loader, &options),
         (None, Some(Command::Check)) => check::run(&options),
+        (None, Some(Command::Doctor { json, self_test })) => {
+            doctor::run(&options, if json { Form::Json } else { Form::Lines }, self_test)
+        }
         (None, Some(Command::Guard)) => guard::run(&options.state_dir),
         (None, Some(Command::Apply { confirm })) => apply::run(&options, confirm),
         (None, Some(Command::Confirm)) => apply::confirm(&options),

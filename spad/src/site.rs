@@ -31,10 +31,18 @@ impl Site {
     /// # Errors
     /// [`ConfigError`] if `site.toml` cannot be used. A profile that cannot is left out and named.
     pub fn open(config: &Path, now: UnixMillis) -> Result<Self, ConfigError> {
+        Self::open_as(config, now, rustix::process::geteuid().as_raw())
+    }
+
+    /// The same as the user with that uid would read it.
+    ///
+    /// # Errors
+    /// As [`Self::open`].
+    pub fn open_as(config: &Path, now: UnixMillis, uid: u32) -> Result<Self, ConfigError> {
         let folder = config.parent().unwrap_or(Path::new("."));
         let path = folder.join("site.toml");
         let hint = "make the site with `spa-keygen NAME --server HOST --open tcp/22`";
-        let text = read_secret(&path).map_err(|fault| fault.into_error(&path, hint))?;
+        let text = read_secret(&path, uid).map_err(|fault| fault.into_error(&path, hint))?;
         let file = SiteFile::parse(&text)
             .map_err(|fault| ConfigError::in_text(&path, fault, "restore the file that spa-keygen wrote"))?;
         if file.machine() != MachineHash::of(file.id, &machine_id()) {
@@ -43,13 +51,13 @@ impl Site {
             let hint = "remove this file and the profiles, then make new ones here with spa-keygen";
             return Err(ConfigError::new(&path, reason, hint));
         }
-        let (profiles, left_out) = profiles(&folder.join("profiles"), &file, now)?;
+        let (profiles, left_out) = profiles(&folder.join("profiles"), &file, now, uid)?;
         Ok(Self { file, profiles, left_out })
     }
 }
 
 /// What names this machine; empty where nothing does (some containers).
-fn machine_id() -> String {
+pub(crate) fn machine_id() -> String {
     fs::read_to_string("/etc/machine-id").unwrap_or_default()
 }
 
@@ -57,6 +65,7 @@ fn profiles(
     folder: &Path,
     site: &SiteFile,
     now: UnixMillis,
+    uid: u32,
 ) -> Result<(Vec<Profile>, Vec<String>), ConfigError> {
     let unreadable = |error: io::Error| {
         ConfigError::new(folder, format_args!("cannot be read: {error}"), "it belongs beside site.toml")
@@ -81,7 +90,7 @@ fn profiles(
     let mut left_out = Vec::new();
     let mut by_key: HashMap<_, Vec<Profile>> = HashMap::new();
     for path in paths {
-        match profile(&path, site, now) {
+        match profile(&path, site, now, uid) {
             Ok(profile) => by_key.entry(profile.key_id).or_default().push(profile),
             Err(reason) => left_out.push(format!("{}: {reason}", path.display())),
         }
@@ -104,8 +113,8 @@ fn profiles(
     Ok((good, left_out))
 }
 
-fn profile(path: &Path, site: &SiteFile, now: UnixMillis) -> Result<Profile, String> {
-    let text = read_secret(path).map_err(|fault| fault.to_string())?;
+fn profile(path: &Path, site: &SiteFile, now: UnixMillis, uid: u32) -> Result<Profile, String> {
+    let text = read_secret(path, uid).map_err(|fault| fault.to_string())?;
     let file = ProfileFile::parse(&text).map_err(|fault| fault.to_string())?;
     if file.expires.is_some_and(|expires| now >= expires) {
         return Err("has expired".to_owned());
@@ -136,15 +145,15 @@ impl Unreadable {
     }
 }
 
-/// Reads a secret file, unless others can as well.
-fn read_secret(path: &Path) -> Result<String, Unreadable> {
+/// Reads a secret file, unless others than root and that user can as well.
+fn read_secret(path: &Path, uid: u32) -> Result<String, Unreadable> {
     let file = fs::File::open(path)?;
     // Of the open file, not of the path: it could be exchanged in between.
     let meta = file.metadata()?;
     if meta.mode() & 0o077 != 0 {
         return Err(Unreadable::Loose(path.to_owned()));
     }
-    if meta.uid() != 0 && meta.uid() != rustix::process::geteuid().as_raw() {
+    if meta.uid() != 0 && meta.uid() != uid {
         return Err(Unreadable::Foreign);
     }
     Ok(io::read_to_string(file)?)

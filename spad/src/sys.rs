@@ -3,4 +3,5 @@
 
 pub mod clock;
 pub mod filter;
+pub mod namespace;
 pub mod signal;

@@ -228,13 +228,18 @@ fn check_says_what_would_hold_a_forward_back() {
     let said = lab.spad_command(&["check"]).ok().out;
     for part in [
         "sysctl -w net.ipv4.ip_forward=1",
-        "ip filter FORWARD: its policy is drop, and no rule there is seen to accept what is led to 10.79.0.2:443",
+        "filter FORWARD: its policy is drop, and no rule there is seen to accept what is led to 10.79.0.2:443",
         "profile laptop leads to 10.79.0.2:22, which firewall.forward",
         "10.79.0.9 is no address of this host",
         "map @targets4",
     ] {
         assert!(said.contains(part), "{part}\n{said}");
     }
+    let said = lab.spad_command(&["doctor"]).out;
+    assert!(
+        said.contains("BAD   forwarding: ") && said.contains("filter FORWARD: its policy is drop"),
+        "{said}"
+    );
     // This host itself is no inner host: by the back door its guarded ports would be open.
     configure(&lab, "nftables", "forward = [\"10.77.0.1:22\"]\n");
     let done = lab.spad_command(&["check"]);

@@ -266,3 +266,29 @@ fn an_interface_that_goes_down_and_up_is_heard_again() {
     }
     assert!(spad.log().len() < OUTPUT_LIMIT / 8, "many words about it:\n{}", spad.log());
 }
+
+#[test]
+fn a_log_that_nobody_reads_any_more_ends_nothing() {
+    let Some(lab) = Lab::new() else { return };
+    lab.configure(&Config::default());
+    lab.profile("laptop");
+    let _service = lab.serve(SERVER, &["tcp/22"]);
+    let mut command = lab.command(SERVER, program("spad"));
+    command.args(["--config", "/run/lab/etc/spad.toml", "--state-dir", "/run/lab/state"]);
+    let (reader, writer) = std::io::pipe().expect("a pipe");
+    let mut spad = lab.start({
+        command.stderr(writer);
+        command
+    });
+    let mut log = std::io::BufRead::lines(std::io::BufReader::new(reader));
+    assert!(log.any(|line| line.expect("text").contains("serving")));
+    drop(log);
+    // Each of these is a line: of the worker that takes over, and of the door.
+    spad.signal(rustix::process::Signal::HUP);
+    lab.knock_with(A, &["-4", "-w", "1m"]);
+    lab.opens(A, SSH);
+    std::thread::sleep(Duration::from_secs(1));
+    assert!(spad.ended().is_none(), "the starter");
+    lab.knock_with(A, &["-4", "--close"]);
+    lab.shuts(A, SSH, Duration::from_secs(2));
+}

@@ -63,13 +63,13 @@ pub fn text(standing: &Standing, plan: &Plan) -> Result<(String, String), Firewa
 
 /// A backend, once it is chosen.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Resolved {
+pub(super) enum Resolved {
     Nftables,
     Iptables(Variant),
 }
 
 /// - `has_nf_tables`: whether the kernel has nf_tables.
-fn resolve(
+pub(super) fn resolve(
     backend: Backend,
     has_nf_tables: impl FnOnce() -> Result<(), FirewallError>,
 ) -> Result<(Resolved, String), FirewallError> {
@@ -88,7 +88,7 @@ fn resolve(
     }
 }
 
-fn has_nf_tables() -> Result<(), FirewallError> {
+pub(super) fn has_nf_tables() -> Result<(), FirewallError> {
     Nftables::guard()?.exists().map(drop)
 }
 
@@ -98,7 +98,7 @@ fn is_lack(error: &FirewallError) -> bool {
     matches!(error, FirewallError::Unsupported { .. } | FirewallError::Refused { .. })
 }
 
-fn place(stand: &Stand) -> Place {
+pub(super) fn place(stand: &Stand) -> Place {
     // The configuration let an attach point of iptables pass for iptables only.
     match stand {
         Stand::Guard => Place::Own,

@@ -5,6 +5,7 @@
 //! grant, and a door closes even if nobody is left to close it.
 
 mod choice;
+mod compare;
 mod element;
 mod error;
 pub mod iptables;
@@ -25,6 +26,7 @@ use std::time::Duration;
 use spa_core::lease::Change;
 
 pub use self::choice::{choose, teardown, text};
+pub use self::compare::differences;
 pub use self::element::Element;
 pub use self::error::FirewallError;
 pub use self::plan::{Interfaces, Plan, Session};

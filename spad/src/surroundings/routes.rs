@@ -3,6 +3,7 @@
 use std::collections::BTreeSet;
 use std::fs::File;
 use std::io::{self, BufRead, BufReader, Seek};
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 
 /// The kernel's routing tables, open: they can be read again and again, also from inside a sandbox that lets
 /// no file be opened, and always are those of the network namespace in which they were opened.
@@ -26,6 +27,18 @@ impl Routes {
         Ok(Self { v4: open("/proc/net/route")?, v6: open("/proc/net/ipv6_route")? })
     }
 
+    /// The gateways of the default routes.
+    ///
+    /// # Errors
+    /// A table cannot be read.
+    pub fn gateways(&self) -> io::Result<BTreeSet<IpAddr>> {
+        let mut found = BTreeSet::new();
+        read(self.v4.as_ref(), |line| found.extend(v4(line).and_then(|_| gateway4(line))))?;
+        read(self.v6.as_ref(), |line| found.extend(v6(line).and_then(|_| gateway6(line))))?;
+        found.retain(|gateway| !gateway.is_unspecified());
+        Ok(found)
+    }
+
     /// Names of the interfaces that a default route leads to now.
     pub(super) fn defaults(&self) -> io::Result<BTreeSet<String>> {
         let mut found = interfaces(self.v4.as_ref(), v4)?;
@@ -37,12 +50,29 @@ impl Routes {
 /// Reads one table from its beginning, line by line: it may be as long as the whole internet's.
 fn interfaces(table: Option<&File>, parse: fn(&str) -> Option<&str>) -> io::Result<BTreeSet<String>> {
     let mut found = BTreeSet::new();
-    let Some(mut table) = table else { return Ok(found) };
+    read(table, |line| found.extend(parse(line).map(str::to_owned)))?;
+    Ok(found)
+}
+
+fn read(table: Option<&File>, mut take: impl FnMut(&str)) -> io::Result<()> {
+    let Some(mut table) = table else { return Ok(()) };
     table.rewind()?;
     for line in BufReader::new(table).lines() {
-        found.extend(parse(&line?).map(str::to_owned));
+        take(&line?);
     }
-    Ok(found)
+    Ok(())
+}
+
+/// The third field, as the processor has it in memory.
+fn gateway4(line: &str) -> Option<IpAddr> {
+    let number = u32::from_str_radix(line.split_whitespace().nth(2)?, 16).ok()?;
+    Some(Ipv4Addr::from(number.to_ne_bytes()).into())
+}
+
+/// The fifth field.
+fn gateway6(line: &str) -> Option<IpAddr> {
+    let number = u128::from_str_radix(line.split_whitespace().nth(4)?, 16).ok()?;
+    Some(Ipv6Addr::from(number).into())
 }
 
 /// `RTF_REJECT` of route(8): a route that leads nowhere.
@@ -87,6 +117,9 @@ mod tests {
         for (line, interface, why) in rows {
             assert_eq!(v4(line), interface, "{why}");
         }
+        if cfg!(target_endian = "little") {
+            assert_eq!(gateway4(rows[1].0), "192.0.2.1".parse().ok());
+        }
         let gateway = "fd000000000000000000000000000001";
         #[rustfmt::skip]
         let rows = [
@@ -96,6 +129,7 @@ mod tests {
             (format!("{gateway} 80 {ZERO} 00 {ZERO} 00000000 00000003 00000000 80200001     eth0"), None, "one host"),
             (format!("{ZERO} 80 {ZERO} 00 {ZERO} 00000000 00000003 00000000 80200001     eth0"),    None, "one host, all zero"),
         ];
+        assert_eq!(gateway6(&rows[0].0), "fd00::1".parse().ok());
         for (line, interface, why) in rows {
             assert_eq!(v6(&line), interface, "{why}");
         }

@@ -459,6 +459,11 @@ impl Firewall for Iptables {
     }
 }
 
+/// Names of the sets whose elements the plan alone says.
+pub(super) fn planned(plan: &Plan) -> BTreeSet<&'static str> {
+    set::sets(plan, true).iter().filter(|set| set.planned).map(|set| set.name).collect()
+}
+
 /// What [`Firewall::prepare`] loads into a host that holds nothing of ours: for `ipset restore`, then for
 /// `iptables-restore --noflush` and `ip6tables-restore --noflush`.
 pub(super) fn text(stand: &standing::Stand, plan: &Plan) -> String {

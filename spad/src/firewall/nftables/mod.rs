@@ -18,6 +18,7 @@ mod place;
 mod text;
 mod watch;
 
+use std::collections::BTreeSet;
 use std::fmt;
 use std::os::fd::{AsFd, BorrowedFd};
 
@@ -331,6 +332,12 @@ impl Firewall for Nftables {
 /// What [`Firewall::prepare`] loads into a ruleset that holds nothing of ours, as nft's text.
 pub(super) fn text(place: &Place, plan: &Plan) -> String {
     Table::new(place, plan).to_string()
+}
+
+/// Names of the sets whose elements the plan alone says.
+pub(super) fn planned(place: &Place, plan: &Plan) -> BTreeSet<&'static str> {
+    let table = Table::new(place, plan);
+    table.sets.iter().filter(|set| set.planned).map(|set| set.name).collect()
 }
 
 /// What in nf_tables drops what is accepted in a chain of iptables' table `filter`.
