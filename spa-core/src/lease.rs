@@ -129,8 +129,12 @@ impl LeaseTable {
         let window = ceiling.permit(door.service, door.grantee, terms.window)?;
         let old = self.lease(door, holder);
         if old.is_none() {
-            if self.held.get(&holder).copied().unwrap_or(0) >= ceiling.max_grants_per_profile {
+            let held = self.held.get(&holder).copied().unwrap_or(0);
+            if held >= ceiling.max_grants_per_profile {
                 return Err(AboveCeiling::ProfileFull);
+            }
+            if terms.most_doors.is_some_and(|most| held >= most.get() as usize) {
+                return Err(AboveCeiling::ProfileDoors);
             }
             if self.doors.len() >= ceiling.max_grants && !self.doors.contains_key(&door) {
                 return Err(AboveCeiling::Full);
@@ -193,10 +197,14 @@ impl LeaseTable {
         self.by_end.first().map(|&(until, _, _)| until)
     }
 
-    /// Ends every lease that the ceiling no longer allows: a service that is not protected any more.
+    /// Ends every lease that the ceiling no longer allows: of a service that is not protected any more, say.
     pub fn retain(&mut self, ceiling: &Ceiling) -> Vec<Change> {
-        let gone: Vec<Door> =
-            self.doors.keys().filter(|door| !ceiling.services.contains(&door.service)).copied().collect();
+        self.end(|door| ceiling.allows(door.service, door.grantee).is_err())
+    }
+
+    /// Ends every lease of such doors, whoever holds it.
+    pub fn end(&mut self, doomed: impl Fn(&Door) -> bool) -> Vec<Change> {
+        let gone: Vec<Door> = self.doors.keys().filter(|door| doomed(door)).copied().collect();
         for &door in &gone {
             for lease in self.doors.get(&door).cloned().unwrap_or_default() {
                 self.take(door, lease.holder);
@@ -208,6 +216,11 @@ impl LeaseTable {
     /// All elements as the kernel should hold them, for a table that somebody flushed.
     pub fn elements(&self, now: BootTime) -> Vec<Change> {
         self.doors.keys().map(|&door| self.element(door, now)).collect()
+    }
+
+    /// Every door that is open.
+    pub fn doors(&self) -> impl Iterator<Item = &Door> {
+        self.doors.keys()
     }
 
     /// Takes over an element that the kernel held when this process started. Its comment names the leases; an element

@@ -50,11 +50,12 @@ pub enum Forbidden {
     /// The profile has expired.
     #[error("something after the profile expired")]
     Expired,
-    /// A prefix instead of an address.
-    #[error("a prefix, and the profile allows only addresses")]
+    /// A prefix of a length that is not in the profile's `prefixes`.
+    #[error("a prefix of a length that the profile does not allow")]
     Prefix,
-    /// A forward, a source-port range or `once`: a narrowing that cannot be kept is never ignored.
-    #[error("a narrowing (forward, ports or once) that this server does not offer")]
+    /// A forward, `once`, too many source ports, or such that go with no plain address: a narrowing that cannot be kept is
+    /// never ignored.
+    #[error("a narrowing (forward, ports or once) that this server does not offer for this request")]
     Narrowing,
     /// A verb that the profile does not allow.
     #[error("a verb that the profile does not allow")]

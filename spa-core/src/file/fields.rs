@@ -149,8 +149,8 @@ pub fn write_text(text: &str) -> String {
     toml::Value::String(text.to_owned()).to_string()
 }
 
-/// A list of services as it stands in a file.
-pub fn write_services(services: &[Service]) -> String {
-    let quoted: Vec<String> = services.iter().map(|service| format!("\"{service}\"")).collect();
+/// A list of values as it stands in a file, each as text.
+pub fn write_texts(values: &[impl std::fmt::Display]) -> String {
+    let quoted: Vec<String> = values.iter().map(|value| format!("\"{value}\"")).collect();
     format!("[{}]", quoted.join(", "))
 }
