@@ -49,11 +49,15 @@ pub fn run(options: &Options) -> ExitStatus {
         interfaces: monitor::guarded(&config, &surroundings),
         protect: config.protect,
         always_allow: config.always_allow,
+        prefixes: config.ceiling.prefixes.clone(),
         spa_port: site.file.port,
         keep: Vec::new(),
     };
     match firewall::text(&config.standing, &plan) {
-        Ok((text, why)) => {
+        Ok((text, why, lacks)) => {
+            for lack in lacks {
+                println!("note: {lack}; such knocks are refused");
+            }
             println!("firewall: {why}\n\n# what would be loaded\n{text}");
             ExitStatus::Done
         }
@@ -134,6 +138,12 @@ fn profiles(config: &Config, site: &Site, warnings: &mut Vec<String>) {
     for profile in &site.profiles {
         for service in profile.open.iter().filter(|service| !protected.contains(service)) {
             warnings.push(format!("profile {} may open {service}, which is not protected", profile.name));
+        }
+        for length in profile.prefixes.iter().filter(|length| !config.ceiling.prefixes.contains(length)) {
+            warnings.push(format!(
+                "profile {} may open for prefixes of {length}, which is not among ceiling.prefixes",
+                profile.name
+            ));
         }
         if profile.max_window > config.ceiling.max_window {
             warnings.push(format!(

@@ -11,6 +11,7 @@ use std::time::Duration;
 use serde::Deserialize;
 use spa_core::ceiling::{self, Ceiling};
 use spa_core::file::{self, BadFile, Secrecy, fields};
+use spa_core::prefix::PrefixLength;
 use spa_core::replay::DEFAULT_SKEW;
 use spa_core::service::Protected;
 
@@ -156,6 +157,8 @@ struct CeilingTable {
     max_window: Option<Duration>,
     max_grants: Option<usize>,
     max_grants_per_profile: Option<usize>,
+    #[serde(default, deserialize_with = "fields::texts")]
+    prefixes: Vec<PrefixLength>,
 }
 
 const HINT: &str = "mend it, then run `spad check`; spad.toml(5) explains every field";
@@ -192,6 +195,7 @@ impl Config {
             clock_trusted: file.freshness.clock == Clock::Trusted,
             ceiling: Ceiling {
                 services: file.firewall.protect.iter().map(|protected| protected.service).collect(),
+                prefixes: limits.prefixes.into_iter().collect(),
                 max_window: limits.max_window.unwrap_or(ceiling::DEFAULT_MAX_WINDOW),
                 max_grants: limits.max_grants.unwrap_or(ceiling::DEFAULT_MAX_GRANTS),
                 max_grants_per_profile: limits

@@ -7,6 +7,7 @@ use std::path::Path;
 use std::time::{Duration, SystemTime};
 
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
+use spa_core::address::OwnAddresses;
 use spa_core::file::fields::write_moment;
 use spa_core::frame::Datagram;
 use spa_core::gate::{Gate, Verdict};
@@ -143,7 +144,7 @@ fn prepare(options: &Options, channel: Seqpacket) -> Result<Worker, Unfit> {
             site.file.header_keys(),
             keyring,
             replay,
-            surroundings.addresses.iter().copied().collect(),
+            OwnAddresses::from_iter(surroundings.addresses).with_links(surroundings.on_link),
         ),
         skew: config.skew,
         clock_trusted: config.clock_trusted,
@@ -159,8 +160,8 @@ fn prepare(options: &Options, channel: Seqpacket) -> Result<Worker, Unfit> {
 /// Opens what can be listened on. A missing interface is waited for: the monitor asks for a new worker when it comes.
 fn listen(surroundings: &Surroundings, port: std::num::NonZeroU16) -> Result<Vec<Listener>, Unfit> {
     let mut listeners = Vec::new();
-    for name in surroundings.captures() {
-        match Listener::open(name, port) {
+    for (name, index) in surroundings.captures() {
+        match Listener::open(name, index, port) {
             Ok(listener) => listeners.push(listener),
             Err(error @ CaptureError::NotPermitted(_)) => return Err(Unfit::Capture(error)),
             Err(error) => warn!("cannot listen on {error}; waiting for the interface"),
@@ -253,8 +254,10 @@ impl Worker {
         let mut admitted = Vec::new();
         let mut frames = 0;
         listeners.retain_mut(|listener| {
-            let received = listener.receive(|link, frame| {
-                let Ok(datagram) = Datagram::parse(link, frame) else { return gate.count(Reject::Frame) };
+            let received = listener.receive(|link, interface, frame| {
+                let Ok(datagram) = Datagram::parse(link, interface, frame) else {
+                    return gate.count(Reject::Frame);
+                };
                 match gate.judge(&datagram, now) {
                     Verdict::Admit(admission) => {
                         reporter.admitted(admission.profile(), now.boot);

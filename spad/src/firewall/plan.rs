@@ -1,10 +1,12 @@
 //! What the guard is to do: who is guarded, where, and who is never shut out.
 
+use std::collections::BTreeSet;
 use std::fmt;
 use std::net::{IpAddr, SocketAddr};
 use std::num::NonZeroU16;
 use std::str::FromStr;
 
+use spa_core::prefix::PrefixLength;
 use spa_core::service::Protected;
 
 /// What the guard is to do.
@@ -16,6 +18,8 @@ pub struct Plan {
     pub protect: Vec<Protected>,
     /// Who is never shut out.
     pub always_allow: Vec<IpAddr>,
+    /// Lengths of the prefixes that may be granted something.
+    pub prefixes: BTreeSet<PrefixLength>,
     /// Port of the SPA datagrams: dropped silently, before connection tracking.
     pub spa_port: NonZeroU16,
     /// Sessions older than the guard, which live on. Added to those that are kept already.
@@ -29,6 +33,7 @@ impl Plan {
             interfaces: Interfaces::Named(Vec::new()),
             protect: Vec::new(),
             always_allow: Vec::new(),
+            prefixes: BTreeSet::new(),
             spa_port: NonZeroU16::MIN,
             keep: Vec::new(),
         }

@@ -5,6 +5,7 @@
 mod asks;
 mod taking_over;
 mod watching;
+mod words;
 
 use std::io;
 use std::os::fd::OwnedFd;

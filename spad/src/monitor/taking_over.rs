@@ -133,6 +133,7 @@ impl Monitor<'_> {
             interfaces: guarded(&config, &stands_on),
             protect: config.protect.clone(),
             always_allow: config.always_allow.clone(),
+            prefixes: config.ceiling.prefixes.clone(),
             spa_port: port,
             keep,
         };

@@ -19,7 +19,8 @@ use std::time::{Duration, Instant};
 
 use netlink_packet_core::NLM_F_CREATE;
 use netlink_sys::protocols::NETLINK_NETFILTER;
-use spa_core::lease::{Change, Door};
+use spa_core::grantee::Grantee;
+use spa_core::lease::{Change, Door, Limit};
 
 pub use self::loader::{Loader, run as run_loader};
 
@@ -36,6 +37,14 @@ use super::standing::{self, Variant};
 
 /// How often it is looked whether somebody took away rules or elements of ours.
 const LOOK: Duration = Duration::from_millis(400);
+
+/// What other backends can and this one cannot, from the types of set that the kernel has. A rule for each service could
+/// make up for it; but the rules are fixed, and the loader takes no service from the monitor.
+const NO_SOURCE_PORT: &str =
+    "iptables with ipset cannot bind a door to a source port: no type of set has two ports";
+const NO_LINK: &str = "iptables with ipset cannot open for a link-local address: no type of set has an address, a port \
+                       and an interface";
+pub(super) const LACKS: [&str; 2] = [NO_SOURCE_PORT, NO_LINK];
 
 /// iptables-nft lets go of a set a moment after its rules are gone.
 const LETS_GO: Duration = Duration::from_secs(3);
@@ -191,10 +200,21 @@ impl Firewall for Iptables {
         nftables::defeats_in_iptables(chain, self.variant == Variant::Legacy)
     }
 
+    fn lacks(&self, door: &Door) -> Option<&'static str> {
+        match (Key::of(door), door.grantee, door.limit) {
+            (Some(_), ..) => None,
+            (None, _, Limit::SourcePort(_)) => Some(NO_SOURCE_PORT),
+            (None, Grantee::OnLink { .. }, _) => Some(NO_LINK),
+            (None, ..) => Some("iptables with ipset has no type of set for such a door"),
+        }
+    }
+
     fn grants(&mut self) -> Result<Vec<Element>, FirewallError> {
         let mut grants = Vec::new();
         for family in Family::BOTH {
-            grants.extend(message::to_elements(&self.list(family.names().grants)?));
+            for set in [family.names().grants, family.names().prefixes] {
+                grants.extend(message::to_elements(&self.list(set)?));
+            }
         }
         Ok(grants)
     }
@@ -206,18 +226,17 @@ impl Firewall for Iptables {
         };
         let last: BTreeMap<Door, &Change> = changes.iter().map(|change| (door_of(change), change)).collect();
         let message = |(door, change): (Door, &Change)| {
-            let address = door.grantee.address();
-            let set = Family::of(address).names().grants;
-            let key = Key::door(address, door.service);
+            // One that no set can hold was refused before.
+            let (set, key) = Key::of(&door)?;
             let message = match change {
                 Change::Set { timeout, comment, .. } => {
                     message::add(set, &key, Some(*timeout), Some(&printable(comment)))
                 }
                 Change::Remove { .. } => message::delete(set, &key),
             };
-            (message, 0, Aim::Ipset { set, feature: super::error::IP_SET })
+            Some((message, 0, Aim::Ipset { set, feature: super::error::IP_SET }))
         };
-        self.channel.series(last.into_iter().map(message).collect())
+        self.channel.series(last.into_iter().filter_map(message).collect())
     }
 
     fn keep(&mut self, sessions: &[Session]) -> Result<(), FirewallError> {

@@ -9,6 +9,7 @@
 mod elements;
 mod encode;
 mod expression;
+mod grants;
 mod key;
 mod model;
 mod others;
@@ -21,10 +22,12 @@ use std::os::fd::{AsFd, BorrowedFd};
 
 use netlink_sys::Socket;
 use netlink_sys::protocols::NETLINK_NETFILTER;
-use spa_core::lease::Change;
+use spa_core::lease::{Change, Door};
+use spa_core::prefix::PrefixLength;
 
 pub(super) use self::place::Place;
 
+use self::grants::Grants;
 use self::model::Table;
 use self::others::{Chain, Does};
 use self::place::protocol_family;
@@ -83,6 +86,16 @@ impl Nftables {
         Ok(jumps.map(|rule| (rule.chain, rule.handle)).collect())
     }
 
+    /// The sets of prefixes that are there, of this plan or of an earlier one.
+    fn prefixes(&mut self) -> Result<Vec<PrefixLength>, FirewallError> {
+        let names = others::sets(&mut self.channel, self.place.family(), self.place.table())?;
+        let lengths = names.iter().filter_map(|name| match Grants::named(&self.place, name)? {
+            Grants::Prefix(length) => Some(length),
+            _ => None,
+        });
+        Ok(lengths.collect())
+    }
+
     /// What it takes to have exactly one jump, at the head of the operator's chain. Nothing is done where that
     /// is so: the operator's rules keep their handles and their order.
     fn jump(&mut self) -> Result<Vec<Step>, FirewallError> {
@@ -138,7 +151,9 @@ impl Firewall for Nftables {
     /// In one transaction.
     fn prepare(&mut self, plan: &Plan) -> Result<(), FirewallError> {
         let jump = self.jump()?;
-        let mut steps = encode::prepare(&Table::new(&self.place, plan));
+        let there = self.prefixes()?.into_iter().filter(|length| !plan.prefixes.contains(length));
+        let unused: Vec<_> = there.map(|length| Grants::Prefix(length).name(&self.place)).collect();
+        let mut steps = encode::prepare(&Table::new(&self.place, plan), &unused);
         steps.extend(jump);
         self.channel.transaction(steps)
     }
@@ -165,11 +180,17 @@ impl Firewall for Nftables {
         Ok(found)
     }
 
+    fn lacks(&self, door: &Door) -> Option<&'static str> {
+        if Grants::of(door).is_some() { None } else { Some("no set of ours holds such a door") }
+    }
+
     fn grants(&mut self) -> Result<Vec<Element>, FirewallError> {
         let mut grants = Vec::new();
-        for set in self.place.names().grants.both() {
+        let prefixes = self.prefixes()?.into_iter().map(Grants::Prefix);
+        for one in Grants::FIXED.into_iter().chain(prefixes) {
+            let set = one.name(&self.place);
             let list = elements::list(&self.place, set);
-            grants.extend(elements::to_elements(self.channel.list(list, &Aim::Elements { set })?));
+            grants.extend(elements::to_elements(one, self.channel.list(list, &Aim::Elements { set })?));
         }
         Ok(grants)
     }
@@ -207,7 +228,7 @@ impl Firewall for Nftables {
         if self.place == Place::Own {
             return self.channel.transaction(encode::remove_table());
         }
-        let plan = Plan::empty();
+        let plan = Plan { prefixes: self.prefixes()?.into_iter().collect(), ..Plan::empty() };
         let jumps = self.jumps()?;
         if jumps.is_empty() && !self.exists()? {
             return Ok(());

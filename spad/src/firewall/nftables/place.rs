@@ -4,6 +4,7 @@ use std::net::IpAddr;
 
 use netlink_packet_netfilter::NetfilterProtoFamily;
 
+use super::grants::Grants;
 use crate::firewall::standing::{AttachPoint, Family};
 
 /// Where our sets and chains are.
@@ -26,6 +27,10 @@ pub(super) struct Names {
     /// Sets whose elements come and go while the rest stands: a new plan adds to them but never empties them.
     pub(super) keep: ByFamily,
     pub(super) grants: ByFamily,
+    /// Grants for one source port each.
+    pub(super) ports: ByFamily,
+    /// Grants for IPv6 link-local addresses.
+    pub(super) links: &'static str,
     /// The chain that is jumped to.
     pub(super) entrance: &'static str,
     pub(super) doors: &'static str,
@@ -39,6 +44,8 @@ const OWN: Names = Names {
     always: ByFamily { v4: "always4", v6: "always6" },
     keep: ByFamily { v4: "keep4", v6: "keep6" },
     grants: ByFamily { v4: "grants4", v6: "grants6" },
+    ports: ByFamily { v4: "ports4", v6: "ports6" },
+    links: "links",
     entrance: "guard",
     doors: "doors",
 };
@@ -52,6 +59,8 @@ pub(super) const BESIDE: Names = Names {
     always: ByFamily { v4: "spad_always4", v6: "spad_always6" },
     keep: ByFamily { v4: "spad_keep4", v6: "spad_keep6" },
     grants: ByFamily { v4: "spad_grants4", v6: "spad_grants6" },
+    ports: ByFamily { v4: "spad_ports4", v6: "spad_ports6" },
+    links: "spad_links",
     entrance: "spad",
     doors: "spad_doors",
 };
@@ -71,13 +80,6 @@ impl ByFamily {
 
     pub(super) fn both(self) -> [&'static str; 2] {
         [self.v4, self.v6]
-    }
-}
-
-impl Names {
-    /// Whether the plan alone says what is in the set of that name.
-    pub(super) fn is_planned(&self, set: &str) -> bool {
-        !self.grants.both().contains(&set) && !self.keep.both().contains(&set)
     }
 }
 
@@ -107,6 +109,11 @@ impl Place {
             Self::Own => &OWN,
             Self::Beside { .. } => &BESIDE,
         }
+    }
+
+    /// Whether the plan alone says what is in the set of that name.
+    pub(super) fn is_planned(&self, set: &str) -> bool {
+        Grants::named(self, set).is_none() && !self.names().keep.both().contains(&set)
     }
 
     /// Only who drops has sessions to keep.

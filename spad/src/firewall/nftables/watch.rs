@@ -86,7 +86,7 @@ fn of_event(place: &Place, event: &Raw) -> Option<Loss> {
             // Sent when its flags change, too.
             Kind::NewTable => Loss::Sure,
             // The second attribute is the set's name.
-            Kind::DeleteSetElement if place.names().is_planned(attribute(2)?) => Loss::Sure,
+            Kind::DeleteSetElement if place.is_planned(attribute(2)?) => Loss::Sure,
             _ => Loss::None,
         });
     };
@@ -97,9 +97,7 @@ fn of_event(place: &Place, event: &Raw) -> Option<Loss> {
         Kind::DeleteSet if ours(attribute(2)?) => Loss::Sure,
         Kind::DeleteRule if ours(attribute(2)?) => Loss::Sure,
         Kind::DeleteRule if attribute(2)? == chain => Loss::Perhaps,
-        Kind::DeleteSetElement if ours(attribute(2)?) && place.names().is_planned(attribute(2)?) => {
-            Loss::Sure
-        }
+        Kind::DeleteSetElement if ours(attribute(2)?) && place.is_planned(attribute(2)?) => Loss::Sure,
         _ => Loss::None,
     })
 }

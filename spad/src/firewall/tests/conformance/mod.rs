@@ -4,10 +4,12 @@
 mod case;
 mod guarding;
 mod properties;
+mod whom;
 
 use std::io::Write;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Mutex;
+use std::sync::atomic::Ordering::Relaxed;
 use std::thread;
 
 use self::case::{CANDIDATES, Candidate, Case};
@@ -41,6 +43,9 @@ const PROPERTIES: &[Property] = &[
     ("teardown leaves nothing", Of::Both, properties::teardown_leaves_nothing),
     ("the text makes the same", Of::Both, properties::the_text_makes_the_same),
     ("another stand of ours is refused", Of::Both, properties::another_stand_is_refused),
+    ("prefixes of every length, each by itself", Of::Both, whom::prefixes_do_not_collide),
+    ("a door for some source ports only", Of::Both, whom::a_source_port_alone_passes),
+    ("a link-local door on its link only", Of::Both, whom::a_link_local_door_is_of_one_link),
     ("a drop elsewhere is named", Of::Attach, properties::a_drop_elsewhere_is_named),
     ("the SPA port is silent", Of::Guard, guarding::the_spa_port_is_silent),
     ("loopback and transit are unharmed", Of::Guard, guarding::loopback_and_transit),
@@ -56,6 +61,8 @@ const PROPERTIES: &[Property] = &[
 enum Outcome {
     Passed,
     Failed,
+    /// The backend says that it cannot, and nothing opens.
+    Refused,
     /// Not asked of this mode.
     NotAsked,
 }
@@ -96,8 +103,14 @@ fn ask(&(name, of, property): &Property, candidate: &Candidate) -> Outcome {
     if !asked {
         return Outcome::NotAsked;
     }
-    match catch_unwind(AssertUnwindSafe(|| property(&Case::new(candidate)))) {
-        Ok(()) => Outcome::Passed,
+    let asked = || {
+        let case = Case::new(candidate);
+        property(&case);
+        case.refused.load(Relaxed)
+    };
+    match catch_unwind(AssertUnwindSafe(asked)) {
+        Ok(false) => Outcome::Passed,
+        Ok(true) => Outcome::Refused,
         Err(panic) => {
             let said = panic.downcast_ref::<String>().map(String::as_str);
             let said = said.or_else(|| panic.downcast_ref::<&str>().copied()).unwrap_or("?");
@@ -119,6 +132,7 @@ fn table(outcomes: &[Vec<Outcome>]) -> String {
             let word = match outcome {
                 Outcome::Passed => "ok",
                 Outcome::Failed => "FAILED",
+                Outcome::Refused => "refused",
                 Outcome::NotAsked => "-",
             };
             text += &format!("  {word:^length$}", length = candidate.name.len());

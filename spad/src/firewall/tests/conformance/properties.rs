@@ -1,5 +1,6 @@
 //! What a guard and an attached stand have in common.
 
+use std::collections::BTreeSet;
 use std::net::{SocketAddr, UdpSocket};
 use std::sync::atomic::AtomicBool;
 use std::sync::atomic::Ordering::Relaxed;
@@ -95,7 +96,8 @@ fn only(firewall: &mut dyn Firewall) -> Element {
 
 fn ceiling() -> Ceiling {
     let services = plan().protect.iter().map(|protected| protected.service).collect();
-    Ceiling { services, max_window: 10 * MINUTE, max_grants: 9, max_grants_per_profile: 9 }
+    let prefixes = BTreeSet::new();
+    Ceiling { services, prefixes, max_window: 10 * MINUTE, max_grants: 9, max_grants_per_profile: 9 }
 }
 
 pub(super) fn a_refresh_never_shortens(case: &Case) {
@@ -122,7 +124,7 @@ pub(super) fn a_refresh_never_shortens(case: &Case) {
 }
 
 /// Within what a loaded machine takes, and what whole seconds are rounded by.
-fn near(got: Duration, wanted: Duration, why: &str) {
+pub(super) fn near(got: Duration, wanted: Duration, why: &str) {
     assert!(got <= wanted + SECOND && got + 5 * SECOND > wanted, "{why}: {got:?} instead of {wanted:?}");
 }
 
@@ -303,6 +305,7 @@ fn full() -> Plan {
         ["tcp/443@10.8.0.2", "udp/53@2001:db8:8::2"]
             .map(|p| p.parse::<spa_core::service::Protected>().unwrap()),
     );
+    full.prefixes = ["ipv4/24", "ipv6/64"].map(|length| length.parse().unwrap()).into();
     full.always_allow = vec![address("192.0.2.7"), address("2001:db8::7")];
     full
 }
