@@ -1,6 +1,7 @@
 //! The request: what a client asks for, in clear. Its encoding is deterministic CBOR with integer keys
 //! (SPEC.md, "Request"); a request has one spelling, and every other is malformed.
 
+use std::fmt;
 use std::net::IpAddr;
 use std::num::{NonZeroU16, NonZeroU32};
 
@@ -49,6 +50,15 @@ pub enum Verb {
     },
     /// Nothing but the receipt.
     Ping,
+}
+
+impl fmt::Display for Stated {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self.prefix {
+            None => write!(f, "{}", self.address),
+            Some(bits) => write!(f, "{}/{bits}", self.address),
+        }
+    }
 }
 
 /// An `open` and what narrows it.

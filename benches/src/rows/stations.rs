@@ -181,6 +181,7 @@ fn firewall(bench: &Bench, times: usize) -> [Vec<Duration>; 3] {
             interfaces: Interfaces::Any,
             protect: vec!["tcp/22".parse().expect("a service")],
             always_allow: Vec::new(),
+            prefixes: std::collections::BTreeSet::new(),
             spa_port: NonZeroU16::new(PORT).expect("not zero"),
             keep: Vec::new(),
         };
