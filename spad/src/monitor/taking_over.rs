@@ -149,7 +149,7 @@ impl Monitor<'_> {
             // Worth a warning, but no reason not to serve.
             Err(error) => warn!("whether others drop what spad accepts is not known: {error}"),
         }
-        log_closed(&changes, "it is no longer protected");
+        log_closed(&changes, "spad.toml no longer allows it");
         self.kept = Some(now.plus(KEPT));
         self.watch = Some(now);
         self.look = Some(now.plus(COMES_TO_REST));

@@ -165,7 +165,12 @@ impl Device {
 }
 
 /// Something to open.
-pub fn open(services: &[&str], window: Option<u32>, ports: Option<(u16, u16)>) -> Verb {
+pub fn open(services: &[&str], window: Option<u32>) -> Verb {
+    open_from(services, window, None)
+}
+
+/// Something to open, perhaps for some source ports only.
+pub fn open_from(services: &[&str], window: Option<u32>, ports: Option<(u16, u16)>) -> Verb {
     let window = window.and_then(std::num::NonZeroU32::new);
     Verb::Open(Open { window, ports, ..Open::plain(list(services)) })
 }
