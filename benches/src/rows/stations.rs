@@ -68,13 +68,13 @@ fn capture(bench: &Bench, times: usize) -> Vec<Duration> {
     let receiver = thread::spawn(move || {
         server.enter();
         let port = NonZeroU16::new(PORT).expect("not zero");
-        let mut listener = Listener::open(INTERFACE, port).expect("the interface is up");
+        let mut listener = Listener::open(INTERFACE, None, port).expect("the interface is up");
         ready.send(()).expect("somebody waits");
         for _ in 0..times {
             let mut seen = None;
             while seen.is_none() {
                 let _ = poll(&mut [PollFd::new(&listener.as_fd(), PollFlags::IN)], None);
-                let _ = listener.receive(|_, _| seen = Some(Instant::now()));
+                let _ = listener.receive(|_, _, _| seen = Some(Instant::now()));
             }
             got.send(seen.expect("just seen")).expect("somebody waits");
         }

@@ -41,13 +41,16 @@ impl From<Vec<u8>> for Item {
     }
 }
 
+/// Timeout and comment of a door that is to be open; `None` for one that is to be shut.
+type Wanted<'c> = Option<(Duration, &'c str)>;
+
 /// The transaction that makes these changes. Of several for one door the last counts.
 ///
 /// Every door is first made to be there and then removed, which cannot fail whatever the kernel has; and then
 /// added where it is to be open. So a timeout that is changed is changed in every kernel: those before 6.12
 /// leave the timeout of an element that is there as it is.
 pub(super) fn apply(place: &Place, changes: &[Change]) -> Vec<Step> {
-    let mut sets: BTreeMap<&'static str, BTreeMap<Key, Option<(Duration, &str)>>> = BTreeMap::new();
+    let mut sets: BTreeMap<&'static str, BTreeMap<Key, Wanted<'_>>> = BTreeMap::new();
     for change in changes {
         let (door, wanted) = match change {
             Change::Set { door, timeout, comment, .. } => (door, Some((*timeout, comment.as_str()))),
