@@ -138,7 +138,7 @@ impl Device {
         } else if self.states {
             addresses.push(match self.home {
                 // All of its network: a device whose address changes.
-                IpAddr::V4(home) if number % 5 == 0 => {
+                IpAddr::V4(home) if number.is_multiple_of(5) => {
                     let [a, b, c, _] = home.octets();
                     Stated { address: [a, b, c, 0].into(), prefix: Some(24) }
                 }
