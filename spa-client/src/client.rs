@@ -1,14 +1,19 @@
-//! `spa-client`: one command, sealed anew for each address of the server, sent twice, never answered.
+//! `spa-client`: one command, sealed anew for each address of the server, sent more than once, never answered.
 
 mod address;
 mod args;
 mod command;
 mod knock;
+mod memory;
+mod opening;
 mod preview;
 mod profile;
+mod reach;
+mod relay;
 mod resolve;
 mod saved;
 mod stamp;
+mod then;
 
 use std::ffi::OsString;
 use std::process::ExitCode;
@@ -29,11 +34,17 @@ pub fn main() -> ExitCode {
 }
 
 fn run(arguments: impl IntoIterator<Item = OsString>) -> Result<(), Failure> {
-    let Some(args) = usage::parse::<Args>(arguments, &args::HABITS)? else { return Ok(()) };
+    let Some(mut args) = usage::parse::<Args>(arguments, &args::HABITS)? else { return Ok(()) };
     args.check()?;
-    let profile = Profile::load(args.profile.as_deref())?;
-    let command = Command::new(&args, &profile)?;
+    if let Some(then) = args.then.take() {
+        return then::run(args, then);
+    }
+    let profile = Profile::load(args.profile.as_deref(), args.destination.as_ref())?;
     let mut random = random()?;
+    if let Some(patience) = args.wait.filter(|_| !args.dry_run) {
+        return then::wait(&args, profile, patience, random);
+    }
+    let command = Command::new(&args, &profile)?;
     if !args.quiet {
         for warning in command.warnings(&profile) {
             complain(&format!("spa-client: {warning}"));
@@ -46,7 +57,7 @@ fn run(arguments: impl IntoIterator<Item = OsString>) -> Result<(), Failure> {
     } else {
         stamp::reserve(&profile, families.len(), &mut random)?
     };
-    let plan = Plan::new(&command.verb, command.allow, routes, first, &mut random);
+    let plan = Plan::new(&command.verb, command.allow, routes, first, &mut random).with_copies(args.copies);
     let keys = profile.file.sealing_keys();
     if args.dry_run {
         say(&preview::text(&command, &plan, &profile, first));

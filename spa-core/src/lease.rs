@@ -1,7 +1,7 @@
 //! Who holds which door open, and until when. The kernel's element for a door is the union of the leases behind it: it
 //! ends with the latest of them, and goes early only with the last.
 
-use std::collections::{BTreeSet, HashMap};
+use std::collections::{BTreeSet, HashMap, HashSet};
 use std::fmt::{self, Write as _};
 use std::net::IpAddr;
 use std::time::Duration;
@@ -213,6 +213,28 @@ impl LeaseTable {
         gone.into_iter().map(|door| Change::Remove { door }).collect()
     }
 
+    /// Ends every lease of a holder that is not served any more: its profile was removed, or is none.
+    pub fn retain_holders(&mut self, serves: impl Fn(KeyId) -> bool, now: BootTime) -> Vec<Change> {
+        let gone: HashSet<KeyId> = self.held.keys().copied().filter(|holder| !serves(*holder)).collect();
+        if gone.is_empty() {
+            return Vec::new();
+        }
+        let held = |leases: &[Lease]| leases.iter().any(|lease| gone.contains(&lease.holder));
+        let doors: Vec<Door> =
+            self.doors.iter().filter(|(_, leases)| held(leases)).map(|(&door, _)| door).collect();
+        doors
+            .into_iter()
+            .map(|door| {
+                for lease in self.doors.get(&door).cloned().unwrap_or_default() {
+                    if gone.contains(&lease.holder) {
+                        self.take(door, lease.holder);
+                    }
+                }
+                self.element(door, now)
+            })
+            .collect()
+    }
+
     /// All elements as the kernel should hold them, for a table that somebody flushed.
     pub fn elements(&self, now: BootTime) -> Vec<Change> {
         self.doors.keys().map(|&door| self.element(door, now)).collect()
@@ -234,6 +256,11 @@ impl LeaseTable {
                 self.put(door, Lease { until, ..lease });
             }
         }
+    }
+
+    /// Whether an element of the kernel names leases of which none is left here.
+    pub fn is_stray(&self, door: Door, comment: &str) -> bool {
+        !self.doors.contains_key(&door) && comment.split(' ').any(|lease| parse(lease).is_some())
     }
 
     fn lease(&self, door: Door, holder: KeyId) -> Option<Lease> {

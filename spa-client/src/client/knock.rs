@@ -3,6 +3,7 @@
 
 use std::io;
 use std::net::{SocketAddr, UdpSocket};
+use std::num::NonZeroU8;
 use std::thread;
 use std::time::Duration;
 
@@ -20,6 +21,9 @@ use crate::output::complain;
 use crate::random::Random;
 use crate::secret_file::plain;
 
+/// How many datagrams an address gets.
+const COPIES: NonZeroU8 = NonZeroU8::MIN.saturating_add(1);
+
 /// What goes to one address of the server.
 pub(super) struct Knock {
     pub(super) route: Route,
@@ -30,6 +34,8 @@ pub(super) struct Knock {
 pub(super) struct Plan {
     /// Sent and repeated one after the other.
     pub(super) groups: Vec<Vec<Knock>>,
+    /// How many datagrams each address gets.
+    pub(super) copies: NonZeroU8,
 }
 
 /// The address families on the way, in the order of their first address.
@@ -70,7 +76,12 @@ impl Plan {
         if !matches!(verb, Verb::Close(_)) {
             groups = vec![groups.into_iter().flatten().collect()];
         }
-        Self { groups }
+        Self { groups, copies: COPIES }
+    }
+
+    /// The same with so many datagrams to each address.
+    pub(super) fn with_copies(self, copies: NonZeroU8) -> Self {
+        Self { copies, ..self }
     }
 
     /// Whether anything can be sent at all.
@@ -89,7 +100,7 @@ impl Plan {
         knock.ok_or_else(|| not_sent(None)).and_then(|knock| sealed(keys, &knock.request, random))
     }
 
-    /// Sends everything twice, the repeats after a short random pause: a datagram can get lost, and nobody would say so.
+    /// Sends all copies of everything, each after a short random pause: a datagram can get lost, and nobody would say so.
     ///
     /// `saved`: the first datagram, if it was sealed already. Returns the addresses that were sent to.
     pub(super) fn send(
@@ -99,37 +110,86 @@ impl Plan {
         verbose: bool,
         random: &mut Random,
     ) -> Result<Vec<SocketAddr>, Failure> {
-        let mut reached: Vec<SocketAddr> = Vec::new();
-        let mut failed = None;
-        for (group, repeat) in self.groups.iter().flat_map(|group| [(group, false), (group, true)]) {
-            if repeat && group.iter().any(|knock| reached.contains(&knock.route.server)) {
-                thread::sleep(Duration::from_millis(random.random_range(50..=150)));
+        let mut sent = Sent::default();
+        let copies = 0..self.copies.get();
+        for (group, copy) in
+            self.groups.iter().flat_map(|group| copies.clone().map(move |copy| (group, copy)))
+        {
+            let repeat = copy > 0;
+            if repeat && group.iter().any(|knock| sent.reached.contains(&knock.route.server)) {
+                thread::sleep(before_repeat(random));
             }
-            for Knock { route: Route { server, local }, request } in group {
-                let local = match local {
-                    Ok(local) => *local,
-                    Err(_) if repeat => continue,
-                    Err(error) => {
-                        note(verbose, || format!("not sent to {server}: {}", plain(error)));
-                        continue;
+            sent.group(group, repeat, keys, &mut saved, verbose, random)?;
+        }
+        sent.outcome()
+    }
+
+    /// Sends one copy of everything, for who watches whether the door opens and repeats it only if not.
+    pub(super) fn send_copy(
+        &self,
+        repeat: bool,
+        keys: &SealingKeys,
+        verbose: bool,
+        random: &mut Random,
+    ) -> Result<(), Failure> {
+        let mut sent = Sent::default();
+        for group in &self.groups {
+            sent.group(group, repeat, keys, &mut None, verbose, random)?;
+        }
+        sent.outcome().map(drop)
+    }
+}
+
+/// The pause before a repeat: random, so that the two do not tell that they belong together.
+pub(super) fn before_repeat(random: &mut Random) -> Duration {
+    Duration::from_millis(random.random_range(50..=150))
+}
+
+/// What became of the datagrams.
+#[derive(Default)]
+struct Sent {
+    reached: Vec<SocketAddr>,
+    failed: Option<io::Error>,
+}
+
+impl Sent {
+    fn group(
+        &mut self,
+        group: &[Knock],
+        repeat: bool,
+        keys: &SealingKeys,
+        saved: &mut Option<Vec<u8>>,
+        verbose: bool,
+        random: &mut Random,
+    ) -> Result<(), Failure> {
+        for Knock { route: Route { server, local }, request } in group {
+            let local = match local {
+                Ok(local) => *local,
+                Err(_) if repeat => continue,
+                Err(error) => {
+                    note(verbose, || format!("not sent to {server}: {}", plain(error)));
+                    continue;
+                }
+            };
+            let datagram = saved.take().map_or_else(|| sealed(keys, request, random), Ok)?;
+            match send_one(local, *server, &datagram) {
+                Ok(from) => {
+                    note(verbose, || format!("{from} -> {server} {} bytes", datagram.len()));
+                    if !self.reached.contains(server) {
+                        self.reached.push(*server);
                     }
-                };
-                let datagram = saved.take().map_or_else(|| sealed(keys, request, random), Ok)?;
-                match send_one(local, *server, &datagram) {
-                    Ok(from) => {
-                        note(verbose, || format!("{from} -> {server} {} bytes", datagram.len()));
-                        if !reached.contains(server) {
-                            reached.push(*server);
-                        }
-                    }
-                    Err(error) => {
-                        note(verbose, || format!("not sent to {server}: {}", plain(&error)));
-                        failed = Some(error);
-                    }
+                }
+                Err(error) => {
+                    note(verbose, || format!("not sent to {server}: {}", plain(&error)));
+                    self.failed = Some(error);
                 }
             }
         }
-        if reached.is_empty() { Err(not_sent(failed)) } else { Ok(reached) }
+        Ok(())
+    }
+
+    fn outcome(self) -> Result<Vec<SocketAddr>, Failure> {
+        if self.reached.is_empty() { Err(not_sent(self.failed)) } else { Ok(self.reached) }
     }
 }
 
