@@ -10,7 +10,7 @@ use crate::ceiling::{AboveCeiling, Ceiling};
 use crate::crypto::key::KeyId;
 use crate::grantee::Grantee;
 use crate::service::Service;
-use crate::terms::{Forward, OnClose, Terms};
+use crate::terms::{Forward, OnClose, SourceNat, Terms};
 use crate::time::{BootTime, UnixMillis};
 
 /// What a grant opens: one service for one grantee. One element in the kernel.
@@ -103,6 +103,8 @@ pub struct LeaseTable {
     doors: HashMap<Door, Vec<Lease>>,
     by_end: BTreeSet<(BootTime, Door, KeyId)>,
     held: HashMap<KeyId, usize>,
+    /// How many leases lead beyond this host.
+    forwards: usize,
 }
 
 impl LeaseTable {
@@ -127,6 +129,15 @@ impl LeaseTable {
         ceiling: &Ceiling,
     ) -> Result<Change, AboveCeiling> {
         let window = ceiling.permit(door.service, door.grantee, terms.window)?;
+        if let Some(forward) = &terms.forward {
+            ceiling.permit_forward(forward)?;
+            if !is_forwardable(door, forward) {
+                return Err(AboveCeiling::Unforwardable);
+            }
+        }
+        if self.leads_elsewhere(door, holder, terms.forward, now) {
+            return Err(AboveCeiling::LeadsElsewhere);
+        }
         let old = self.lease(door, holder);
         if old.is_none() {
             let held = self.held.get(&holder).copied().unwrap_or(0);
@@ -197,14 +208,23 @@ impl LeaseTable {
         self.by_end.first().map(|&(until, _, _)| until)
     }
 
-    /// Ends every lease that the ceiling no longer allows: of a service that is not protected any more, say.
+    /// Ends every lease that the ceiling no longer allows: of a service that is not protected any more, say, or that leads to
+    /// a target that is not named any more.
     pub fn retain(&mut self, ceiling: &Ceiling) -> Vec<Change> {
-        self.end(|door| ceiling.allows(door.service, door.grantee).is_err())
+        let led_away = |lease: &Lease| lease.forward.is_some_and(|to| ceiling.permit_forward(&to).is_err());
+        self.end_of(|door, leases| {
+            ceiling.allows(door.service, door.grantee).is_err() || leases.iter().any(led_away)
+        })
     }
 
     /// Ends every lease of such doors, whoever holds it.
     pub fn end(&mut self, doomed: impl Fn(&Door) -> bool) -> Vec<Change> {
-        let gone: Vec<Door> = self.doors.keys().filter(|door| doomed(door)).copied().collect();
+        self.end_of(|door, _| doomed(door))
+    }
+
+    fn end_of(&mut self, doomed: impl Fn(&Door, &[Lease]) -> bool) -> Vec<Change> {
+        let gone: Vec<Door> =
+            self.doors.iter().filter(|(door, leases)| doomed(door, leases)).map(|(&door, _)| door).collect();
         for &door in &gone {
             for lease in self.doors.get(&door).cloned().unwrap_or_default() {
                 self.take(door, lease.holder);
@@ -247,15 +267,45 @@ impl LeaseTable {
 
     /// Takes over an element that the kernel held when this process started. Its comment names the leases; an element
     /// without a comment of ours is left to its own timeout.
-    pub fn restore(&mut self, door: Door, remaining: Duration, comment: &str, now: BootTime) {
+    ///
+    /// - `forward`: where the kernel has it lead.
+    pub fn restore(
+        &mut self,
+        door: Door,
+        remaining: Duration,
+        comment: &str,
+        forward: Option<Forward>,
+        now: BootTime,
+    ) {
         let end = now.plus(remaining);
         for lease in comment.split(' ').filter_map(parse) {
             // Whatever the comment says, nothing is held longer than the kernel holds it.
             let until = lease.until.min(end);
             if until > now && self.lease(door, lease.holder).is_none() {
-                self.put(door, Lease { until, ..lease });
+                self.put(door, Lease { until, forward, ..lease });
             }
         }
+    }
+
+    /// Whether packets of this door would go elsewhere because of another one, or the other's because of this one: the
+    /// kernel leads all that comes from one address to one port the same way. What one profile holds it may change.
+    fn leads_elsewhere(&self, door: Door, holder: KeyId, forward: Option<Forward>, now: BootTime) -> bool {
+        if forward.is_none() && self.forwards == 0 {
+            return false;
+        }
+        self.doors.iter().any(|(other, leases)| {
+            let mut held = leases.iter().filter(|lease| lease.until > now);
+            if *other == door {
+                return held.any(|lease| lease.holder != holder && lease.forward != forward);
+            }
+            if !other.grantee.meets(door.grantee) {
+                return false;
+            }
+            let one_way = |lease: &Lease| other.service == door.service && lease.forward != forward;
+            held.any(|lease| {
+                one_way(lease) || are_told_apart_by_nothing(other, lease.forward, &door, forward)
+            })
+        })
     }
 
     /// Whether an element of the kernel names leases of which none is left here.
@@ -268,6 +318,7 @@ impl LeaseTable {
     }
 
     fn put(&mut self, door: Door, lease: Lease) {
+        self.forwards += usize::from(lease.forward.is_some());
         self.doors.entry(door).or_default().push(lease);
         self.by_end.insert((lease.until, door, lease.holder));
         *self.held.entry(lease.holder).or_default() += 1;
@@ -277,6 +328,7 @@ impl LeaseTable {
         let Some(leases) = self.doors.get_mut(&door) else { return };
         let Some(at) = leases.iter().position(|lease| lease.holder == holder) else { return };
         let lease = leases.swap_remove(at);
+        self.forwards -= usize::from(lease.forward.is_some());
         if leases.is_empty() {
             self.doors.remove(&door);
         }
@@ -302,6 +354,26 @@ impl LeaseTable {
             forward: last.forward,
         }
     }
+}
+
+/// Only what comes from one address can be sent on, and only within its address family.
+fn is_forwardable(door: Door, forward: &Forward) -> bool {
+    let same_family = |address: IpAddr| {
+        address.is_ipv4() == forward.to.address().is_ipv4()
+            && match forward.source {
+                SourceNat::Address(source) => source.is_ipv4() == address.is_ipv4(),
+                SourceNat::Keep | SourceNat::Masquerade => true,
+            }
+    };
+    door.limit == Limit::None && matches!(door.grantee, Grantee::Address(address) if same_family(address))
+}
+
+/// Behind this host nothing tells any more by which port a packet came: the sender that an inner service sees is the
+/// same for all that one address sends to it.
+fn are_told_apart_by_nothing(one: &Door, to: Option<Forward>, other: &Door, there: Option<Forward>) -> bool {
+    let (Some(to), Some(there)) = (to, there) else { return false };
+    let same_end = one.service.transport() == other.service.transport() && to.to == there.to;
+    same_end && (to.source, there.source) != (SourceNat::Keep, SourceNat::Keep)
 }
 
 /// nftables' own limit for a comment, its closing zero not counted.

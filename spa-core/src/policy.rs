@@ -1,5 +1,7 @@
 //! What a profile may have. The last judgement of the pure half; the monitor's ceiling is asked after it.
 
+use std::net::IpAddr;
+use std::num::NonZeroU16;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -11,7 +13,7 @@ use crate::reject::Forbidden;
 use crate::replay::Fresh;
 use crate::request::Verb;
 use crate::service::Service;
-use crate::terms::Terms;
+use crate::terms::{Forward, Terms};
 use crate::time::UnixMillis;
 
 /// A request that may be carried out. Only [`authorize`] can make one.
@@ -136,7 +138,8 @@ pub fn authorize(fresh: Fresh<'_>, now: UnixMillis) -> Result<Admission, Forbidd
             if !allowed(&open.services) {
                 return Err(Forbidden::Service);
             }
-            if open.forward.is_some() || open.once {
+            // What may go with what is kept short: each pair would take sets of its own in the kernel.
+            if open.once || (open.ports.is_some() && open.forward.is_some()) {
                 return Err(Forbidden::Narrowing);
             }
             let narrowing =
@@ -144,9 +147,14 @@ pub fn authorize(fresh: Fresh<'_>, now: UnixMillis) -> Result<Admission, Forbidd
             if !narrowing.is_offered(&grantees, &open.services) {
                 return Err(Forbidden::Narrowing);
             }
+            let forward = match open.forward {
+                Some(_) if open.services.len() > 1 => return Err(Forbidden::Narrowing),
+                Some(target) => Some(lead(target, profile, &grantees)?),
+                None => None,
+            };
             let wished = open.window.map_or(profile.window, |s| Duration::from_secs(s.get().into()));
             let window = clamp(wished, profile, now);
-            let terms = Terms { most_doors: profile.max_doors, ..Terms::plain(window) };
+            let terms = Terms { forward, most_doors: profile.max_doors, ..Terms::plain(window) };
             Effect::Open { services: open.services, narrowing, terms }
         }
         Verb::Close(services) => Effect::Close { services },
@@ -154,6 +162,24 @@ pub fn authorize(fresh: Fresh<'_>, now: UnixMillis) -> Result<Admission, Forbidd
     };
     let Profile { name, key_id, .. } = profile;
     Ok(Admission { profile: name.clone(), key_id: *key_id, time: request.time, grantees, effect })
+}
+
+/// Where a door for these may lead, of what the profile has.
+fn lead(
+    (address, port): (IpAddr, NonZeroU16),
+    profile: &Profile,
+    grantees: &[Grantee],
+) -> Result<Forward, Forbidden> {
+    let asked = |forward: &&Forward| forward.to.address() == address && forward.to.port() == port;
+    let forward = profile.forward.iter().find(asked).ok_or(Forbidden::Target)?;
+    for grantee in grantees {
+        match grantee {
+            Grantee::Address(client) if client.is_ipv4() == address.is_ipv4() => {}
+            Grantee::Address(_) => return Err(Forbidden::Family),
+            Grantee::Prefix { .. } | Grantee::OnLink { .. } => return Err(Forbidden::Narrowing),
+        }
+    }
+    Ok(*forward)
 }
 
 fn clamp(wished: Duration, profile: &Profile, now: UnixMillis) -> Duration {

@@ -8,6 +8,7 @@ use crate::crypto::key::KeyId;
 use crate::crypto::suite::SuiteKeys;
 use crate::prefix::PrefixLength;
 use crate::service::Service;
+use crate::terms::Forward;
 use crate::time::UnixMillis;
 
 /// Window of a grant unless the profile or the request says otherwise.
@@ -39,6 +40,8 @@ pub struct Profile {
     pub keys: SuiteKeys,
     /// What it may open.
     pub open: Vec<Service>,
+    /// Where a request may have a door lead, if not to the service itself.
+    pub forward: Vec<Forward>,
     /// Window if the request wishes none.
     pub window: Duration,
     /// Longest window.

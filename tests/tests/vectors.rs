@@ -41,6 +41,7 @@ fn told(admission: &Admission) -> BTreeMap<&'static str, String> {
             told.insert("verb", "open".to_owned());
             told.insert("services", service::list(services));
             told.insert("window", terms.window.as_secs().to_string());
+            told.extend(terms.forward.map(|forward| ("leads-to", forward.to.to_string())));
         }
         Effect::Close { services } => {
             told.insert("verb", "close".to_owned());

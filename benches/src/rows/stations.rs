@@ -247,6 +247,8 @@ fn firewall(bench: &Bench, times: usize) -> [Vec<Duration>; 3] {
             protect: vec!["tcp/22".parse().expect("a service")],
             always_allow: Vec::new(),
             prefixes: std::collections::BTreeSet::new(),
+            forward: Vec::new(),
+            forward_sources: Vec::new(),
             spa_port: NonZeroU16::new(PORT).expect("not zero"),
             keep: Vec::new(),
         };

@@ -48,6 +48,11 @@ impl Command {
                 let sentence = format!("opens more than the {} services of a request", Request::MAX_SERVICES);
                 return Err(wrong(sentence, "name those that you need: -A tcp/22,…"));
             }
+            if args.forward.is_some() && services.len() > 1 {
+                let sentence = "opens several services, and --forward leads one to its target".to_owned();
+                return Err(wrong(sentence, "name the one: -A tcp/8443"));
+            }
+            let forward = args.forward.map(|target| (target.address(), target.port()));
             // Checked where the command line was read: between a second and the largest u32 of them.
             let window = args.window.and_then(|w| NonZeroU32::new(u32::try_from(w.as_secs()).ok()?));
             let ports = args.source_port.map(|SourcePorts(low, high)| (low, high));
@@ -58,16 +63,18 @@ impl Command {
                     "one request binds {most} source ports, counted for each service; ask for the others in a second"
                 )));
             }
-            Verb::Open(Open { window, ports, ..Open::plain(services) })
+            Verb::Open(Open { window, forward, ports, ..Open::plain(services) })
         };
         Ok(Self {
             verb,
             allow: args.allow,
             host,
             port: args.port.unwrap_or(file.port),
-            only: match (args.ipv4, args.ipv6) {
-                (true, _) => Some(Family::V4),
-                (_, true) => Some(Family::V6),
+            only: match (args.ipv4, args.ipv6, args.forward) {
+                (true, ..) => Some(Family::V4),
+                (_, true, _) => Some(Family::V6),
+                // What comes by the other family is never led there.
+                (.., Some(target)) => Some(Family::of(target.address())),
                 _ => None,
             },
             window: args.window.unwrap_or(file.window),
@@ -91,7 +98,17 @@ impl Command {
             Allow::Stated(stated) => Some(Family::of(stated.address)),
             Allow::Auto | Allow::Source => None,
         };
-        let mut servers = resolve::addresses(&self.host, self.only, rather)?;
+        let mut servers = resolve::addresses(&self.host, self.only, rather).map_err(|failure| {
+            let led = matches!(self.verb, Verb::Open(Open { forward: Some(_), .. }));
+            if failure.status != Status::Name || !led {
+                return failure;
+            }
+            Failure::new(
+                failure.status,
+                failure.sentence,
+                "a forward stays within the address family of its target",
+            )
+        })?;
         servers.iter_mut().for_each(|server| server.set_port(self.port.get()));
         Ok(servers)
     }
@@ -126,6 +143,9 @@ impl Command {
             }
             (Verb::Open(Open { ports: Some((low, high)), .. }), named) => {
                 format!("open {} from ports {low} to {high}", service::list(named))
+            }
+            (Verb::Open(Open { forward: Some((address, port)), .. }), named) => {
+                format!("open {} to {}", service::list(named), SocketAddr::new(*address, port.get()))
             }
             (_, named) => format!("open {}", service::list(named)),
         }

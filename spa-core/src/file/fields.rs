@@ -149,8 +149,8 @@ pub fn write_text(text: &str) -> String {
     toml::Value::String(text.to_owned()).to_string()
 }
 
-/// A list of values as it stands in a file, each as text.
-pub fn write_texts(values: &[impl std::fmt::Display]) -> String {
-    let quoted: Vec<String> = values.iter().map(|value| format!("\"{value}\"")).collect();
+/// A list of services or targets as it stands in a file.
+pub fn write_list(items: &[impl std::fmt::Display]) -> String {
+    let quoted: Vec<String> = items.iter().map(|item| format!("\"{item}\"")).collect();
     format!("[{}]", quoted.join(", "))
 }

@@ -13,6 +13,8 @@ use crate::crypto::suite::{Suite, SuiteKeys};
 use crate::prefix::PrefixLength;
 use crate::profile::{DEFAULT_MAX_WINDOW, DEFAULT_WINDOW, Freshness, JournalEpoch, Profile};
 use crate::service::Service;
+use crate::target::Target;
+use crate::terms::{Forward, SourceNat};
 use crate::time::UnixMillis;
 
 /// How `freshness` is written; also used by the client's half.
@@ -53,6 +55,12 @@ pub struct ProfileFile {
     /// What the profile may open.
     #[serde(deserialize_with = "fields::services")]
     pub open: Vec<Service>,
+    /// Services of inner hosts that the profile may reach through its doors.
+    #[serde(default, deserialize_with = "fields::texts")]
+    pub forward: Vec<Target>,
+    /// What those hosts see as the sender.
+    #[serde(default, deserialize_with = "fields::text")]
+    pub forward_source: SourceNat,
     /// Window unless the request wishes another.
     #[serde(default = "default_window", deserialize_with = "fields::duration")]
     pub window: Duration,
@@ -98,6 +106,11 @@ impl ProfileFile {
         if file.window > file.max_window {
             return refuse("window is longer than max_window; shorten the one or lengthen the other");
         }
+        if let SourceNat::Address(source) = file.forward_source
+            && file.forward.iter().any(|target| target.address().is_ipv4() != source.is_ipv4())
+        {
+            return refuse("forward_source is an address of another family than a target in forward");
+        }
         match (file.freshness, file.journal) {
             (FreshnessName::Clock, Some(_)) => {
                 refuse("journal belongs to freshness = \"monotonic\"; remove it")
@@ -128,6 +141,8 @@ impl ProfileFile {
             key,
             suite,
             open,
+            forward: Vec::new(),
+            forward_source: SourceNat::Keep,
             window: DEFAULT_WINDOW,
             max_window: DEFAULT_MAX_WINDOW,
             created,
@@ -162,6 +177,7 @@ impl ProfileFile {
             keys: SuiteKeys::derive(&self.key, site, self.suite),
             freshness: self.freshness(),
             open: self.open,
+            forward: self.forward.iter().map(|&to| Forward { to, source: self.forward_source }).collect(),
             window: self.window,
             max_window: self.max_window,
             created: self.created,
@@ -182,7 +198,7 @@ impl ProfileFile {
             self.key_id,
             self.key.to_base64().as_str(),
             self.suite,
-            fields::write_texts(&self.open),
+            fields::write_list(&self.open),
             format_duration(self.window),
             format_duration(self.max_window),
             fields::write_moment(self.created),
@@ -193,6 +209,12 @@ impl ProfileFile {
         if let Some(epoch) = self.journal {
             text.push_str(&format!("freshness = \"monotonic\"\njournal = \"{}\"\n", to_base64(&epoch)));
         }
+        if !self.forward.is_empty() {
+            text.push_str(&format!("forward = {}\n", fields::write_list(&self.forward)));
+        }
+        if self.forward_source != SourceNat::Keep {
+            text.push_str(&format!("forward_source = \"{}\"\n", self.forward_source));
+        }
         if self.any_address {
             text.push_str("any_address = true\n");
         }
@@ -200,7 +222,7 @@ impl ProfileFile {
             text.push_str("require_stated = true\n");
         }
         if !self.prefixes.is_empty() {
-            text.push_str(&format!("prefixes = {}\n", fields::write_texts(&self.prefixes)));
+            text.push_str(&format!("prefixes = {}\n", fields::write_list(&self.prefixes)));
         }
         if let Some(most) = self.max_doors {
             text.push_str(&format!("max_doors = {most}\n"));

@@ -3,6 +3,7 @@
 use std::time::Duration;
 
 use spa_core::lease::Door;
+use spa_core::terms::Forward;
 
 /// The most bytes of a comment that nft shows; ipset takes more.
 const COMMENT_MOST: usize = 127;
@@ -16,6 +17,8 @@ pub struct Element {
     pub remaining: Option<Duration>,
     /// Who opened it.
     pub comment: String,
+    /// Where it leads, if not to this host's own service.
+    pub forward: Option<Forward>,
 }
 
 /// The comment as it can be stored, and as nft and ipset can print it and read it again.

@@ -8,6 +8,7 @@ use std::str::FromStr;
 
 use spa_core::prefix::PrefixLength;
 use spa_core::service::Protected;
+use spa_core::target::Target;
 
 /// What the guard is to do.
 #[derive(Clone, Debug)]
@@ -20,6 +21,10 @@ pub struct Plan {
     pub always_allow: Vec<IpAddr>,
     /// Lengths of the prefixes that may be granted something.
     pub prefixes: BTreeSet<PrefixLength>,
+    /// Services of inner hosts that doors may lead to.
+    pub forward: Vec<Target>,
+    /// Addresses of this host that those may see as the sender.
+    pub forward_sources: Vec<IpAddr>,
     /// Port of the SPA datagrams: dropped silently, before connection tracking.
     pub spa_port: NonZeroU16,
     /// Sessions older than the guard, which live on. Added to those that are kept already.
@@ -34,6 +39,8 @@ impl Plan {
             protect: Vec::new(),
             always_allow: Vec::new(),
             prefixes: BTreeSet::new(),
+            forward: Vec::new(),
+            forward_sources: Vec::new(),
             spa_port: NonZeroU16::MIN,
             keep: Vec::new(),
         }
@@ -47,6 +54,17 @@ pub enum Interfaces {
     Any,
     /// These, whether they exist already or not.
     Named(Vec<InterfaceName>),
+}
+
+impl fmt::Display for Interfaces {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Any => f.write_str("every interface"),
+            Self::Named(names) => {
+                f.write_str(&names.iter().map(InterfaceName::as_str).collect::<Vec<_>>().join(", "))
+            }
+        }
+    }
 }
 
 /// Name of a network interface that both the kernel and nft's text can carry.

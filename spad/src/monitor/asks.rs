@@ -112,7 +112,8 @@ impl Monitor<'_> {
             }
         }
         let lines = words::of_doors(opened).into_iter();
-        work.lines.extend(lines.map(|door| format!("opened {door} profile={profile} window={window}")));
+        let led = terms.forward.map(|to| format!(" to {to}")).unwrap_or_default();
+        work.lines.extend(lines.map(|door| format!("opened {door}{led} profile={profile} window={window}")));
         for ((reason, why), doors) in refused {
             for door in words::of_doors(doors) {
                 self.reporter.refused(profile, reason, format!("not opened: {door}: {why}"), now);

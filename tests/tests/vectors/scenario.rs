@@ -18,13 +18,15 @@ use spa_core::keyring::Keyring;
 use spa_core::profile::{DEFAULT_MAX_WINDOW, DEFAULT_WINDOW, Freshness, JournalEpoch, Profile};
 use spa_core::replay::Replay;
 use spa_core::scheme::native::{MAX, MIN, SealingKeys};
+use spa_core::terms::{Forward, SourceNat};
 use spa_core::time::{BootTime, Now, UnixMillis};
 
-const OUTCOME: [&str; 5] = ["verb", "services", "address", "window", "ports"];
+const OUTCOME: [&str; 6] = ["verb", "services", "address", "window", "ports", "leads-to"];
 #[rustfmt::skip]
-const KEYS: [&str; 19] = [
-    "site-id", "site-key", "previous-site-key", "key-id", "profile-key", "suite", "open", "created", "expires", "freshness",
-    "any-address", "require-stated", "prefixes", "journal", "skew-ms", "source", "interface", "server-time", "datagram",
+const KEYS: [&str; 20] = [
+    "site-id", "site-key", "previous-site-key", "key-id", "profile-key", "suite", "open", "forward", "created", "expires",
+    "freshness", "any-address", "require-stated", "prefixes", "journal", "skew-ms", "source", "interface", "server-time",
+    "datagram",
 ];
 const OWN: [&str; 2] = ["203.0.113.1", "2001:db8:1::1"];
 
@@ -158,6 +160,10 @@ impl Scenario {
             key_id: self.key_id(),
             keys: self.suite_keys(),
             open: self.list("open"),
+            forward: self.get("forward").map_or_else(Vec::new, |targets| {
+                let keep = |to: &str| Forward { to: to.parse().unwrap(), source: SourceNat::Keep };
+                targets.split(',').map(keep).collect()
+            }),
             window: DEFAULT_WINDOW,
             max_window: DEFAULT_MAX_WINDOW,
             created: time(self.field("created")),

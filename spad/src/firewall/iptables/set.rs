@@ -9,6 +9,7 @@ use spa_core::grantee::Grantee;
 use spa_core::lease::{Door, Limit};
 use spa_core::service::{Service, Transport};
 
+use super::forward;
 use crate::firewall::plan::{InterfaceName, Interfaces, Plan, Session};
 
 /// Address family of a set and of the rules that look into it.
@@ -41,6 +42,10 @@ pub(super) struct Names {
     pub(super) grants: &'static str,
     /// Grants for prefixes, of whatever length.
     pub(super) prefixes: &'static str,
+    /// Doors that lead to inner hosts.
+    pub(super) forwarded: &'static str,
+    /// What goes on from them in another name: client, inner port, inner host.
+    pub(super) flows: &'static str,
 }
 
 const V4: Names = Names {
@@ -53,6 +58,8 @@ const V4: Names = Names {
     keep_to: "spad_keep_to4",
     grants: "spad_grants4",
     prefixes: "spad_prefixes4",
+    forwarded: "spad_forwarded4",
+    flows: "spad_flows4",
 };
 
 const V6: Names = Names {
@@ -65,6 +72,8 @@ const V6: Names = Names {
     keep_to: "spad_keep_to6",
     grants: "spad_grants6",
     prefixes: "spad_prefixes6",
+    forwarded: "spad_forwarded6",
+    flows: "spad_flows6",
 };
 
 impl Family {
@@ -185,6 +194,8 @@ pub(super) enum Key {
     Prefix(IpAddr, u8, Service),
     /// Two ends of a TCP session, and the port of the first.
     Session(IpAddr, u16, IpAddr),
+    /// A client, the inner service that it reaches, and the host of that.
+    Flow(IpAddr, Service, IpAddr),
 }
 
 impl Key {
@@ -251,6 +262,7 @@ pub(super) fn sets(plan: &Plan, guards: bool) -> Vec<Set> {
             ..planned(name, kind, Some(family), BTreeSet::new())
         };
         sets.extend([open(names.grants, Kind::Door), open(names.prefixes, Kind::Prefixes)]);
+        sets.extend(forward::sets(family));
     }
     sets
 }
@@ -290,7 +302,15 @@ fn planned(name: &'static str, kind: Kind, family: Option<Family>, elements: BTr
 
 impl fmt::Display for Set {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "create {} {}", self.name, self.kind.name())?;
+        self.write(f, self.name)?;
+        self.elements.iter().try_for_each(|key| writeln!(f, "add {} {key}", self.name))
+    }
+}
+
+impl Set {
+    /// The line that makes it, under this name.
+    pub(super) fn write(&self, f: &mut impl fmt::Write, name: &str) -> fmt::Result {
+        write!(f, "create {name} {}", self.kind.name())?;
         match self.family {
             Some(family) => write!(f, " family {} maxelem {MOST}", family.name())?,
             None => f.write_str(" range 0-65535")?,
@@ -301,8 +321,7 @@ impl fmt::Display for Set {
         if self.comments {
             f.write_str(" comment")?;
         }
-        writeln!(f)?;
-        self.elements.iter().try_for_each(|key| writeln!(f, "add {} {key}", self.name))
+        writeln!(f)
     }
 }
 
@@ -320,6 +339,9 @@ impl fmt::Display for Key {
                 write!(f, "{first}/{bits},{}:{}", service.transport(), service.port())
             }
             Self::Session(one, port, other) => write!(f, "{one},tcp:{port},{other}"),
+            Self::Flow(client, service, host) => {
+                write!(f, "{client},{}:{},{host}", service.transport(), service.port())
+            }
         }
     }
 }

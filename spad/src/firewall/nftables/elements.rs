@@ -33,11 +33,28 @@ pub(super) struct Item {
     key: Vec<u8>,
     timeout: Option<Duration>,
     comment: Option<String>,
+    /// What a map has for it.
+    data: Option<Vec<u8>>,
 }
 
 impl From<Vec<u8>> for Item {
     fn from(key: Vec<u8>) -> Self {
-        Self { key, timeout: None, comment: None }
+        Self { key, timeout: None, comment: None, data: None }
+    }
+}
+
+impl Item {
+    /// One that ends by itself.
+    pub(super) fn new(key: Vec<u8>, timeout: Duration) -> Self {
+        Self { timeout: Some(timeout.clamp(SHORTEST, LONGEST)), ..key.into() }
+    }
+
+    pub(super) fn with_comment(self, comment: &str) -> Self {
+        Self { comment: Some(printable(comment)), ..self }
+    }
+
+    pub(super) fn with_data(self, data: Vec<u8>) -> Self {
+        Self { data: Some(data), ..self }
     }
 }
 
@@ -53,6 +70,8 @@ pub(super) fn apply(place: &Place, changes: &[Change]) -> Vec<Step> {
     let mut sets: BTreeMap<&'static str, BTreeMap<Key, Wanted<'_>>> = BTreeMap::new();
     for change in changes {
         let (door, wanted) = match change {
+            // What leads on is let in by other sets (`forward.rs`).
+            Change::Set { door, forward: Some(_), .. } => (door, None),
             Change::Set { door, timeout, comment, .. } => (door, Some((*timeout, comment.as_str()))),
             Change::Remove { door } => (door, None),
         };
@@ -67,8 +86,7 @@ pub(super) fn apply(place: &Place, changes: &[Change]) -> Vec<Step> {
         steps.extend(remove(place, set, keys()));
         let open = doors.iter().filter_map(|(key, wanted)| {
             let (timeout, comment) = (*wanted)?;
-            let timeout = Some(timeout.clamp(SHORTEST, LONGEST));
-            Some(Item { key: key::bytes(key), timeout, comment: Some(printable(comment)) })
+            Some(Item::new(key::bytes(key), timeout).with_comment(comment))
         });
         steps.extend(add(place, set, open));
     }
@@ -112,7 +130,7 @@ pub(super) fn add(place: &Place, set: &'static str, items: impl Iterator<Item = 
 }
 
 /// Removes elements, all of which must be there.
-fn remove(place: &Place, set: &'static str, items: impl Iterator<Item = Item>) -> Vec<Step> {
+pub(super) fn remove(place: &Place, set: &'static str, items: impl Iterator<Item = Item>) -> Vec<Step> {
     messages(place, set, items)
         .map(|message| step(set, 0, NfTablesMessage::DeleteSetElement(message)))
         .collect()
@@ -154,6 +172,9 @@ fn message(
 
 fn to_attributes(item: Item) -> Vec<SetElementAttribute> {
     let mut attributes = vec![SetElementAttribute::Key(DataAttribute::Value(item.key))];
+    if let Some(data) = item.data {
+        attributes.push(SetElementAttribute::Data(DataAttribute::Value(data)));
+    }
     if let Some(timeout) = item.timeout {
         attributes.push(SetElementAttribute::Timeout(timeout.as_millis() as u64));
     }
@@ -170,7 +191,7 @@ fn to_attributes(item: Item) -> Vec<SetElementAttribute> {
 pub(super) fn to_elements(grants: Grants, answers: Vec<NfTablesMessage>) -> Vec<Element> {
     let element = |attributes: Vec<SetElementAttribute>| {
         let door = grants.door(key_of(&attributes)?)?;
-        let mut element = Element { door, remaining: None, comment: String::new() };
+        let mut element = Element { door, remaining: None, comment: String::new(), forward: None };
         for attribute in attributes {
             match attribute {
                 SetElementAttribute::Expiration(ms) => element.remaining = Some(Duration::from_millis(ms)),
@@ -183,6 +204,18 @@ pub(super) fn to_elements(grants: Grants, answers: Vec<NfTablesMessage>) -> Vec<
         Some(element)
     };
     items(answers).filter_map(element).collect()
+}
+
+/// Keys of a set or map, with what the map has for them.
+pub(super) fn keys_and_data(answers: Vec<NfTablesMessage>) -> Vec<(Vec<u8>, Vec<u8>)> {
+    let pair = |attributes: Vec<SetElementAttribute>| {
+        let data = attributes.iter().find_map(|attribute| match attribute {
+            SetElementAttribute::Data(DataAttribute::Value(bytes)) => Some(bytes.clone()),
+            _ => None,
+        });
+        Some((key_of(&attributes)?.to_vec(), data.unwrap_or_default()))
+    };
+    items(answers).filter_map(pair).collect()
 }
 
 /// Kept sessions in the kernel's answer.

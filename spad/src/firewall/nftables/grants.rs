@@ -125,6 +125,11 @@ impl Grants {
         key
     }
 
+    /// The door for one address whose key this is.
+    pub(super) fn plain(key: &[u8]) -> Option<Door> {
+        Self::V4.door(key).or_else(|| Self::V6.door(key))
+    }
+
     /// The door whose key this is, or `None` if it is not one that we would have made.
     pub(super) fn door(self, key: &[u8]) -> Option<Door> {
         let width: u32 = self.fields().iter().map(|field| field.width()).sum();

@@ -4,6 +4,7 @@
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 
 use spa_core::service::{Service, Transport};
+use spa_core::target::Target;
 
 use crate::firewall::plan::{InterfaceName, Session};
 
@@ -117,7 +118,7 @@ pub(super) fn bytes(key: &[Value]) -> Vec<u8> {
     key.iter().flat_map(Value::bytes).collect()
 }
 
-/// Key of an inner host's service in the sets of protected hosts.
+/// Key of an address and a service: of an inner host in the sets of protected hosts, of a door that leads on.
 pub(super) fn of_host(address: IpAddr, service: Service) -> Key {
     let mut key = vec![Value::address(address)];
     key.extend(of_service(service));
@@ -141,6 +142,12 @@ pub(super) fn of_session(session: &Session) -> Key {
 pub(super) fn to_session(key: &[u8]) -> Option<Session> {
     let (client, server) = key.split_at_checked(key.len() / 2)?;
     Session::new(to_end(client)?, to_end(server)?)
+}
+
+/// The target in a map's data.
+pub(super) fn to_target(data: &[u8]) -> Option<Target> {
+    let end = to_end(data)?;
+    Target::new(end.ip(), end.port().try_into().ok()?)
 }
 
 fn to_end(key: &[u8]) -> Option<SocketAddr> {

@@ -31,9 +31,17 @@ pub(super) struct Names {
     pub(super) ports: ByFamily,
     /// Grants for IPv6 link-local addresses.
     pub(super) links: &'static str,
+    /// Doors that lead to inner hosts, where to, and in whose name.
+    pub(super) forwarded: ByFamily,
+    pub(super) targets: ByFamily,
+    pub(super) masquerades: ByFamily,
+    pub(super) sources: ByFamily,
     /// The chain that is jumped to.
     pub(super) entrance: &'static str,
     pub(super) doors: &'static str,
+    /// Base chains, there if a target is named.
+    pub(super) forward: &'static str,
+    pub(super) forward_source: &'static str,
 }
 
 const OWN: Names = Names {
@@ -46,8 +54,14 @@ const OWN: Names = Names {
     grants: ByFamily { v4: "grants4", v6: "grants6" },
     ports: ByFamily { v4: "ports4", v6: "ports6" },
     links: "links",
+    forwarded: ByFamily { v4: "forwarded4", v6: "forwarded6" },
+    targets: ByFamily { v4: "targets4", v6: "targets6" },
+    masquerades: ByFamily { v4: "masquerades4", v6: "masquerades6" },
+    sources: ByFamily { v4: "sources4", v6: "sources6" },
     entrance: "guard",
     doors: "doors",
+    forward: "forward",
+    forward_source: "forward_source",
 };
 
 /// In a table that is not ours every name says whose it is.
@@ -61,8 +75,14 @@ pub(super) const BESIDE: Names = Names {
     grants: ByFamily { v4: "spad_grants4", v6: "spad_grants6" },
     ports: ByFamily { v4: "spad_ports4", v6: "spad_ports6" },
     links: "spad_links",
+    forwarded: ByFamily { v4: "spad_forwarded4", v6: "spad_forwarded6" },
+    targets: ByFamily { v4: "spad_targets4", v6: "spad_targets6" },
+    masquerades: ByFamily { v4: "spad_masquerades4", v6: "spad_masquerades6" },
+    sources: ByFamily { v4: "spad_sources4", v6: "spad_sources6" },
     entrance: "spad",
     doors: "spad_doors",
+    forward: "spad_forward",
+    forward_source: "spad_forward_source",
 };
 
 /// A set's name for each address family.
@@ -113,7 +133,9 @@ impl Place {
 
     /// Whether the plan alone says what is in the set of that name.
     pub(super) fn is_planned(&self, set: &str) -> bool {
-        Grants::named(self, set).is_none() && !self.names().keep.both().contains(&set)
+        let Names { keep, forwarded, targets, masquerades, sources, .. } = *self.names();
+        let moving = [keep, forwarded, targets, masquerades, sources];
+        Grants::named(self, set).is_none() && !moving.into_iter().any(|sets| sets.both().contains(&set))
     }
 
     /// Only who drops has sessions to keep.

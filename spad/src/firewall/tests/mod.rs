@@ -27,6 +27,8 @@ fn plan() -> Plan {
         protect: vec!["tcp/22".parse().unwrap(), "udp/5300".parse().unwrap()],
         always_allow: Vec::new(),
         prefixes: BTreeSet::new(),
+        forward: Vec::new(),
+        forward_sources: Vec::new(),
         spa_port: 23571.try_into().unwrap(),
         keep: Vec::new(),
     }
