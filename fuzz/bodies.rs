@@ -2,6 +2,7 @@
 //! nothing panics. The fuzz targets call them, and so does `tests/tests/parsers.rs` on every `make test`.
 #![allow(dead_code, unreachable_pub)]
 
+use std::num::NonZeroU32;
 use std::time::Duration;
 
 use spa_core::address::OwnAddresses;
@@ -21,19 +22,26 @@ use spa_core::time::{BootTime, Now, UnixMillis};
 use spad::ask::{Message, SIZE};
 use spad::config::Config;
 
+/// Where frames are captured.
+const HERE: Option<NonZeroU32> = NonZeroU32::new(3);
+
 /// A datagram lies inside its frame, and what is cut off a frame never makes another datagram of it.
 pub fn frame(bytes: &[u8]) {
     let Some((&link, frame)) = bytes.split_first() else { return };
     let links = [Link::Ethernet, Link::Null, Link::Loop, Link::Raw, Link::Cooked, Link::Cooked2];
     let link = links[usize::from(link) % links.len()];
-    let Ok(datagram) = Datagram::parse(link, frame) else { return };
+    let Ok(datagram) = Datagram::parse(link, HERE, frame) else { return };
     let inside = frame.as_ptr_range();
     let payload = datagram.payload.as_ptr_range();
     assert!(inside.start <= payload.start && payload.end <= inside.end);
     assert_eq!(datagram.source.is_ipv4(), datagram.destination.is_ipv4());
     let end = payload.end as usize - inside.start as usize;
-    assert_eq!(Datagram::parse(link, &frame[..end]), Ok(datagram), "what follows the datagram means nothing");
-    assert!(end == 0 || Datagram::parse(link, &frame[..end - 1]).is_err(), "a cut datagram is none");
+    assert_eq!(
+        Datagram::parse(link, HERE, &frame[..end]),
+        Ok(datagram),
+        "what follows the datagram means nothing"
+    );
+    assert!(end == 0 || Datagram::parse(link, HERE, &frame[..end - 1]).is_err(), "a cut datagram is none");
 }
 
 /// A stranger gets nothing, and leaves nothing behind.
@@ -55,6 +63,7 @@ pub fn gate(bytes: &[u8]) {
     let datagram = Datagram {
         source: "192.0.2.9:4000".parse().expect("an address"),
         destination: "192.0.2.1:23571".parse().expect("an address"),
+        interface: HERE,
         payload: bytes,
     };
     let wall = UnixMillis::new(1_795_000_000_000).expect("a time");

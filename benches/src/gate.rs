@@ -94,6 +94,8 @@ impl Site {
             freshness: Freshness::Clock,
             any_address: false,
             require_stated: false,
+            prefixes: Vec::new(),
+            max_doors: None,
         };
         let replay = Replay::restore(JournalEpoch([0; 8]), true, DEFAULT_SKEW, []);
         let header = HeaderKey::derive(&SiteKey::new([3; 32]), SITE);
@@ -153,6 +155,7 @@ impl Site {
         let datagram = Datagram {
             source: SocketAddr::new(CLIENT, 40_000),
             destination: SocketAddr::new(SERVER, 23_571),
+            interface: None,
             payload: datagram,
         };
         matches!(self.gate.judge(&datagram, now), Verdict::Admit(_))

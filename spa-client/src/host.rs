@@ -1,7 +1,7 @@
 //! The name or address of a server, as it stands on a command line and in a client's half.
 
 use std::fmt;
-use std::net::IpAddr;
+use std::net::{IpAddr, Ipv6Addr};
 use std::str::FromStr;
 
 /// Something that can be looked up.
@@ -9,6 +9,13 @@ use std::str::FromStr;
 pub(crate) enum Host {
     /// An address; IPv4 is never spelled as IPv6.
     Address(IpAddr),
+    /// An IPv6 link-local address on a link of this machine (RFC 4007): `fe80::1%eth0`.
+    OnLink {
+        /// In fe80::/10.
+        address: Ipv6Addr,
+        /// Name or number of the interface.
+        zone: String,
+    },
     /// A host name (RFC 1123, and underscores, which some local names have).
     Name(String),
 }
@@ -26,6 +33,13 @@ impl FromStr for Host {
         if let Ok(address) = inner.unwrap_or(text).parse::<IpAddr>() {
             return Ok(Self::Address(address.to_canonical()));
         }
+        if let Some((address, zone)) = inner.unwrap_or(text).split_once('%') {
+            let address: Ipv6Addr = address.parse().map_err(|_| BadHost)?;
+            if !address.is_unicast_link_local() || !is_zone(zone) {
+                return Err(BadHost);
+            }
+            return Ok(Self::OnLink { address, zone: zone.to_owned() });
+        }
         let name = text.strip_suffix('.').unwrap_or(text);
         let mut labels = name.split('.');
         // A last label of digits alone is an address with a typing error (RFC 1123, section 2.1).
@@ -35,6 +49,11 @@ impl FromStr for Host {
         }
         Ok(Self::Name(name.to_ascii_lowercase()))
     }
+}
+
+/// Names of interfaces, as far as they can stand in a file and in a log.
+fn is_zone(zone: &str) -> bool {
+    (1..=15).contains(&zone.len()) && zone.bytes().all(|b| b.is_ascii_alphanumeric() || b"-_.".contains(&b))
 }
 
 fn is_label(label: &str) -> bool {
@@ -48,6 +67,7 @@ impl fmt::Display for Host {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::Address(address) => address.fmt(f),
+            Self::OnLink { address, zone } => write!(f, "{address}%{zone}"),
             Self::Name(name) => name.fmt(f),
         }
     }
@@ -72,6 +92,11 @@ mod tests {
             ("2001:db8::1",        "2001:db8::1",      "IPv6"),
             ("[2001:db8::1]",      "2001:db8::1",      "IPv6 as in a URL"),
             ("::ffff:192.0.2.1",   "192.0.2.1",        "IPv4 spelled as IPv6"),
+            ("fe80::1%eth0",       "fe80::1%eth0",     "on a link"),
+            ("[fe80::1%2]",        "fe80::1%2",        "on a link, by its number, as in a URL"),
+            ("fe80::1%",           "",                 "a link without a name"),
+            ("fe80::1%a/b",        "",                 "no name of an interface"),
+            ("2001:db8::1%eth0",   "",                 "an address that means the same on every link"),
             ("192.0.2",            "",                 "an address with a part missing"),
             ("192.0.2.256",        "",                 "an address with a part too large"),
             ("vpn..example.org",   "",                 "an empty label"),

@@ -1,12 +1,13 @@
 //! What the operator called acceptable, from spad.toml alone. The monitor holds every ask against it, so that a captured
 //! worker opens nothing else, and nothing for longer at a time.
 
-use std::collections::HashSet;
+use std::collections::{BTreeSet, HashSet};
 use std::net::IpAddr;
 use std::time::Duration;
 
 use crate::address;
 use crate::grantee::Grantee;
+use crate::prefix::PrefixLength;
 use crate::service::Service;
 use crate::target::Target;
 use crate::terms::{Forward, SourceNat};
@@ -23,6 +24,8 @@ pub const DEFAULT_MAX_GRANTS_PER_PROFILE: usize = 1024;
 pub struct Ceiling {
     /// What may be opened: the protected services. Anything else is not spad's to open.
     pub services: HashSet<Service>,
+    /// Lengths of the prefixes that may be granted anything.
+    pub prefixes: BTreeSet<PrefixLength>,
     /// Where doors may lead beyond this host.
     pub forward: HashSet<Target>,
     /// Addresses that inner hosts may see as the sender, besides the client's and the outgoing interface's.
@@ -44,6 +47,9 @@ pub enum AboveCeiling {
     /// An address for which nothing ever opens.
     #[error("nothing opens for this address")]
     Address,
+    /// A prefix of a length that is not allowed.
+    #[error("a prefix of this length is not among ceiling.prefixes in spad.toml")]
+    Prefix,
     /// Not in `firewall.forward`.
     #[error("the target is not among firewall.forward in spad.toml")]
     Target,
@@ -62,12 +68,30 @@ pub enum AboveCeiling {
     /// The profile has as many doors open as it may.
     #[error("the profile has ceiling.max_grants_per_profile doors open")]
     ProfileFull,
+    /// The profile has as many as its own file allows.
+    #[error("the profile has max_doors doors open")]
+    ProfileDoors,
     /// All together have.
     #[error("ceiling.max_grants doors are open")]
     Full,
 }
 
 impl Ceiling {
+    /// Whether such a door may be open at all.
+    pub fn allows(&self, service: Service, grantee: Grantee) -> Result<(), AboveCeiling> {
+        if !self.services.contains(&service) {
+            return Err(AboveCeiling::Service);
+        }
+        if !address::may_open_for(grantee) {
+            return Err(AboveCeiling::Address);
+        }
+        let is_prefix = matches!(grantee, Grantee::Prefix { .. });
+        if is_prefix && !grantee.prefix_length().is_some_and(|length| self.prefixes.contains(&length)) {
+            return Err(AboveCeiling::Prefix);
+        }
+        Ok(())
+    }
+
     /// The window that is granted for these wishes.
     pub fn permit(
         &self,
@@ -75,12 +99,7 @@ impl Ceiling {
         grantee: Grantee,
         window: Duration,
     ) -> Result<Duration, AboveCeiling> {
-        if !self.services.contains(&service) {
-            return Err(AboveCeiling::Service);
-        }
-        if !address::may_be_granted(grantee.address()) {
-            return Err(AboveCeiling::Address);
-        }
+        self.allows(service, grantee)?;
         let window = window.min(self.max_window);
         if window.is_zero() { Err(AboveCeiling::Window) } else { Ok(window) }
     }

@@ -103,12 +103,17 @@ mod tests {
             ("window = \"30s\"\n", "window = \"10m\"\n",     None,    "longer than max_window"),
             ("created = 2026-11-20T10:00:00Z", "created = 2026-11-20", Some(8), "date"),
             ("suite = \"aes256gcm\"\n", "",                  None,    "missing field `suite`"),
+            ("format = 1\n", "format = 1\nprefixes = [\"ipv4/33\"]\n", Some(2), "no length of a prefix"),
+            ("format = 1\n", "format = 1\nmax_doors = 0\n",  Some(2), "expected a nonzero u32"),
         ];
         for (from, to, line, reason) in rows {
             let error = ProfileFile::parse(&good.replace(from, to)).err().expect(to);
             assert_eq!(error.line, line, "{to}: {error}");
             assert!(error.reason.contains(reason), "{to}: {error}");
         }
+        let more = format!("{good}prefixes = [\"ipv4/24\", \"ipv6/64\"]\nmax_doors = 3\n");
+        let written = ProfileFile::parse(&more).map(|profile| profile.to_text());
+        assert_eq!(written.as_deref().map(|text| text.split_once('\n').unwrap().1), Ok(more.as_str()));
         let key_line = format!("key = \"{KEY}\"");
         for broken in [
             format!("key = \"{KEY}"),

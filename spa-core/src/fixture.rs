@@ -68,6 +68,8 @@ pub(crate) fn profile(id: KeyId) -> Profile {
         freshness: Freshness::Clock,
         any_address: false,
         require_stated: false,
+        prefixes: Vec::new(),
+        max_doors: None,
     }
 }
 
@@ -102,7 +104,7 @@ pub(crate) fn bound<'k>(keyring: &'k Keyring, id: KeyId, request: &Request) -> B
     let sealed = datagram(&keys, request);
     let sealed = Sealed::read(&sealed, &[HeaderKey::derive(&site_key(), SITE)]).unwrap();
     let authentic = keyring.open(&sealed).ok().unwrap();
-    address::bind(authentic, ip(HOME), &OwnAddresses::default()).ok().unwrap()
+    address::bind(authentic, ip(HOME), None, &OwnAddresses::default()).ok().unwrap()
 }
 
 pub(crate) fn gate(profiles: impl IntoIterator<Item = Profile>) -> Gate {
@@ -114,5 +116,5 @@ pub(crate) fn gate(profiles: impl IntoIterator<Item = Profile>) -> Gate {
 /// A datagram on its way from `source` to the server.
 pub(crate) fn from<'a>(source: &str, payload: &'a [u8]) -> Datagram<'a> {
     let destination = SocketAddr::new(ip(SERVER), 23571);
-    Datagram { source: SocketAddr::new(ip(source), 40000), destination, payload }
+    Datagram { source: SocketAddr::new(ip(source), 40000), destination, interface: None, payload }
 }

@@ -2,6 +2,7 @@
 //! Fragments, IPv6 extension headers, truncated frames and frames that this host sent are not for us.
 
 use std::net::{IpAddr, SocketAddr};
+use std::num::NonZeroU32;
 
 use crate::reader::{Reader, Short};
 
@@ -44,6 +45,9 @@ pub struct Datagram<'a> {
     pub source: SocketAddr,
     /// Where it was sent.
     pub destination: SocketAddr,
+    /// Index of the interface that it came in by; `None` if that is not known. A frame with a tag came in by the interface
+    /// of its VLAN, not by the one that captured it.
+    pub interface: Option<NonZeroU32>,
     /// What it carries.
     pub payload: &'a [u8],
 }
@@ -70,14 +74,17 @@ const UDP: u8 = 17;
 
 impl<'a> Datagram<'a> {
     /// Reads a frame as captured, from its first byte.
-    pub fn parse(link: Link, frame: &'a [u8]) -> Result<Self, NotForUs> {
+    ///
+    /// - `interface`: index of the one that was captured on; not asked where the frame itself says it.
+    pub fn parse(link: Link, interface: Option<NonZeroU32>, frame: &'a [u8]) -> Result<Self, NotForUs> {
         let mut r = Reader::new(frame);
+        let mut interface = interface;
         let mut protocol = match link {
-            Link::Raw => return ip(r),
+            Link::Raw => return ip(r, interface),
             Link::Null | Link::Loop => {
                 // The family's number differs between systems; the IP version says the same.
                 r.array::<4>()?;
-                return ip(r);
+                return ip(r, interface);
             }
             Link::Ethernet => {
                 r.array::<12>()?;
@@ -91,7 +98,9 @@ impl<'a> Datagram<'a> {
             }
             Link::Cooked2 => {
                 let protocol = r.u16()?;
-                r.array::<8>()?;
+                r.array::<2>()?;
+                interface = NonZeroU32::new(r.u32()?);
+                r.array::<2>()?;
                 let kind = r.u8()?;
                 r.array::<9>()?;
                 incoming(kind.into())?;
@@ -102,10 +111,11 @@ impl<'a> Datagram<'a> {
             if protocol == VLAN || protocol == VLAN_OUTER {
                 r.array::<2>()?;
                 protocol = r.u16()?;
+                interface = None;
             }
         }
         match protocol {
-            IPV4 | IPV6 => ip(r),
+            IPV4 | IPV6 => ip(r, interface),
             _ => Err(NotForUs),
         }
     }
@@ -115,12 +125,13 @@ fn incoming(kind: u16) -> Result<(), NotForUs> {
     if kind == PACKET_OUTGOING { Err(NotForUs) } else { Ok(()) }
 }
 
-fn ip(r: Reader<'_>) -> Result<Datagram<'_>, NotForUs> {
-    match r.rest().first().map(|byte| byte >> 4) {
+fn ip(r: Reader<'_>, interface: Option<NonZeroU32>) -> Result<Datagram<'_>, NotForUs> {
+    let datagram = match r.rest().first().map(|byte| byte >> 4) {
         Some(4) => ipv4(r),
         Some(6) => ipv6(r),
         _ => Err(NotForUs),
-    }
+    };
+    datagram.map(|datagram| Datagram { interface, ..datagram })
 }
 
 /// RFC 791.
@@ -173,6 +184,7 @@ fn udp(source: IpAddr, destination: IpAddr, body: &[u8]) -> Result<Datagram<'_>,
     Ok(Datagram {
         source: SocketAddr::new(source, source_port),
         destination: SocketAddr::new(destination, destination_port),
+        interface: None,
         payload: r.rest(),
     })
 }
@@ -182,6 +194,7 @@ mod tests {
     use super::*;
 
     const PAYLOAD: &[u8] = b"knock";
+    const HERE: Option<NonZeroU32> = NonZeroU32::new(3);
 
     fn udp4(options: usize, fragment: u16) -> Vec<u8> {
         let header = 20 + options;
@@ -249,17 +262,39 @@ mod tests {
             (Link::Cooked2, after(&cooked2(4, [8, 0]), udp4(0, 0)), false, "cooked v2, sent by this host"),
         ];
         for (link, frame, good, why) in rows {
-            let parsed = Datagram::parse(link, &frame);
+            let parsed = Datagram::parse(link, HERE, &frame);
             assert_eq!(parsed.is_ok(), good, "{why}");
             let Ok(datagram) = parsed else { continue };
             assert_eq!(datagram.payload, PAYLOAD, "{why}");
             assert_eq!((datagram.source.port(), datagram.destination.port()), (40000, 23571), "{why}");
             for end in 0..frame.len() {
-                assert_eq!(Datagram::parse(link, &frame[..end]), Err(NotForUs), "{why}, cut at {end}");
+                assert_eq!(Datagram::parse(link, HERE, &frame[..end]), Err(NotForUs), "{why}, cut at {end}");
             }
             // Short Ethernet frames are padded by the card; the padding is not part of the datagram.
             let padded = after(&frame, vec![0; 18]);
-            assert_eq!(Datagram::parse(link, &padded), Ok(datagram), "{why}, padded");
+            assert_eq!(Datagram::parse(link, HERE, &padded), Ok(datagram), "{why}, padded");
+        }
+    }
+
+    #[test]
+    fn the_interface_is_that_of_the_capture_or_what_the_frame_says() {
+        let mac = [0_u8; 12];
+        let cooked2 = |index: u8, protocol: [u8; 2]| {
+            [&protocol[..], &[0, 0, 0, 0, 0, index, 0, 1, 0, 6], &[0; 8]].concat()
+        };
+        #[rustfmt::skip]
+        let rows = [
+            // link, frame, interface, why
+            (Link::Ethernet, after(&[&mac[..], &[0x86, 0xdd]].concat(), udp6(UDP)), Some(3), "captured on it"),
+            (Link::Raw, udp6(UDP), Some(3), "captured on it"),
+            (Link::Ethernet, after(&[&mac[..], &[0x81, 0, 0, 5, 0x86, 0xdd]].concat(), udp6(UDP)), None, "that of a VLAN, whichever it is"),
+            (Link::Cooked2, after(&cooked2(7, [0x86, 0xdd]), udp6(UDP)), Some(7), "captured on all at once"),
+            (Link::Cooked2, after(&cooked2(0, [0x86, 0xdd]), udp6(UDP)), None, "no interface has index 0"),
+            (Link::Cooked2, after(&[&cooked2(7, [0x81, 0])[..], &[0, 5, 0x86, 0xdd]].concat(), udp6(UDP)), None, "a tag"),
+        ];
+        for (link, frame, interface, why) in rows {
+            let datagram = Datagram::parse(link, HERE, &frame).unwrap();
+            assert_eq!(datagram.interface.map(NonZeroU32::get), interface, "{why}");
         }
     }
 }

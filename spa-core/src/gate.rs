@@ -92,12 +92,12 @@ impl Gate {
     }
 
     fn steps(&mut self, datagram: &Datagram<'_>, now: Now) -> Result<Admission, Dropped> {
-        if !self.own.contains(datagram.destination.ip()) {
+        if !self.own.contains(datagram.destination.ip(), datagram.interface) {
             return Err(Reject::Frame.into());
         }
         let sealed = Sealed::read(datagram.payload, &self.header_keys)?;
         let authentic = self.keyring.open(&sealed)?;
-        let bound = address::bind(authentic, datagram.source.ip(), &self.own)?;
+        let bound = address::bind(authentic, datagram.source.ip(), datagram.interface, &self.own)?;
         let profile = bound.profile();
         let (fresh, record) = self.replay.admit(bound, now)?;
         self.remembered.push(record);

@@ -2,6 +2,9 @@
 
 use std::fmt;
 use std::net::{IpAddr, Ipv6Addr};
+use std::num::NonZeroU32;
+
+use crate::prefix::PrefixLength;
 
 /// For whom a door opens.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -25,6 +28,36 @@ pub enum Grantee {
 }
 
 impl Grantee {
+    /// Whoever sent a packet with this source. `None` for a link-local one of which nobody knows by which interface it
+    /// came: it could mean a host on any link.
+    pub fn sender(source: IpAddr, interface: Option<NonZeroU32>) -> Option<Self> {
+        match source {
+            IpAddr::V6(address) if address.is_unicast_link_local() => {
+                Some(Self::OnLink { address, interface: interface?.get() })
+            }
+            _ => Some(Self::Address(source)),
+        }
+    }
+
+    /// All addresses that begin with the first `bits` of `first`; `None` if a bit behind them is set, or if it is a single
+    /// address.
+    pub fn prefix(first: IpAddr, bits: u8) -> Option<Self> {
+        let (value, width) = match first {
+            IpAddr::V4(v4) => (u128::from(v4.to_bits()) << 96, 32),
+            IpAddr::V6(v6) => (v6.to_bits(), 128),
+        };
+        let behind = value.checked_shl(bits.into()).unwrap_or(0);
+        (bits < width && behind == 0).then_some(Self::Prefix { first, bits })
+    }
+
+    /// Its length, if it is a prefix of one that may be granted anywhere.
+    pub fn prefix_length(self) -> Option<PrefixLength> {
+        match self {
+            Self::Prefix { first, bits } => PrefixLength::of(first, bits),
+            Self::Address(_) | Self::OnLink { .. } => None,
+        }
+    }
+
     /// The address, or the first of the prefix.
     pub const fn address(self) -> IpAddr {
         match self {

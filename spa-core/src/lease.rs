@@ -140,8 +140,12 @@ impl LeaseTable {
         }
         let old = self.lease(door, holder);
         if old.is_none() {
-            if self.held.get(&holder).copied().unwrap_or(0) >= ceiling.max_grants_per_profile {
+            let held = self.held.get(&holder).copied().unwrap_or(0);
+            if held >= ceiling.max_grants_per_profile {
                 return Err(AboveCeiling::ProfileFull);
+            }
+            if terms.most_doors.is_some_and(|most| held >= most.get() as usize) {
+                return Err(AboveCeiling::ProfileDoors);
             }
             if self.doors.len() >= ceiling.max_grants && !self.doors.contains_key(&door) {
                 return Err(AboveCeiling::Full);
@@ -204,16 +208,23 @@ impl LeaseTable {
         self.by_end.first().map(|&(until, _, _)| until)
     }
 
-    /// Ends every lease that the ceiling no longer allows: a service that is not protected any more, a target that is
-    /// not named any more.
+    /// Ends every lease that the ceiling no longer allows: of a service that is not protected any more, say, or that leads to
+    /// a target that is not named any more.
     pub fn retain(&mut self, ceiling: &Ceiling) -> Vec<Change> {
-        let gone = |door: &Door, leases: &[Lease]| {
-            let led_away =
-                |lease: &Lease| lease.forward.is_some_and(|to| ceiling.permit_forward(&to).is_err());
-            !ceiling.services.contains(&door.service) || leases.iter().any(led_away)
-        };
+        let led_away = |lease: &Lease| lease.forward.is_some_and(|to| ceiling.permit_forward(&to).is_err());
+        self.end_of(|door, leases| {
+            ceiling.allows(door.service, door.grantee).is_err() || leases.iter().any(led_away)
+        })
+    }
+
+    /// Ends every lease of such doors, whoever holds it.
+    pub fn end(&mut self, doomed: impl Fn(&Door) -> bool) -> Vec<Change> {
+        self.end_of(|door, _| doomed(door))
+    }
+
+    fn end_of(&mut self, doomed: impl Fn(&Door, &[Lease]) -> bool) -> Vec<Change> {
         let gone: Vec<Door> =
-            self.doors.iter().filter(|(door, leases)| gone(door, leases)).map(|(&door, _)| door).collect();
+            self.doors.iter().filter(|(door, leases)| doomed(door, leases)).map(|(&door, _)| door).collect();
         for &door in &gone {
             for lease in self.doors.get(&door).cloned().unwrap_or_default() {
                 self.take(door, lease.holder);
@@ -247,6 +258,11 @@ impl LeaseTable {
     /// All elements as the kernel should hold them, for a table that somebody flushed.
     pub fn elements(&self, now: BootTime) -> Vec<Change> {
         self.doors.keys().map(|&door| self.element(door, now)).collect()
+    }
+
+    /// Every door that is open.
+    pub fn doors(&self) -> impl Iterator<Item = &Door> {
+        self.doors.keys()
     }
 
     /// Takes over an element that the kernel held when this process started. Its comment names the leases; an element

@@ -19,6 +19,7 @@ pub mod journal;
 pub mod keyring;
 pub mod lease;
 pub mod policy;
+pub mod prefix;
 pub mod profile;
 pub mod rate;
 pub mod reader;

@@ -58,8 +58,17 @@ pub enum Narrowing {
 }
 
 impl Narrowing {
-    /// Most source ports of a grant: each is a door of its own.
+    /// Most source ports of a request, counted for each grantee and each service: each is a door of its own.
     pub const MOST_PORTS: usize = 256;
+
+    /// Whether it can be had for these. Source ports are kept for plain addresses only: what else they could go with would
+    /// take one more set in the kernel each.
+    pub fn is_offered(self, grantees: &[Grantee], services: &[Service]) -> bool {
+        let Self::SourcePorts(low, high) = self else { return true };
+        let plain = grantees.iter().all(|grantee| matches!(grantee, Grantee::Address(_)));
+        let ports = high.checked_sub(low).map_or(0, |more| usize::from(more) + 1);
+        plain && (1..=Self::MOST_PORTS).contains(&(ports * grantees.len() * services.len()))
+    }
 
     /// The doors that these grantees get to these services.
     pub fn doors(self, grantees: &[Grantee], services: &[Service]) -> Vec<Door> {
@@ -114,7 +123,13 @@ pub fn authorize(fresh: Fresh<'_>, now: UnixMillis) -> Result<Admission, Forbidd
     if profile.expires.is_some_and(|expires| now >= expires) {
         return Err(Forbidden::Expired);
     }
-    if grantees.iter().any(|grantee| matches!(grantee, Grantee::Prefix { .. })) {
+    let allows_prefix = |grantee: &Grantee| match grantee {
+        Grantee::Prefix { .. } => {
+            grantee.prefix_length().is_some_and(|length| profile.prefixes.contains(&length))
+        }
+        Grantee::Address(_) | Grantee::OnLink { .. } => true,
+    };
+    if !grantees.iter().all(allows_prefix) {
         return Err(Forbidden::Prefix);
     }
     let allowed = |services: &[Service]| services.iter().all(|service| profile.open.contains(service));
@@ -123,7 +138,13 @@ pub fn authorize(fresh: Fresh<'_>, now: UnixMillis) -> Result<Admission, Forbidd
             if !allowed(&open.services) {
                 return Err(Forbidden::Service);
             }
-            if open.ports.is_some() || open.once {
+            // What may go with what is kept short: each pair would take sets of its own in the kernel.
+            if open.once || (open.ports.is_some() && open.forward.is_some()) {
+                return Err(Forbidden::Narrowing);
+            }
+            let narrowing =
+                open.ports.map_or(Narrowing::None, |(low, high)| Narrowing::SourcePorts(low, high));
+            if !narrowing.is_offered(&grantees, &open.services) {
                 return Err(Forbidden::Narrowing);
             }
             let forward = match open.forward {
@@ -132,8 +153,9 @@ pub fn authorize(fresh: Fresh<'_>, now: UnixMillis) -> Result<Admission, Forbidd
                 None => None,
             };
             let wished = open.window.map_or(profile.window, |s| Duration::from_secs(s.get().into()));
-            let terms = Terms { forward, ..Terms::plain(clamp(wished, profile, now)) };
-            Effect::Open { services: open.services, narrowing: Narrowing::None, terms }
+            let window = clamp(wished, profile, now);
+            let terms = Terms { forward, most_doors: profile.max_doors, ..Terms::plain(window) };
+            Effect::Open { services: open.services, narrowing, terms }
         }
         Verb::Close(services) => Effect::Close { services },
         Verb::Invoke { .. } | Verb::Ping => return Err(Forbidden::Verb),

@@ -1,10 +1,12 @@
 //! A profile: one device of one person at one site, and what it may open.
 
+use std::num::NonZeroU32;
 use std::sync::Arc;
 use std::time::Duration;
 
 use crate::crypto::key::KeyId;
 use crate::crypto::suite::SuiteKeys;
+use crate::prefix::PrefixLength;
 use crate::service::Service;
 use crate::terms::Forward;
 use crate::time::UnixMillis;
@@ -54,4 +56,8 @@ pub struct Profile {
     pub any_address: bool,
     /// Must state an address: for clients that are never behind NAT.
     pub require_stated: bool,
+    /// May open for prefixes of these lengths.
+    pub prefixes: Vec<PrefixLength>,
+    /// Most doors that it may have open.
+    pub max_doors: Option<NonZeroU32>,
 }

@@ -50,8 +50,8 @@ pub enum Forbidden {
     /// The profile has expired.
     #[error("something after the profile expired")]
     Expired,
-    /// A prefix instead of an address.
-    #[error("a prefix, and the profile allows only addresses")]
+    /// A prefix of a length that is not in the profile's `prefixes`.
+    #[error("a prefix of a length that the profile does not allow")]
     Prefix,
     /// A forward to where the profile does not lead.
     #[error("a target that is not in the profile's forward")]
@@ -59,8 +59,8 @@ pub enum Forbidden {
     /// A forward to an address of the other family.
     #[error("a forward from one address family to the other")]
     Family,
-    /// A forward, a source-port range or `once` that is not offered, or not together: a narrowing that cannot be kept is
-    /// never ignored.
+    /// A forward, a source-port range or `once` that is not offered, too wide, or not together: a narrowing that cannot be
+    /// kept is never ignored.
     #[error(
         "a narrowing (forward, ports or once) that this server does not offer, or not together with the rest"
     )]

@@ -1,12 +1,14 @@
 //! The request: what a client asks for, in clear. Its encoding is deterministic CBOR with integer keys
 //! (SPEC.md, "Request"); a request has one spelling, and every other is malformed.
 
+use std::fmt;
 use std::net::IpAddr;
 use std::num::{NonZeroU16, NonZeroU32};
 
 use rand_core::CryptoRng;
 
 use crate::cbor::{Items, NotCanonical, Writer};
+use crate::grantee::Grantee;
 use crate::service::{Service, Transport};
 use crate::time::UnixMillis;
 
@@ -48,6 +50,15 @@ pub enum Verb {
     },
     /// Nothing but the receipt.
     Ping,
+}
+
+impl fmt::Display for Stated {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self.prefix {
+            None => write!(f, "{}", self.address),
+            Some(bits) => write!(f, "{}/{bits}", self.address),
+        }
+    }
 }
 
 /// An `open` and what narrows it.
@@ -359,16 +370,9 @@ fn stated(items: &mut Items<'_>) -> Result<Stated, Malformed> {
     }
     pair(items)?;
     let address = address(items)?;
-    let (bits, width) = match address {
-        IpAddr::V4(v4) => (u128::from(v4.to_bits()) << 96, 32),
-        IpAddr::V6(v6) => (v6.to_bits(), 128),
-    };
     let prefix = u8::try_from(items.unsigned()?).map_err(|_| Malformed)?;
     // A full length would be a second spelling of the address; host bits would be a second one of the prefix.
-    let host_bits = bits.checked_shl(prefix.into()).unwrap_or(0);
-    if prefix >= width || host_bits != 0 {
-        return Err(Malformed);
-    }
+    Grantee::prefix(address, prefix).ok_or(Malformed)?;
     Ok(Stated { address, prefix: Some(prefix) })
 }
 

@@ -163,7 +163,11 @@ fn parse(bytes: &[u8; SIZE]) -> Option<Message> {
         _ => return None,
     };
     let ask = Ask { profile, key_id, time, grantees, effect };
-    (!ask.grantees.is_empty()).then_some(Message::Ask(ask))
+    let offered = match &ask.effect {
+        Effect::Open { services, narrowing, .. } => narrowing.is_offered(&ask.grantees, services),
+        Effect::Close { .. } => true,
+    };
+    (offered && !ask.grantees.is_empty()).then_some(Message::Ask(ask))
 }
 
 fn put_list<T>(bytes: &mut Vec<u8>, items: &[T], put: impl Fn(&mut Vec<u8>, &T)) {
@@ -214,7 +218,7 @@ fn grantee(r: &mut Reader<'_>) -> Option<Grantee> {
         0 => Some(Grantee::Address(address(r)?)),
         1 => {
             let bits = r.u8().ok()?;
-            Some(Grantee::Prefix { bits, first: address(r)? })
+            Grantee::prefix(address(r)?, bits)
         }
         2 => {
             let interface = r.u32().ok()?;
@@ -238,10 +242,7 @@ fn put_narrowing(bytes: &mut Vec<u8>, narrowing: Narrowing) {
 fn narrowing(r: &mut Reader<'_>) -> Option<Narrowing> {
     match (r.u8().ok()?, r.u16().ok()?, r.u16().ok()?) {
         (0, ..) => Some(Narrowing::None),
-        (1, low, high) => {
-            let fits = high.checked_sub(low).is_some_and(|more| usize::from(more) < Narrowing::MOST_PORTS);
-            fits.then_some(Narrowing::SourcePorts(low, high))
-        }
+        (1, low, high) => Some(Narrowing::SourcePorts(low, high)),
         (2, ..) => Some(Narrowing::Once),
         _ => None,
     }
@@ -326,7 +327,7 @@ mod tests {
                 .collect(),
             effect: Effect::Open {
                 services: (0..16).map(|n| Service::new(Transport::Udp, port(n))).collect(),
-                narrowing: Narrowing::SourcePorts(1, 256),
+                narrowing: Narrowing::Once,
                 terms: Terms {
                     window: Duration::from_millis(u64::MAX),
                     extend_to: Some(Duration::from_millis(u64::MAX)),
@@ -360,6 +361,28 @@ mod tests {
         behind[SIZE - 1] = 1;
         assert_eq!(Message::decode(&behind), Err(NotAMessage), "a byte behind the fields");
         assert_eq!(Message::decode(&[0; SIZE]), Err(NotAMessage), "no kind");
+        let narrowed = |low, high, grantee: Grantee| {
+            let Message::Ask(mut ask) = largest() else { panic!("an ask") };
+            let Effect::Open { services, narrowing, .. } = &mut ask.effect else { panic!("an open") };
+            services.truncate(1);
+            *narrowing = Narrowing::SourcePorts(low, high);
+            ask.grantees = vec![grantee];
+            Message::decode(&Message::Ask(ask).encode())
+        };
+        let address = Grantee::Address([192, 0, 2, 7].into());
+        assert!(narrowed(1, 256, address).is_ok());
+        assert_eq!(narrowed(1, 257, address), Err(NotAMessage), "more doors than any request has");
+        assert_eq!(narrowed(2, 1, address), Err(NotAMessage), "no port at all");
+        let prefix = |bits| Grantee::Prefix { first: [192, 0, 2, 0].into(), bits };
+        assert_eq!(narrowed(1, 1, prefix(24)), Err(NotAMessage), "source ports of a prefix");
+        let wide = |bits| {
+            let Message::Ask(mut ask) = largest() else { panic!("an ask") };
+            ask.grantees = vec![prefix(bits)];
+            Message::decode(&Message::Ask(ask).encode())
+        };
+        assert!(wide(24).is_ok());
+        assert_eq!(wide(16), Err(NotAMessage), "a bit behind the prefix");
+        assert_eq!(wide(32), Err(NotAMessage), "a prefix of one address");
         let mut target = largest().encode();
         let at = target.windows(16).rposition(|bytes| bytes == [1; 16]).unwrap();
         target[at..at + 16].copy_from_slice(&std::net::Ipv6Addr::LOCALHOST.octets());

@@ -1,10 +1,10 @@
 //! Frames from the network, by libpcap: no socket is bound, no port ever shows.
 
 use std::io;
-use std::num::NonZeroU16;
+use std::num::{NonZeroU16, NonZeroU32};
 use std::os::fd::{AsFd, BorrowedFd};
 
-use pcap::{Active, Capture, Direction};
+use pcap::{Active, Capture, Direction, Linktype};
 use spa_core::crypto::header::HeaderKey;
 use spa_core::frame::Link;
 use spa_core::scheme::native;
@@ -20,11 +20,15 @@ const RING: i32 = 4 * 1024 * 1024;
 /// Frames taken at once, so that other descriptors have their turn during a flood.
 pub const BATCH: usize = 256;
 const UDP_HEADER: usize = 8;
+/// Cooked frames that say by which interface they came in; the link of `any`, from libpcap 1.10 on.
+const LINUX_SLL2: Linktype = Linktype(276);
 
 /// One interface that is listened on.
 pub struct Listener {
     name: String,
     link: Link,
+    /// Index of the interface; `None` for `any`.
+    interface: Option<NonZeroU32>,
     capture: Capture<Active>,
     /// Frames lost so far, at the last question.
     lost: u32,
@@ -44,7 +48,14 @@ pub enum CaptureError {
 impl Listener {
     /// Opens a capture that sees datagrams of the right length to `port`, with a check word of one of these keys if the
     /// kernel can look at it, and nothing else.
-    pub fn open(name: &str, port: NonZeroU16, keys: &[HeaderKey]) -> Result<Self, CaptureError> {
+    ///
+    /// - `interface`: index of the one of that name.
+    pub fn open(
+        name: &str,
+        interface: Option<NonZeroU32>,
+        port: NonZeroU16,
+        keys: &[HeaderKey],
+    ) -> Result<Self, CaptureError> {
         let fail = |error: pcap::Error| {
             let text = error.to_string();
             if text.contains("permission") || text.contains("not permitted") {
@@ -63,6 +74,10 @@ impl Listener {
             .open()
             .and_then(Capture::setnonblock)
             .map_err(fail)?;
+        if name == "any" {
+            // An older libpcap cannot: then nobody knows whose link a link-local address is of, and it is refused.
+            let _ = capture.set_datalink(LINUX_SLL2);
+        }
         capture.filter(&expression(port), true).map_err(fail)?;
         capture.direction(Direction::In).map_err(fail)?;
         let dlt = capture.get_datalink().0;
@@ -73,7 +88,7 @@ impl Listener {
             Ok(()) => debug!("{name}: the kernel turns strangers away"),
             Err(why) => debug!("{name}: strangers wake the worker: {why}"),
         }
-        Ok(Self { name: name.to_owned(), link, capture, lost: 0 })
+        Ok(Self { name: name.to_owned(), link, interface, capture, lost: 0 })
     }
 
     /// Name of the interface.
@@ -85,9 +100,12 @@ impl Listener {
     ///
     /// # Errors
     /// The interface went away.
-    pub fn receive(&mut self, mut take: impl FnMut(Link, &[u8])) -> Result<usize, pcap::Error> {
-        let link = self.link;
-        match self.capture.dispatch(Some(BATCH), |packet| take(link, packet.data)) {
+    pub fn receive(
+        &mut self,
+        mut take: impl FnMut(Link, Option<NonZeroU32>, &[u8]),
+    ) -> Result<usize, pcap::Error> {
+        let (link, interface) = (self.link, self.interface);
+        match self.capture.dispatch(Some(BATCH), |packet| take(link, interface, packet.data)) {
             Ok(frames) => Ok(frames),
             Err(pcap::Error::TimeoutExpired | pcap::Error::NoMorePackets) => Ok(0),
             Err(error) => Err(error),

@@ -12,6 +12,7 @@ use std::time::Duration;
 use serde::Deserialize;
 use spa_core::ceiling::{self, Ceiling};
 use spa_core::file::{self, BadFile, Secrecy, fields};
+use spa_core::prefix::PrefixLength;
 use spa_core::replay::DEFAULT_SKEW;
 use spa_core::service::Protected;
 use spa_core::target::{Target, is_one_host};
@@ -169,6 +170,8 @@ struct CeilingTable {
     max_window: Option<Duration>,
     max_grants: Option<usize>,
     max_grants_per_profile: Option<usize>,
+    #[serde(default, deserialize_with = "fields::texts")]
+    prefixes: Vec<PrefixLength>,
 }
 
 /// Most targets, and most addresses as the sender: the rules for them fit one message.
@@ -215,6 +218,7 @@ impl Config {
             clock_trusted: file.freshness.clock == Clock::Trusted,
             ceiling: Ceiling {
                 services: file.firewall.protect.iter().map(|protected| protected.service).collect(),
+                prefixes: limits.prefixes.into_iter().collect(),
                 forward: forward.iter().copied().collect(),
                 forward_sources: forward_sources.iter().copied().collect(),
                 max_window: limits.max_window.unwrap_or(ceiling::DEFAULT_MAX_WINDOW),
@@ -236,6 +240,7 @@ impl Config {
             interfaces,
             protect: self.protect.clone(),
             always_allow: self.always_allow.clone(),
+            prefixes: self.ceiling.prefixes.clone(),
             forward: self.forward.clone(),
             forward_sources: self.forward_sources.clone(),
             spa_port,

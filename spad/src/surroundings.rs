@@ -10,7 +10,8 @@ mod watcher;
 use std::collections::{BTreeMap, BTreeSet};
 use std::hash::{DefaultHasher, Hash, Hasher};
 use std::io;
-use std::net::IpAddr;
+use std::net::{IpAddr, Ipv6Addr};
+use std::num::NonZeroU32;
 
 pub use routes::Routes;
 pub use watcher::Watcher;
@@ -22,8 +23,10 @@ pub struct Surroundings {
     pub interfaces: BTreeMap<String, Interface>,
     /// Whether the configuration says `any`: a capture of its own that needs no other.
     pub any: bool,
-    /// The host's own unicast addresses; not IPv6 link-local ones, which are refused in any case.
+    /// The host's own unicast addresses, without IPv6 link-local ones.
     pub addresses: BTreeSet<IpAddr>,
+    /// IPv6 link-local ones of the interfaces meant, each with the index of its interface.
+    pub on_link: BTreeSet<(Ipv6Addr, NonZeroU32)>,
 }
 
 /// The state of one interface.
@@ -40,6 +43,16 @@ pub enum Interface {
     },
 }
 
+impl Interface {
+    /// The kernel's number for it, if there is one.
+    pub fn index(self) -> Option<NonZeroU32> {
+        match self {
+            Self::Missing => None,
+            Self::Present { index, .. } => NonZeroU32::new(index),
+        }
+    }
+}
+
 impl Surroundings {
     /// A number that two processes of this program compare instead of the whole.
     pub fn fingerprint(&self) -> u64 {
@@ -48,10 +61,10 @@ impl Surroundings {
         hasher.finish()
     }
 
-    /// Names to open captures on.
-    pub fn captures(&self) -> impl Iterator<Item = &str> {
-        let any = self.any.then_some("any");
-        any.into_iter().chain(self.interfaces.keys().map(String::as_str))
+    /// Names to open captures on, each with the index of its interface.
+    pub fn captures(&self) -> impl Iterator<Item = (&str, Option<NonZeroU32>)> {
+        let any = self.any.then_some(("any", None));
+        any.into_iter().chain(self.interfaces.iter().map(|(name, state)| (name.as_str(), state.index())))
     }
 
     /// Looks at the host.
@@ -73,7 +86,19 @@ impl Surroundings {
         }
         let links = netlink::links()?;
         let state = |name: &String| links.get(name).copied().unwrap_or(Interface::Missing);
-        let interfaces = names.into_iter().map(|name| (name.clone(), state(&name))).collect();
-        Ok(Self { interfaces, any, addresses: netlink::addresses()? })
+        let interfaces: BTreeMap<_, _> = names.into_iter().map(|name| (name.clone(), state(&name))).collect();
+        let netlink::Addresses { everywhere, mut on_link } = netlink::addresses()?;
+        // A container that comes and goes elsewhere on this host is no reason for a new worker.
+        let meant: BTreeSet<_> = interfaces.values().filter_map(|interface| interface.index()).collect();
+        on_link.retain(|(_, index)| any || meant.contains(index));
+        Ok(Self { interfaces, any, addresses: everywhere, on_link })
+    }
+
+    /// Indices of all interfaces that there are.
+    ///
+    /// # Errors
+    /// The kernel does not answer.
+    pub fn indices() -> io::Result<BTreeSet<NonZeroU32>> {
+        Ok(netlink::links()?.values().filter_map(|interface| interface.index()).collect())
     }
 }

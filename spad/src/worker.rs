@@ -8,6 +8,7 @@ use std::path::Path;
 use std::time::{Duration, SystemTime};
 
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
+use spa_core::address::OwnAddresses;
 use spa_core::crypto::header::HeaderKey;
 use spa_core::file::fields::write_moment;
 use spa_core::frame::Datagram;
@@ -157,7 +158,7 @@ fn prepare(options: &Options, channel: Seqpacket) -> Result<Worker, Unfit> {
             site.file.header_keys(),
             keyring,
             replay,
-            surroundings.addresses.iter().copied().collect(),
+            OwnAddresses::from_iter(surroundings.addresses).with_links(surroundings.on_link),
         ),
         skew: config.skew,
         clock_trusted: config.clock_trusted,
@@ -174,8 +175,8 @@ fn prepare(options: &Options, channel: Seqpacket) -> Result<Worker, Unfit> {
 /// Opens what can be listened on. A missing interface is waited for: the monitor asks for a new worker when it comes.
 fn listen(surroundings: &Surroundings, port: NonZeroU16, keys: &[HeaderKey]) -> Result<Vec<Listener>, Unfit> {
     let mut listeners = Vec::new();
-    for name in surroundings.captures() {
-        match Listener::open(name, port, keys) {
+    for (name, index) in surroundings.captures() {
+        match Listener::open(name, index, port, keys) {
             Ok(listener) => listeners.push(listener),
             Err(error @ CaptureError::NotPermitted(_)) => return Err(Unfit::Capture(error)),
             Err(error) => warn!("cannot listen on {error}; waiting for the interface"),
@@ -272,8 +273,10 @@ impl Worker {
         let mut admitted = Vec::new();
         let mut frames = 0;
         listeners.retain_mut(|listener| {
-            let received = listener.receive(|link, frame| {
-                let Ok(datagram) = Datagram::parse(link, frame) else { return gate.count(Reject::Frame) };
+            let received = listener.receive(|link, interface, frame| {
+                let Ok(datagram) = Datagram::parse(link, interface, frame) else {
+                    return gate.count(Reject::Frame);
+                };
                 match gate.judge(&datagram, now) {
                     Verdict::Admit(admission) => {
                         reporter.admitted(admission.profile(), now.boot);

@@ -96,13 +96,14 @@ fn capture(bench: &Bench, times: usize) -> Vec<Duration> {
     let receiver = thread::spawn(move || {
         server.enter();
         let port = NonZeroU16::new(PORT).expect("not zero");
-        let mut listener = Listener::open(INTERFACE, port, &[header_key()]).expect("the interface is up");
+        let mut listener =
+            Listener::open(INTERFACE, None, port, &[header_key()]).expect("the interface is up");
         ready.send(()).expect("somebody waits");
         for _ in 0..times {
             let mut seen = None;
             while seen.is_none() {
                 let _ = poll(&mut [PollFd::new(&listener.as_fd(), PollFlags::IN)], None);
-                let _ = listener.receive(|_, _| seen = Some(Instant::now()));
+                let _ = listener.receive(|_, _, _| seen = Some(Instant::now()));
             }
             got.send(seen.expect("just seen")).expect("somebody waits");
         }
@@ -245,6 +246,7 @@ fn firewall(bench: &Bench, times: usize) -> [Vec<Duration>; 3] {
             interfaces: Interfaces::Any,
             protect: vec!["tcp/22".parse().expect("a service")],
             always_allow: Vec::new(),
+            prefixes: std::collections::BTreeSet::new(),
             forward: Vec::new(),
             forward_sources: Vec::new(),
             spa_port: NonZeroU16::new(PORT).expect("not zero"),

@@ -3,6 +3,8 @@
 use std::io;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr, UdpSocket};
 
+use spa_core::request::Stated;
+
 use super::args::Allow;
 
 /// One address of the server, and the local one from which the kernel would send there.
@@ -26,12 +28,15 @@ impl Route {
         Self { server, local: local() }
     }
 
-    /// The address that a request states for this way; `None` leaves it to the packet's source.
-    pub(super) fn stated(&self, allow: Allow) -> Option<IpAddr> {
+    /// What a request states for this way; `None` leaves it to the packet's source.
+    pub(super) fn stated(&self, allow: Allow) -> Option<Stated> {
         match allow {
             Allow::Source => None,
-            Allow::Address(address) => Some(address),
-            Allow::Auto => self.local.as_ref().ok().map(SocketAddr::ip).filter(|&ip| is_global(ip)),
+            Allow::Stated(stated) => Some(stated),
+            Allow::Auto => {
+                let own = self.local.as_ref().ok().map(SocketAddr::ip).filter(|&ip| is_global(ip));
+                own.map(|address| Stated { address, prefix: None })
+            }
         }
     }
 }
@@ -122,10 +127,11 @@ mod tests {
         let route =
             |local: &str| Route { server: "192.0.2.1:7".parse().unwrap(), local: Ok(local.parse().unwrap()) };
         let (seen, hidden) = (route("192.0.2.7:0"), route("10.0.0.7:0"));
-        let given = "198.51.100.9".parse().unwrap();
-        assert_eq!(seen.stated(Allow::Auto), Some("192.0.2.7".parse().unwrap()));
+        let given = Stated { address: "198.51.100.0".parse().unwrap(), prefix: Some(24) };
+        let own = Stated { address: "192.0.2.7".parse().unwrap(), prefix: None };
+        assert_eq!(seen.stated(Allow::Auto), Some(own));
         assert_eq!(hidden.stated(Allow::Auto), None);
         assert_eq!(seen.stated(Allow::Source), None);
-        assert_eq!(hidden.stated(Allow::Address(given)), Some(given));
+        assert_eq!(hidden.stated(Allow::Stated(given)), Some(given));
     }
 }

@@ -6,10 +6,11 @@ use std::time::Duration;
 
 use humantime::format_duration;
 use spa_core::file::profile::FreshnessName;
+use spa_core::policy::Narrowing;
 use spa_core::request::{Open, Request, Verb};
 use spa_core::service::{self, Service};
 
-use super::args::{Allow, Args};
+use super::args::{Allow, Args, SourcePorts};
 use super::profile::Profile;
 use super::resolve::{self, Family};
 use crate::clock;
@@ -54,7 +55,15 @@ impl Command {
             let forward = args.forward.map(|target| (target.address(), target.port()));
             // Checked where the command line was read: between a second and the largest u32 of them.
             let window = args.window.and_then(|w| NonZeroU32::new(u32::try_from(w.as_secs()).ok()?));
-            Verb::Open(Open { window, forward, ..Open::plain(services) })
+            let ports = args.source_port.map(|SourcePorts(low, high)| (low, high));
+            let count = ports.map_or(0, |(low, high)| usize::from(high - low) + 1);
+            if count * services.len() > Narrowing::MOST_PORTS {
+                let most = Narrowing::MOST_PORTS;
+                return Err(Failure::usage(format!(
+                    "one request binds {most} source ports, counted for each service; ask for the others in a second"
+                )));
+            }
+            Verb::Open(Open { window, forward, ports, ..Open::plain(services) })
         };
         Ok(Self {
             verb,
@@ -86,10 +95,10 @@ impl Command {
     pub(super) fn servers(&self) -> Result<Vec<SocketAddr>, Failure> {
         // A stated address must be the packet's source, so the other family's datagrams would be refused.
         let rather = match self.allow {
-            Allow::Address(address) => Some(Family::of(address)),
+            Allow::Stated(stated) => Some(Family::of(stated.address)),
             Allow::Auto | Allow::Source => None,
         };
-        let addresses = resolve::addresses(&self.host, self.only, rather).map_err(|failure| {
+        let mut servers = resolve::addresses(&self.host, self.only, rather).map_err(|failure| {
             let led = matches!(self.verb, Verb::Open(Open { forward: Some(_), .. }));
             if failure.status != Status::Name || !led {
                 return failure;
@@ -100,7 +109,8 @@ impl Command {
                 "a forward stays within the address family of its target",
             )
         })?;
-        Ok(addresses.into_iter().map(|ip| SocketAddr::new(ip, self.port.get())).collect())
+        servers.iter_mut().for_each(|server| server.set_port(self.port.get()));
+        Ok(servers)
     }
 
     /// What will probably make the server refuse: it says nothing, so it is said here.
@@ -128,6 +138,12 @@ impl Command {
         match (&self.verb, services(&self.verb)) {
             (Verb::Close(_), []) => "close everything that this profile opened".to_owned(),
             (Verb::Close(_), named) => format!("close {}", service::list(named)),
+            (Verb::Open(Open { ports: Some((low, high)), .. }), named) if low == high => {
+                format!("open {} from port {low}", service::list(named))
+            }
+            (Verb::Open(Open { ports: Some((low, high)), .. }), named) => {
+                format!("open {} from ports {low} to {high}", service::list(named))
+            }
             (Verb::Open(Open { forward: Some((address, port)), .. }), named) => {
                 format!("open {} to {}", service::list(named), SocketAddr::new(*address, port.get()))
             }
@@ -154,7 +170,7 @@ impl Command {
             _ => String::new(),
         };
         let host = match &self.host {
-            Host::Address(address) => address.to_string(),
+            Host::Address(_) | Host::OnLink { .. } => self.host.to_string(),
             Host::Name(name) => format!("{name} ({})", addresses.join(", ")),
         };
         format!("asked {host} to {}{span}", self.deed())

@@ -8,7 +8,7 @@ use std::thread;
 use std::time::Duration;
 
 use rand::RngExt as _;
-use spa_core::request::{Request, RequestId, Stated, Verb};
+use spa_core::request::{Request, RequestId, Verb};
 use spa_core::scheme::native::{SealingKeys, seal};
 use spa_core::time::UnixMillis;
 
@@ -66,8 +66,7 @@ impl Plan {
                 routes.into_iter().partition(|route| Family::of(route.server.ip()) == family);
             routes = others;
             let knock = |route: Route| {
-                let stated = route.stated(allow).map(|address| Stated { address, prefix: None });
-                let addresses = stated.into_iter().collect();
+                let addresses = route.stated(allow).into_iter().collect();
                 let request = Request { time, id, verb: verb.clone(), addresses, receipt: false };
                 Knock { route, request }
             };

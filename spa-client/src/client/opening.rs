@@ -1,6 +1,7 @@
 //! From a wish to an open connection: knock only if the door is shut, and look until the service answers.
 
 use std::net::{IpAddr, SocketAddr};
+use std::num::NonZeroU16;
 use std::time::{Duration, Instant};
 
 use spa_core::request::Verb;
@@ -53,6 +54,12 @@ pub(super) struct Opened {
     pub(super) took: Option<Duration>,
 }
 
+/// The same address, with its interface if it has one, and another port.
+fn at_port(mut server: SocketAddr, port: NonZeroU16) -> SocketAddr {
+    server.set_port(port.get());
+    server
+}
+
 impl Opening {
     /// Looks up what there is to know.
     ///
@@ -62,7 +69,7 @@ impl Opening {
         let command = Command::new(args, &profile)?;
         let service = only_tcp(&command.verb)?;
         let routes = command.servers()?;
-        let servers = routes.iter().map(|spa| SocketAddr::new(spa.ip(), service.port().get())).collect();
+        let servers = routes.iter().map(|spa| at_port(*spa, service.port())).collect();
         let from = routes.iter().find_map(|&server| Route::to(server).local.ok()).map(|local| local.ip());
         let keys = profile.file.sealing_keys();
         let (memory, verbose) = (Memory::load(), args.verbose);

@@ -1,6 +1,6 @@
 //! From the server's name to its addresses.
 
-use std::net::{IpAddr, ToSocketAddrs as _};
+use std::net::{IpAddr, SocketAddr, ToSocketAddrs as _};
 use std::sync::mpsc;
 use std::thread;
 use std::time::Duration;
@@ -35,20 +35,22 @@ impl Family {
     }
 }
 
-/// All addresses of a host, in the order in which the system prefers them.
+/// All addresses of a host, in the order in which the system prefers them, with port 0.
 ///
 /// `only`: no others. `rather`: no others if there is one of these.
 pub(super) fn addresses(
     host: &Host,
     only: Option<Family>,
     rather: Option<Family>,
-) -> Result<Vec<IpAddr>, Failure> {
+) -> Result<Vec<SocketAddr>, Failure> {
     let mut all = match host {
-        Host::Address(address) => vec![*address],
+        Host::Address(address) => vec![SocketAddr::new(*address, 0)],
+        // The system's resolver knows this machine's interfaces.
+        Host::OnLink { .. } => look_up(&host.to_string())?,
         Host::Name(name) => look_up(name)?,
     };
     if let Some(family) = only {
-        all.retain(|&address| Family::of(address) == family);
+        all.retain(|server| Family::of(server.ip()) == family);
         if all.is_empty() {
             let (name, other) = match family {
                 Family::V4 => (family.name(), "-6"),
@@ -57,13 +59,13 @@ pub(super) fn addresses(
             let sentence = format!("{host} has no {name} address");
             return Err(Failure::new(Status::Name, sentence, format!("try {other}, or neither")));
         }
-    } else if all.iter().any(|&address| Some(Family::of(address)) == rather) {
-        all.retain(|&address| Some(Family::of(address)) == rather);
+    } else if all.iter().any(|server| Some(Family::of(server.ip())) == rather) {
+        all.retain(|server| Some(Family::of(server.ip())) == rather);
     }
     Ok(all)
 }
 
-fn look_up(name: &str) -> Result<Vec<IpAddr>, Failure> {
+fn look_up(name: &str) -> Result<Vec<SocketAddr>, Failure> {
     let asked = name.to_owned();
     // A resolver has no time limit that could be set from here, so it gets a thread that may be left behind.
     let answer = within(TIME_LIMIT, move || (asked.as_str(), 0).to_socket_addrs().map(Vec::from_iter));
@@ -78,8 +80,15 @@ fn look_up(name: &str) -> Result<Vec<IpAddr>, Failure> {
             ));
         }
     };
-    let mut addresses: Vec<IpAddr> = Vec::new();
-    for address in found.into_iter().map(|socket| socket.ip().to_canonical()) {
+    let mut addresses: Vec<SocketAddr> = Vec::new();
+    let canonical = |mut server: SocketAddr| {
+        // Set only where it changes something: a link-local address would lose its interface.
+        if server.ip() != server.ip().to_canonical() {
+            server.set_ip(server.ip().to_canonical());
+        }
+        server
+    };
+    for address in found.into_iter().map(canonical) {
         if !addresses.contains(&address) {
             addresses.push(address);
         }

@@ -41,7 +41,7 @@ pub(crate) fn judge(gate: &mut Gate, payload: &[u8], source: &str) -> Verdict {
     let now =
         Now { wall: UnixMillis::clamped(since), boot: BootTime::new(Duration::ZERO), synchronised: true };
     let (source, destination) = (source.parse().unwrap(), SERVER.parse().unwrap());
-    gate.judge(&Datagram { source, destination, payload }, now)
+    gate.judge(&Datagram { source, destination, interface: None, payload }, now)
 }
 
 fn reject(verdict: Verdict) -> Option<Reject> {

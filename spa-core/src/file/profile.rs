@@ -1,5 +1,6 @@
 //! `profiles/NAME.toml`: the server's half of a profile. Secret.
 
+use std::num::NonZeroU32;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -9,6 +10,7 @@ use serde::Deserialize;
 use super::{BadFile, Secrecy, fields, parse};
 use crate::crypto::key::{KeyId, ProfileKey, SiteId, to_base64};
 use crate::crypto::suite::{Suite, SuiteKeys};
+use crate::prefix::PrefixLength;
 use crate::profile::{DEFAULT_MAX_WINDOW, DEFAULT_WINDOW, Freshness, JournalEpoch, Profile};
 use crate::service::Service;
 use crate::target::Target;
@@ -81,6 +83,11 @@ pub struct ProfileFile {
     /// Must state its address.
     #[serde(default)]
     pub require_stated: bool,
+    /// May open for prefixes of these lengths.
+    #[serde(default, deserialize_with = "fields::texts")]
+    pub prefixes: Vec<PrefixLength>,
+    /// Most doors that it may have open at once.
+    pub max_doors: Option<NonZeroU32>,
 }
 
 fn default_window() -> Duration {
@@ -144,6 +151,8 @@ impl ProfileFile {
             journal,
             any_address: false,
             require_stated: false,
+            prefixes: Vec::new(),
+            max_doors: None,
         }
     }
 
@@ -175,6 +184,8 @@ impl ProfileFile {
             expires: self.expires,
             any_address: self.any_address,
             require_stated: self.require_stated,
+            prefixes: self.prefixes,
+            max_doors: self.max_doors,
         }
     }
 
@@ -209,6 +220,12 @@ impl ProfileFile {
         }
         if self.require_stated {
             text.push_str("require_stated = true\n");
+        }
+        if !self.prefixes.is_empty() {
+            text.push_str(&format!("prefixes = {}\n", fields::write_list(&self.prefixes)));
+        }
+        if let Some(most) = self.max_doors {
+            text.push_str(&format!("max_doors = {most}\n"));
         }
         text
     }

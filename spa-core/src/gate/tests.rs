@@ -1,8 +1,10 @@
 use std::net::SocketAddr;
+use std::num::NonZeroU32;
 
 use super::*;
 use crate::crypto::key::KeyId;
 use crate::fixture::*;
+use crate::grantee::Grantee;
 use crate::request::Verb;
 
 fn reject(verdict: Verdict) -> &'static str {
@@ -107,4 +109,45 @@ fn one_profile_does_not_use_up_the_rate_of_another() {
     }
     assert_eq!(judge(laptop, 1000), "rate");
     assert_eq!(judge(phone, 1000), "admit");
+}
+
+#[test]
+fn a_link_local_knock_opens_for_its_link_only() {
+    let here: OwnAddresses = [ip(SERVER)].into_iter().collect();
+    let (first, second) = (NonZeroU32::new(1), NonZeroU32::new(2));
+    let own = here.with_links([("fe80::1".parse().unwrap(), NonZeroU32::MIN)]);
+    let any = |profile: Profile| Profile { any_address: true, ..profile };
+    let on_first = Ok(Grantee::OnLink { address: "fe80::7".parse().unwrap(), interface: 1 });
+    #[rustfmt::skip]
+    let rows = [
+        // source, destination, interface, stated, any address, for whom or the reject, why
+        ("fe80::7", "fe80::1",  first,  None,            false, on_first,                   "from its link"),
+        ("fe80::7", "fe80::1",  first,  Some("fe80::7"), false, on_first,                   "and stated"),
+        ("fe80::7", SERVER,     first,  None,            false, on_first,                   "to another address of this host"),
+        ("fe80::7", "fe80::1",  second, None,            false, Err("frame"),               "another host's address, on another link"),
+        ("fe80::7", "fe80::1",  None,   None,            false, Err("frame"),               "on which link?"),
+        ("fe80::7", SERVER,     None,   None,            false, Err("address"),             "on which link?"),
+        ("fe80::1", SERVER,     first,  None,            false, Err("address"),             "our own"),
+        ("fe80::1", SERVER,     second, None,            false, Ok(Grantee::OnLink { address: "fe80::1".parse().unwrap(), interface: 2 }), "a neighbour of the same name"),
+        ("fe80::7", "fe80::1",  first,  Some("fe80::8"), false, Err("address"),             "not the source"),
+        ("fe80::7", "fe80::1",  first,  Some("fe80::8"), true,  Err("address"),             "a stated one has no link"),
+        (HOME,      SERVER,     first,  Some("fe80::7"), true,  Err("address"),             "a stated one has no link"),
+        ("fe80::7", "fe80::1",  first,  Some(HOME),      true,  Ok(ip(HOME).into()),        "any address"),
+    ];
+    for (source, destination, interface, stated, any_address, expected, why) in rows {
+        let profile = if any_address { any(profile(LAPTOP)) } else { profile(LAPTOP) };
+        let mut gate = Gate { own: own.clone(), ..gate([profile]) };
+        let mut request = request(0, 1, open("tcp/22"));
+        if let Some(stated) = stated {
+            request = stating(request, stated);
+        }
+        let payload = datagram(&sealing_keys(LAPTOP), &request);
+        let destination = SocketAddr::new(ip(destination), 23571);
+        let arrived = Datagram { destination, interface, ..from(source, &payload) };
+        let got = match gate.judge(&arrived, now(0)) {
+            Verdict::Admit(admission) => Ok(admission.grantees()[0]),
+            Verdict::Drop(dropped) => Err(dropped.reject.name()),
+        };
+        assert_eq!(got, expected, "{source} to {destination}: {why}");
+    }
 }

@@ -1,4 +1,5 @@
 use std::collections::HashSet;
+use std::num::NonZeroU32;
 
 use super::*;
 
@@ -24,6 +25,7 @@ fn asked(millis: u64) -> UnixMillis {
 fn ceiling() -> Ceiling {
     Ceiling {
         services: ["tcp/22", "tcp/443"].map(|service| service.parse().unwrap()).into(),
+        prefixes: ["ipv4/24", "ipv6/64"].map(|length| length.parse().unwrap()).into(),
         forward: ["10.0.0.5:443", "10.0.0.6:22", "[fd00::5]:443"].map(|to| to.parse().unwrap()).into(),
         forward_sources: [IpAddr::from([192, 0, 2, 1])].into(),
         max_window: Duration::from_secs(3600),
@@ -157,6 +159,78 @@ fn nothing_above_the_ceiling() {
     }
     assert_eq!(table.expire(boot(130)).len(), 5);
     assert_eq!(open(&mut table, at(7, "tcp/22"), PHONE, 130, 30), Ok(30), "there is room again");
+}
+
+#[test]
+fn for_whom_a_door_may_be_open() {
+    let prefix = |first: &str, bits| Grantee::Prefix { first: first.parse().unwrap(), bits };
+    let on_link = |address: &str, interface| Grantee::OnLink { address: address.parse().unwrap(), interface };
+    #[rustfmt::skip]
+    let rows = [
+        // grantee, outcome, why
+        (prefix("192.0.2.0", 24),    Ok(30),                     "a length of the ceiling's"),
+        (prefix("2001:db8::", 64),   Ok(30),                     "another"),
+        (prefix("192.0.0.0", 16),    Err(AboveCeiling::Prefix),  "wider"),
+        (prefix("192.0.2.0", 25),    Err(AboveCeiling::Prefix),  "narrower is another length, too"),
+        (prefix("2001:db8::", 24),   Err(AboveCeiling::Prefix),  "a length of the other family"),
+        (prefix("127.0.0.0", 24),    Err(AboveCeiling::Address), "loopback"),
+        (prefix("fe80::", 64),       Err(AboveCeiling::Address), "link-local, of whichever link"),
+        (on_link("fe80::7", 3),      Ok(30),                     "a host of one link"),
+        (on_link("fe80::7", 0),      Err(AboveCeiling::Address), "of no link"),
+        (on_link("2001:db8::7", 3),  Err(AboveCeiling::Address), "not link-local"),
+    ];
+    for (grantee, outcome, why) in rows {
+        let door = Door { grantee, ..ssh() };
+        assert_eq!(open(&mut LeaseTable::default(), door, LAPTOP, 100, 30), outcome, "{why}");
+    }
+    let mut table = LeaseTable::default();
+    for grantee in [prefix("192.0.2.0", 24), prefix("2001:db8::", 64), ssh().grantee] {
+        open(&mut table, Door { grantee, ..ssh() }, LAPTOP, 100, 30).unwrap();
+    }
+    let narrower = Ceiling { prefixes: ["ipv6/64".parse().unwrap()].into(), ..ceiling() };
+    let gone = Door { grantee: prefix("192.0.2.0", 24), ..ssh() };
+    assert_eq!(
+        table.retain(&narrower),
+        [Change::Remove { door: gone }],
+        "a length that is no longer allowed"
+    );
+}
+
+#[test]
+fn a_profile_has_no_more_doors_than_its_file_says() {
+    let mut table = LeaseTable::default();
+    let mut open = |n: u8, who, most| {
+        let terms = Terms { most_doors: NonZeroU32::new(most), ..Terms::plain(Duration::from_secs(30)) };
+        let door = door(&format!("192.0.2.{n}"), "tcp/22");
+        table.open(door, who, asked(1), &terms, boot(100), &ceiling()).map(drop)
+    };
+    #[rustfmt::skip]
+    let steps = [
+        // address, who, its limit, outcome, why
+        (1, LAPTOP, 2,  Ok(()),                         "the first"),
+        (2, LAPTOP, 2,  Ok(()),                         "the second"),
+        (3, LAPTOP, 2,  Err(AboveCeiling::ProfileDoors), "one too many"),
+        (2, LAPTOP, 2,  Ok(()),                         "a refresh is none more"),
+        (3, PHONE,  2,  Ok(()),                         "another's count for themselves"),
+        (3, LAPTOP, 9,  Ok(()),                         "the file changed"),
+        (4, LAPTOP, 9,  Ok(()),                         "as many as the ceiling allows"),
+        (5, LAPTOP, 9,  Err(AboveCeiling::ProfileFull), "the ceiling counts, too"),
+    ];
+    for (address, who, most, outcome, why) in steps {
+        assert_eq!(open(address, who, most), outcome, "{why}");
+    }
+}
+
+#[test]
+fn doors_on_a_link_that_is_gone_are_ended_and_no_others() {
+    let mut table = LeaseTable::default();
+    let on_link = |interface| Grantee::OnLink { address: "fe80::7".parse().unwrap(), interface };
+    for grantee in [on_link(3), on_link(4), ssh().grantee] {
+        open(&mut table, Door { grantee, ..ssh() }, LAPTOP, 100, 30).unwrap();
+    }
+    let gone = table.end(|door| matches!(door.grantee, Grantee::OnLink { interface: 3, .. }));
+    assert_eq!(gone, [Change::Remove { door: Door { grantee: on_link(3), ..ssh() } }]);
+    assert_eq!((table.len(), table.expire(boot(130)).len()), (2, 2));
 }
 
 #[test]

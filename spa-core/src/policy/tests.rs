@@ -22,6 +22,7 @@ fn plain(text: &str) -> Open {
 #[test]
 fn what_a_profile_allows() {
     let wish = |seconds| Open { window: NonZeroU32::new(seconds), ..plain("tcp/22") };
+    let ports = |low, high, services| Open { ports: Some((low, high)), ..plain(services) };
     let forward = Some((ip("10.0.0.5"), NonZeroU16::MIN));
     let invoke = Verb::Invoke { action: "reboot".to_owned(), arguments: Vec::new() };
     #[rustfmt::skip]
@@ -40,6 +41,10 @@ fn what_a_profile_allows() {
         (Verb::Open(plain("tcp/22,tcp/443")),     Err(Forbidden::Service),   "the whole request, never a part"),
         (Verb::Open(Open { forward, ..plain("tcp/22") }),                 Err(Forbidden::Target),    "a forward, and the profile has none"),
         (Verb::Open(Open { ports: Some((0, 65535)), ..plain("tcp/22") }), Err(Forbidden::Narrowing), "ports, even all"),
+        (Verb::Open(ports(40_000, 40_255, "tcp/22")),             Ok(Some(30)), "as many ports as there may be"),
+        (Verb::Open(ports(40_000, 40_256, "tcp/22")),             Err(Forbidden::Narrowing), "one more"),
+        (Verb::Open(ports(40_000, 40_127, "tcp/22,udp/51820")),   Ok(Some(30)), "they count for each service"),
+        (Verb::Open(ports(40_000, 40_128, "tcp/22,udp/51820")),   Err(Forbidden::Narrowing), "one more"),
         (Verb::Open(Open { once: true, ..plain("tcp/22") }),              Err(Forbidden::Narrowing), "once"),
         (invoke,                                  Err(Forbidden::Verb),      "invoke"),
         (Verb::Ping,                              Err(Forbidden::Verb),      "ping"),
@@ -126,10 +131,54 @@ fn no_window_outlasts_the_profile() {
 }
 
 #[test]
-fn a_prefix_is_not_opened() {
-    let mut wide = request(0, 1, open("tcp/22"));
+fn a_prefix_needs_its_length_in_the_profile() {
+    #[rustfmt::skip]
+    let rows = [
+        // first address, bits, lengths in the profile, admitted, why
+        ("192.0.2.0", 24, &["ipv4/24"][..],            true,  "its length"),
+        ("192.0.2.0", 24, &["ipv6/64", "ipv4/24"],     true,  "one of several"),
+        ("192.0.2.0", 24, &[],                         false, "none"),
+        ("192.0.0.0", 16, &["ipv4/24"],                false, "wider"),
+        ("192.0.2.8", 29, &["ipv4/24"],                false, "narrower is another length, too"),
+        ("192.0.0.0", 7,  &["ipv4/24"],                false, "wider than any that may be written"),
+    ];
+    for (first, bits, lengths, admitted, why) in rows {
+        let prefixes = lengths.iter().map(|length| length.parse().unwrap()).collect();
+        let profile = Profile { prefixes, ..profile(LAPTOP) };
+        let mut wide = request(0, 1, open("tcp/22"));
+        wide.addresses.push(Stated { address: ip(first), prefix: Some(bits) });
+        let expected = if admitted {
+            Ok(vec![Grantee::Prefix { first: ip(first), bits }])
+        } else {
+            Err(Forbidden::Prefix)
+        };
+        assert_eq!(judge(profile, &wide).map(|admission| admission.grantees().to_vec()), expected, "{why}");
+    }
+}
+
+#[test]
+fn source_ports_go_with_plain_addresses_only() {
+    let prefixes = vec!["ipv4/24".parse().unwrap()];
+    let narrow = Verb::Open(Open { ports: Some((40_000, 40_001)), ..plain("tcp/22") });
+    let mut wide = request(0, 1, narrow.clone());
     wide.addresses.push(Stated { address: ip("192.0.2.0"), prefix: Some(24) });
-    assert_eq!(judge(profile(LAPTOP), &wide), Err(Forbidden::Prefix));
+    assert_eq!(judge(Profile { prefixes, ..profile(LAPTOP) }, &wide), Err(Forbidden::Narrowing));
+    let admission = judge(profile(LAPTOP), &request(0, 1, narrow)).unwrap();
+    let Effect::Open { services, narrowing, .. } = admission.effect() else { panic!("an open") };
+    assert_eq!(*narrowing, Narrowing::SourcePorts(40_000, 40_001));
+    let doors = narrowing.doors(admission.grantees(), services);
+    assert_eq!(
+        doors.iter().map(|door| door.limit).collect::<Vec<_>>(),
+        [40_000, 40_001].map(Limit::SourcePort)
+    );
+}
+
+#[test]
+fn the_limit_of_a_profile_goes_with_its_admission() {
+    let max_doors = NonZeroU32::new(3);
+    let admission = judge(Profile { max_doors, ..profile(LAPTOP) }, &request(0, 1, open("tcp/22"))).unwrap();
+    let Effect::Open { terms, .. } = admission.effect() else { panic!("an open") };
+    assert_eq!(terms.most_doors, max_doors);
 }
 
 #[test]

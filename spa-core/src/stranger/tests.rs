@@ -135,7 +135,7 @@ fn fronts() -> [(Link, Vec<u8>, Vec<u8>, &'static str); 6] {
 
 /// Whether it comes as far as step 3.
 fn is_no_strangers(link: Link, frame: &[u8], keys: &[HeaderKey]) -> bool {
-    Datagram::parse(link, frame).is_ok_and(|datagram| {
+    Datagram::parse(link, None, frame).is_ok_and(|datagram| {
         datagram.destination.port() == PORT.get() && Sealed::read(datagram.payload, keys).is_ok()
     })
 }

@@ -60,6 +60,13 @@ pub fn profiles(config: &Config, site: &Site) -> Vec<Finding> {
             let what = format!("profile {} may open {service}, which is not protected", profile.name);
             found.push(Finding::warning(ID, what, "add it to firewall.protect"));
         }
+        for length in profile.prefixes.iter().filter(|length| !config.ceiling.prefixes.contains(length)) {
+            let what = format!(
+                "profile {} may open for prefixes of {length}, which is not among ceiling.prefixes",
+                profile.name
+            );
+            found.push(Finding::warning(ID, what, "add it there, or take it out of the profile"));
+        }
         for forward in profile.forward.iter().filter(|to| config.ceiling.permit_forward(to).is_err()) {
             let what = format!(
                 "profile {} leads to {forward}, which firewall.forward and forward_sources do not allow",

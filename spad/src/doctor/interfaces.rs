@@ -28,7 +28,7 @@ pub fn interfaces(config: &Config, surroundings: &Surroundings) -> Vec<Finding> 
         let what = "there is no default route; until there is, the guard stands on every interface";
         found.push(Finding::warning(ID, what, "name the interfaces in capture.interfaces"));
     }
-    let names: Vec<&str> = surroundings.captures().collect();
+    let names: Vec<&str> = surroundings.captures().map(|(name, _)| name).collect();
     let mut found = or_ok(found, ID, format!("captured, guarded and up: {}", names.join(", ")));
     found.extend(unguarded(surroundings));
     found

@@ -151,15 +151,7 @@ impl Facts {
         if let Err(refusal) = monitor::refuse_itself(&config, &surroundings) {
             return refuse("spad-toml", refusal.to_string());
         }
-        let plan = Plan {
-            interfaces: monitor::guarded(&config, &surroundings),
-            protect: config.protect.clone(),
-            always_allow: config.always_allow.clone(),
-            forward: config.forward.clone(),
-            forward_sources: config.forward_sources.clone(),
-            spa_port: site.file.port,
-            keep: Vec::new(),
-        };
+        let plan = config.plan(monitor::guarded(&config, &surroundings), site.file.port);
         let captured = surroundings.interfaces.keys().cloned().collect();
         let rules = Ruleset::read(&surroundings.addresses);
         Ok(Self { config, site, surroundings, plan, rules, captured, gateways })

@@ -48,17 +48,20 @@ pub fn teardown() -> Result<Vec<String>, FirewallError> {
     Ok(removed)
 }
 
-/// What would be loaded, as text, and for which backend.
+/// What would be loaded, as text; why it is for this backend; and what this backend cannot do.
 ///
 /// # Errors
 /// As [`choose`], but for leftovers.
-pub fn text(standing: &Standing, plan: &Plan) -> Result<(String, String), FirewallError> {
+pub fn text(
+    standing: &Standing,
+    plan: &Plan,
+) -> Result<(String, String, &'static [&'static str]), FirewallError> {
     let (backend, why) = resolve(standing.backend, has_nf_tables)?;
-    let text = match backend {
-        Resolved::Nftables => nftables::text(&place(&standing.stand), plan),
-        Resolved::Iptables(_) => iptables::text(&standing.stand, plan),
+    let (text, lacks) = match backend {
+        Resolved::Nftables => (nftables::text(&place(&standing.stand), plan), &[][..]),
+        Resolved::Iptables(_) => (iptables::text(&standing.stand, plan), &iptables::LACKS[..]),
     };
-    Ok((text, why))
+    Ok((text, why, lacks))
 }
 
 /// A backend, once it is chosen.

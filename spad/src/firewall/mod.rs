@@ -23,7 +23,7 @@ use std::fmt;
 use std::os::fd::BorrowedFd;
 use std::time::Duration;
 
-use spa_core::lease::Change;
+use spa_core::lease::{Change, Door};
 
 pub use self::choice::{choose, teardown, text};
 pub use self::compare::differences;
@@ -62,6 +62,9 @@ pub trait Firewall: fmt::Display + Send {
     /// What others have in the firewall that drops what is accepted here: one sentence each. To be asked after
     /// [`Self::prepare`].
     fn defeated(&mut self) -> Result<Vec<String>, FirewallError>;
+
+    /// Why such a door cannot be opened here: what the kernel has no set for. `None` if it can.
+    fn lacks(&self, door: &Door) -> Option<&'static str>;
 
     /// The doors that are open now.
     fn grants(&mut self) -> Result<Vec<Element>, FirewallError>;

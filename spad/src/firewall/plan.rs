@@ -1,10 +1,12 @@
 //! What the guard is to do: who is guarded, where, and who is never shut out.
 
+use std::collections::BTreeSet;
 use std::fmt;
 use std::net::{IpAddr, SocketAddr};
 use std::num::NonZeroU16;
 use std::str::FromStr;
 
+use spa_core::prefix::PrefixLength;
 use spa_core::service::Protected;
 use spa_core::target::Target;
 
@@ -17,6 +19,8 @@ pub struct Plan {
     pub protect: Vec<Protected>,
     /// Who is never shut out.
     pub always_allow: Vec<IpAddr>,
+    /// Lengths of the prefixes that may be granted something.
+    pub prefixes: BTreeSet<PrefixLength>,
     /// Services of inner hosts that doors may lead to.
     pub forward: Vec<Target>,
     /// Addresses of this host that those may see as the sender.
@@ -34,6 +38,7 @@ impl Plan {
             interfaces: Interfaces::Named(Vec::new()),
             protect: Vec::new(),
             always_allow: Vec::new(),
+            prefixes: BTreeSet::new(),
             forward: Vec::new(),
             forward_sources: Vec::new(),
             spa_port: NonZeroU16::MIN,

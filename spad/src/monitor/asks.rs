@@ -1,11 +1,13 @@
 //! What workers ask for: held against the ceiling, made leases, carried out.
 
-use spa_core::lease::Change;
+use std::collections::BTreeMap;
+
+use spa_core::lease::{Change, Door};
 use spa_core::policy::Effect;
 use spa_core::time::BootTime;
 use tracing::{error, info};
 
-use super::Monitor;
+use super::{Monitor, words};
 use crate::ask::{self, Ask, Message};
 use crate::control::Notice;
 use crate::socketpair::{Received, Seqpacket};
@@ -19,10 +21,11 @@ struct Work {
 }
 
 fn lines_of_closed(changes: &[Change], why: &str) -> impl Iterator<Item = String> {
-    changes.iter().filter_map(move |change| match change {
-        Change::Remove { door } => Some(format!("closed {door}: {why}")),
+    let closed = changes.iter().filter_map(|change| match change {
+        Change::Remove { door } => Some(*door),
         Change::Set { .. } => None,
-    })
+    });
+    words::of_doors(closed).into_iter().map(move |door| format!("closed {door}: {why}"))
 }
 
 pub(super) fn log_closed(changes: &[Change], why: &str) {
@@ -93,17 +96,27 @@ impl Monitor<'_> {
         };
         let ceiling = &serving.config.ceiling;
         let window = humantime::format_duration(terms.window.min(ceiling.max_window));
+        let mut opened = Vec::new();
+        let mut refused: BTreeMap<(&'static str, String), Vec<Door>> = BTreeMap::new();
         for door in narrowing.doors(&ask.grantees, services) {
+            if let Some(lack) = self.firewall.as_ref().and_then(|firewall| firewall.lacks(&door)) {
+                refused.entry(("firewall", lack.to_owned())).or_default().push(door);
+                continue;
+            }
             match self.leases.open(door, ask.key_id, ask.time, terms, now, ceiling) {
                 Ok(change) => {
-                    let led = terms.forward.map(|to| format!(" to {to}")).unwrap_or_default();
-                    work.lines.push(format!("opened {door}{led} profile={profile} window={window}"));
+                    opened.push(door);
                     work.changes.push(change);
                 }
-                Err(above) => {
-                    let why = format!("not opened: {door}: {above}");
-                    self.reporter.refused(profile, "ceiling", why, now);
-                }
+                Err(above) => refused.entry(("ceiling", above.to_string())).or_default().push(door),
+            }
+        }
+        let lines = words::of_doors(opened).into_iter();
+        let led = terms.forward.map(|to| format!(" to {to}")).unwrap_or_default();
+        work.lines.extend(lines.map(|door| format!("opened {door}{led} profile={profile} window={window}")));
+        for ((reason, why), doors) in refused {
+            for door in words::of_doors(doors) {
+                self.reporter.refused(profile, reason, format!("not opened: {door}: {why}"), now);
             }
         }
     }

@@ -6,6 +6,7 @@ mod asks;
 mod preparing;
 mod taking_over;
 mod watching;
+mod words;
 
 use std::collections::BTreeSet;
 use std::io;

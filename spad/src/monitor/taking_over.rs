@@ -208,7 +208,7 @@ impl Monitor<'_> {
         let unserved = self.leases.retain_holders(|holder| serving.serves(holder), now);
         self.apply(&[&endless[..], &unprotected, &unserved].concat());
         log_closed(&endless, "it had no end");
-        log_closed(&unprotected, "it is no longer protected");
+        log_closed(&unprotected, "spad.toml no longer allows it");
         log_closed(&unserved, "its profile is gone");
         self.check_others();
         self.kept = Some(now.plus(KEPT));

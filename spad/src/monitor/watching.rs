@@ -1,9 +1,11 @@
 //! What time brings, and what others do to the firewall and to the host.
 
 use std::collections::BTreeSet;
+use std::num::NonZeroU32;
 use std::time::Duration;
 
-use spa_core::lease::Change;
+use spa_core::grantee::Grantee;
+use spa_core::lease::{Change, Door};
 use spa_core::time::BootTime;
 use tracing::{error, info, warn};
 
@@ -55,6 +57,7 @@ impl Monitor<'_> {
         }
         if due(self.look, now) {
             self.look = None;
+            self.forget_links();
             self.look_around();
         }
         if due(self.check, now) {
@@ -109,6 +112,28 @@ impl Monitor<'_> {
         found.difference(&self.defeats).for_each(|defeat| warn!("{defeat}"));
         self.defeats.difference(&found).for_each(|defeat| info!("no longer so: {defeat}"));
         self.defeats = found;
+    }
+
+    /// Closes the doors for hosts of a link whose interface is gone: one that is made anew has another index.
+    fn forget_links(&mut self) {
+        let index = |door: &Door| match door.grantee {
+            Grantee::OnLink { interface, .. } => Some(interface),
+            Grantee::Address(_) | Grantee::Prefix { .. } => None,
+        };
+        if !self.leases.doors().any(|door| index(door).is_some()) {
+            return;
+        }
+        match Surroundings::indices() {
+            Ok(there) => {
+                let is_there = |index| NonZeroU32::new(index).is_some_and(|index| there.contains(&index));
+                let gone = self.leases.end(|door| index(door).is_some_and(|index| !is_there(index)));
+                if !gone.is_empty() {
+                    self.apply(&gone);
+                    log_closed(&gone, "its interface is gone");
+                }
+            }
+            Err(error) => warn!("cannot look at the interfaces: {error}"),
+        }
     }
 
     /// Asks for a new worker if the host is no longer what the present one was made for.

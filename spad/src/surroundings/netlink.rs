@@ -3,6 +3,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::io;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
+use std::num::NonZeroU32;
 
 use netlink_packet_core::{
     NLM_F_DUMP, NLM_F_REQUEST, NLMSG_DONE, NLMSG_ERROR, NetlinkBuffer, NlaBuffer, NlasIterator,
@@ -36,19 +37,30 @@ pub(super) fn links() -> io::Result<BTreeMap<String, Interface>> {
     Ok(links)
 }
 
-/// The unicast addresses of this network namespace; without IPv6 link-local ones.
-pub(super) fn addresses() -> io::Result<BTreeSet<IpAddr>> {
-    let mut addresses = BTreeSet::new();
-    // The fixed head is `struct ifaddrmsg`.
-    for (_, attributes) in dump::<8>(libc::RTM_GETADDR, libc::RTM_NEWADDR)? {
+/// The unicast addresses of a network namespace.
+#[derive(Default)]
+pub(super) struct Addresses {
+    /// Without IPv6 link-local ones.
+    pub(super) everywhere: BTreeSet<IpAddr>,
+    /// IPv6 link-local ones, each with the index of its interface.
+    pub(super) on_link: BTreeSet<(Ipv6Addr, NonZeroU32)>,
+}
+
+/// The unicast addresses of this network namespace.
+pub(super) fn addresses() -> io::Result<Addresses> {
+    let mut addresses = Addresses::default();
+    // The fixed head is `struct ifaddrmsg`: family, length, flags, scope, index.
+    for (head, attributes) in dump::<8>(libc::RTM_GETADDR, libc::RTM_NEWADDR)? {
         let of = |wanted| pairs(&attributes).find(|(kind, _)| *kind == wanted).and_then(|(_, v)| address(v));
         // On a link with two ends the plain attribute is the far end's address.
-        addresses.extend(of(libc::IFA_LOCAL).or_else(|| of(libc::IFA_ADDRESS)));
+        match of(libc::IFA_LOCAL).or_else(|| of(libc::IFA_ADDRESS)) {
+            Some(IpAddr::V6(v6)) if v6.is_unicast_link_local() => {
+                let index = number(&head, 4).and_then(NonZeroU32::new);
+                addresses.on_link.extend(index.map(|index| (v6, index)));
+            }
+            address => addresses.everywhere.extend(address),
+        }
     }
-    addresses.retain(|address| match address {
-        IpAddr::V4(_) => true,
-        IpAddr::V6(v6) => !v6.is_unicast_link_local(),
-    });
     Ok(addresses)
 }
 

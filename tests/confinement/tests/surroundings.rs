@@ -41,7 +41,7 @@ fn a_sealed_monitor_sees_interfaces_addresses_and_default_routes_change() {
         ("link add gone0 type veth peer name far0", r#""gone0": Present"#,  "Missing",     "an interface that was missing"),
         ("addr add 10.9.8.7/24 dev gone0",          "10.9.8.7",             "far0",        "an address"),
         ("link set gone0 up",                       r#"up: true"#,          "up: false",   "up"),
-        ("link set far0 up",                        "10.9.8.7",             "fe80",        "a link-local address says nothing"),
+        ("link set far0 up",                        "on_link: {(fe80::",    "on_link: {}", "link-local addresses, each with its interface"),
         ("-6 addr add fd09::7/64 dev gone0 nodad",  "fd09::7",              "far0",        "an IPv6 address"),
         ("addr add 10.1.1.1 peer 10.1.1.2 dev lo",  "10.1.1.1",             "10.1.1.2",    "a far end is not the host"),
         ("-6 route add default dev far0",           r#""far0": Present"#,   "Missing",     "an IPv6 default route leads elsewhere"),

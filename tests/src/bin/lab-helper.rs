@@ -3,6 +3,8 @@
 //! ```text
 //! lab-helper serve tcp/22 udp/53 …       echo services on every address; says "ready"
 //! lab-helper connect ADDRESS:PORT MS     TCP until it is open or MS are over: open, closed, filtered
+//! lab-helper connect ADDRESS:PORT MS PORT
+//!                                        the same from that port of ours, once
 //! lab-helper ask ADDRESS:PORT MS         UDP until something comes back: answer, refusal, silence
 //! lab-helper send FILE ADDRESS:PORT      the file as one datagram, once: answer, refusal, silence
 //! lab-helper flood FILE KEPT COUNT RATE ADDRESS:PORT
@@ -37,6 +39,7 @@ fn main() -> ExitCode {
     let outcome = match words.as_slice() {
         ["serve", services @ ..] => serve(services),
         ["connect", target, time] => connect(target, time),
+        ["connect", target, time, from] => connect_from(target, time, from),
         ["ask", target, time] => ask(target, time),
         ["send", file, target] => send(file, target),
         ["flood", file, kept, count, rate, target] => flood(file, kept, [count, rate], target),
@@ -101,6 +104,23 @@ fn connect(target: &str, time: &str) -> Outcome {
         thread::sleep(Duration::from_millis(5));
     }
     println!("{found}");
+    Ok(())
+}
+
+fn connect_from(target: &str, time: &str, from: &str) -> Outcome {
+    let (target, time): (SocketAddr, _) = (target.parse()?, Duration::from_millis(time.parse()?));
+    let mut own: SocketAddr = if target.is_ipv4() { "0.0.0.0:0" } else { "[::]:0" }.parse()?;
+    own.set_port(from.parse()?);
+    let socket = Socket::new(Domain::for_address(target), Type::STREAM, None)?;
+    socket.set_reuse_address(true)?;
+    socket.bind(&own.into())?;
+    // The port is free again at once.
+    socket.set_linger(Some(Duration::ZERO))?;
+    match socket.connect_timeout(&target.into(), time) {
+        Ok(()) => println!("open"),
+        Err(error) if error.kind() == ErrorKind::TimedOut => println!("filtered"),
+        Err(error) => return Err(error.into()),
+    }
     Ok(())
 }
 

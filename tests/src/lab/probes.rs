@@ -61,6 +61,12 @@ impl Lab {
         assert_eq!(found, "open", "{target} from {}", host.name);
     }
 
+    /// Connects once from a port of the host's own: `open` or `filtered`.
+    #[must_use]
+    pub fn probe_from(&self, host: Host, port: u16, target: &str) -> String {
+        self.helper(host, &["connect", target, "300", &port.to_string()])
+    }
+
     /// Asserts that no connection succeeds and nothing answers, for 300 ms.
     pub fn stays_shut(&self, host: Host, target: &str) {
         let found = self.helper(host, &["connect", target, "300"]);

@@ -3,9 +3,12 @@
 use std::collections::BTreeMap;
 use std::fs;
 use std::net::{IpAddr, SocketAddr};
+use std::num::NonZeroU32;
 use std::path::Path;
+use std::str::FromStr;
 use std::time::Duration;
 
+use spa_core::address::OwnAddresses;
 use spa_core::crypto::header::HeaderKey;
 use spa_core::crypto::key::{KeyId, ProfileKey, SiteId, SiteKey};
 use spa_core::crypto::suite::{Suite, SuiteKeys};
@@ -18,11 +21,12 @@ use spa_core::scheme::native::{MAX, MIN, SealingKeys};
 use spa_core::terms::{Forward, SourceNat};
 use spa_core::time::{BootTime, Now, UnixMillis};
 
-const OUTCOME: [&str; 5] = ["verb", "services", "address", "window", "leads-to"];
+const OUTCOME: [&str; 6] = ["verb", "services", "address", "window", "ports", "leads-to"];
 #[rustfmt::skip]
-const KEYS: [&str; 18] = [
+const KEYS: [&str; 20] = [
     "site-id", "site-key", "previous-site-key", "key-id", "profile-key", "suite", "open", "forward", "created", "expires",
-    "freshness", "any-address", "require-stated", "journal", "skew-ms", "source", "server-time", "datagram",
+    "freshness", "any-address", "require-stated", "prefixes", "journal", "skew-ms", "source", "interface", "server-time",
+    "datagram",
 ];
 const OWN: [&str; 2] = ["203.0.113.1", "2001:db8:1::1"];
 
@@ -77,6 +81,11 @@ impl Scenario {
 
     fn field(&self, key: &str) -> &str {
         self.get(key).unwrap_or_else(|| panic!("{}: no {key}", self.name))
+    }
+
+    /// Values separated by commas; none without the key.
+    fn list<T: FromStr<Err: std::fmt::Debug>>(&self, key: &str) -> Vec<T> {
+        self.get(key).into_iter().flat_map(|text| text.split(',')).map(|one| one.parse().unwrap()).collect()
     }
 
     fn flag(&self, key: &str) -> bool {
@@ -150,7 +159,7 @@ impl Scenario {
             name: "vector".into(),
             key_id: self.key_id(),
             keys: self.suite_keys(),
-            open: self.field("open").split(',').map(|service| service.parse().unwrap()).collect(),
+            open: self.list("open"),
             forward: self.get("forward").map_or_else(Vec::new, |targets| {
                 let keep = |to: &str| Forward { to: to.parse().unwrap(), source: SourceNat::Keep };
                 targets.split(',').map(keep).collect()
@@ -162,16 +171,20 @@ impl Scenario {
             freshness,
             any_address: self.flag("any-address"),
             require_stated: self.flag("require-stated"),
+            prefixes: self.list("prefixes"),
+            max_doors: None,
         };
         let skew = Duration::from_millis(self.field("skew-ms").parse().unwrap());
         let replay = Replay::restore(ours, journal != "unsettled", skew, []);
-        let own = OWN.iter().map(|address| address.parse::<IpAddr>().unwrap()).collect();
+        let own = OwnAddresses::from_iter(OWN.iter().map(|address| address.parse().unwrap()));
+        let own = own.with_links([("fe80::1".parse().unwrap(), NonZeroU32::MIN)]);
         Gate::new(self.header_keys(), Keyring::new([profile]), replay, own)
     }
 
     /// What becomes of the datagram after those before it.
     pub(crate) fn judge(&self) -> Verdict {
         let (mut gate, mut boot) = (self.gate(), 0);
+        let interface = self.get("interface").map(|index| index.parse().unwrap());
         let synchronised = self.get("journal") != Some("unsettled");
         let mut judge = |datagram: &[u8], at: &str, source: &str| {
             let wall = time(at);
@@ -180,7 +193,8 @@ impl Scenario {
             let own = OWN[usize::from(source.is_ipv6())].parse().unwrap();
             let (source, destination) = (SocketAddr::new(source, 40000), SocketAddr::new(own, 23571));
             let boot = BootTime::new(Duration::from_millis(boot));
-            gate.judge(&Datagram { source, destination, payload: datagram }, Now { wall, boot, synchronised })
+            let datagram = Datagram { source, destination, interface, payload: datagram };
+            gate.judge(&datagram, Now { wall, boot, synchronised })
         };
         let (source, now) = (self.field("source"), self.field("server-time"));
         for line in &self.before {

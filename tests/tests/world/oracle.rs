@@ -13,7 +13,7 @@ use spa_core::time::{BootTime, Now};
 
 use super::sentences::*;
 use super::server::Outcome;
-use super::site::{Command, SERVICES};
+use super::site::{Command, SERVICES, holds};
 
 /// A sentence that does not hold.
 #[derive(Debug)]
@@ -152,7 +152,7 @@ impl Oracle {
         if !at.settled {
             return broken(UNSETTLED, "admitted all the same");
         }
-        if command.request.addresses.iter().any(|stated| stated.address != source) {
+        if command.request.addresses.iter().any(|stated| !holds(stated, source)) {
             return broken(FORWARDED, format!("carried out for a datagram from {source}"));
         }
         if fate.done && !fate.excused {
@@ -194,7 +194,7 @@ impl Oracle {
             }
             _ => true,
         };
-        let addressed = request.addresses.iter().all(|stated| stated.address == source);
+        let addressed = request.addresses.iter().all(|stated| holds(stated, source));
         at.settled
             && at.present
             && !fate.done

@@ -11,7 +11,7 @@ use super::clocks::{DAY, SECOND, YEAR};
 use super::disk::Disk;
 use super::flaws::Flaw;
 use super::oracle::{Verdict, Violation};
-use super::site::{ATTACKER, SERVICES, close, ip, open};
+use super::site::{ATTACKER, SERVICES, close, ip, open, open_from};
 
 /// How many things happen in one story.
 const EVENTS: usize = 120;
@@ -113,7 +113,9 @@ impl Schedule {
             open(&["tcp/25"], None)
         } else {
             let window = [None, Some(1), Some(5), Some(90), Some(4_000_000)][self.below(5)];
-            open(&services, window)
+            let ports = [None, None, None, Some((40_000, 40_001)), Some((40_001, 40_001))]
+                [self.world.oracle.commands.len() % 5];
+            open_from(&services, window, ports)
         };
         let copies = 1 + self.below(3);
         let letters = self.world.command(device, verb, copies);

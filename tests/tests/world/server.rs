@@ -242,7 +242,12 @@ impl Server {
             return Verdict::Drop(Reject::Rate.into());
         }
         let destination = SocketAddr::new(ip(SERVER), 23571);
-        let from = |source| Datagram { source: SocketAddr::new(source, 40000), destination, payload };
+        let from = |source| Datagram {
+            source: SocketAddr::new(source, 40000),
+            destination,
+            interface: None,
+            payload,
+        };
         let before: Vec<Record> = if no_floor { gate.replay().snapshot().collect() } else { Vec::new() };
         let verdict = gate.judge(&from(source), now);
         if no_floor && matches!(&verdict, Verdict::Admit(a) if matches!(a.effect(), Effect::Close { .. })) {

@@ -38,6 +38,7 @@ pub fn header_key() -> HeaderKey {
 pub fn ceiling() -> Ceiling {
     Ceiling {
         services: SERVICES.map(|service| service.parse().expect("a service")).into(),
+        prefixes: ["ipv4/24".parse().expect("a length")].into(),
         forward: Default::default(),
         forward_sources: Default::default(),
         max_window: spa_core::ceiling::DEFAULT_MAX_WINDOW,
@@ -120,6 +121,8 @@ impl Device {
             freshness: self.freshness,
             any_address: false,
             require_stated: false,
+            prefixes: vec!["ipv4/24".parse().expect("a length")],
+            max_doors: None,
         }
     }
 
@@ -132,8 +135,18 @@ impl Device {
             self.last = time;
         }
         let mut addresses = Vec::new();
-        if self.states {
+        let narrowed = matches!(&verb, Verb::Open(Open { ports: Some(_), .. }));
+        if self.states && narrowed {
             addresses.push(Stated { address: self.home, prefix: None });
+        } else if self.states {
+            addresses.push(match self.home {
+                // All of its network: a device whose address changes.
+                IpAddr::V4(home) if number.is_multiple_of(5) => {
+                    let [a, b, c, _] = home.octets();
+                    Stated { address: [a, b, c, 0].into(), prefix: Some(24) }
+                }
+                home => Stated { address: home, prefix: None },
+            });
         }
         let time = UnixMillis::new(time).expect("below 2^48");
         let request = Request { time, id: RequestId(random.random()), verb, addresses, receipt: false };
@@ -156,8 +169,22 @@ impl Device {
 
 /// Something to open.
 pub fn open(services: &[&str], window: Option<u32>) -> Verb {
+    open_from(services, window, None)
+}
+
+/// Something to open, perhaps for some source ports only.
+pub fn open_from(services: &[&str], window: Option<u32>, ports: Option<(u16, u16)>) -> Verb {
     let window = window.and_then(std::num::NonZeroU32::new);
-    Verb::Open(Open { window, ..Open::plain(list(services)) })
+    Verb::Open(Open { window, ports, ..Open::plain(list(services)) })
+}
+
+/// Whether a stated address, or prefix of three octets, has this source.
+pub fn holds(stated: &Stated, source: IpAddr) -> bool {
+    match (stated.prefix, stated.address, source) {
+        (Some(24), IpAddr::V4(first), IpAddr::V4(source)) => first.octets()[..3] == source.octets()[..3],
+        (None, address, source) => address == source,
+        _ => false,
+    }
 }
 
 /// Something to close; nothing named is everything.

@@ -38,6 +38,25 @@ def admits():
     admit("window-clamped", "A wish beyond the profile's longest window is cut to it, not refused.",
           request(k6=86400), window=300)
     admit("window-largest", "The largest window that can be written.", request(k6=2**32 - 1), window=300)
+    admit("ports", "Source ports need no permission: they only narrow.", request(k8=[40000, 40010]), ports="40000-40010")
+    admit("ports-one", "A range of one port.", request(k8=[1000, 1000]), ports="1000-1000")
+    admit("ports-most", "As many source ports as a request may bind, for two services.",
+          request(services=(SSH, WIREGUARD), k8=[0, 127]), services="tcp/22,udp/51820", ports="0-127")
+    prefix4, prefix6 = [V4[:3] + b"\0", 24], [V6[:8] + bytes(8), 64]
+    admit("prefix-v4", "A prefix of a length that the profile has, and that holds the source.", request(k5=[prefix4]),
+          prefixes="ipv4/24", address="192.0.2.0/24")
+    admit("prefix-v6", "The same by IPv6.", request(k5=[prefix6]), prefixes="ipv4/24,ipv6/64", source="2001:db8::10",
+          address="2001:db8::/64")
+    admit("prefix-any-address", "any_address: the prefix need not hold the source.",
+          request(k5=[[ELSEWHERE[:3] + b"\0", 24]]), any_address="true", prefixes="ipv4/24",
+          address="198.51.100.0/24")
+    admit("prefix-holds-own", "A prefix may hold an address of the server.", request(k5=[[bytes([203, 0, 113, 0]), 24]]),
+          source="203.0.113.9", prefixes="ipv4/24", address="203.0.113.0/24")
+    admit("source-link-local", "A link-local source, with the interface that it came in by.", request(),
+          source="fe80::10", interface=1, address="fe80::10%1")
+    admit("stated-link-local", "A link-local source that is stated.",
+          request(k5=[bytes.fromhex("fe800000000000000000000000000010")]), source="fe80::10", interface=2,
+          address="fe80::10%2")
     admit("receipt", "A receipt may be asked for; none is sent as yet.", request(k12=True))
     admit("extension", "Key 128: an extension that may be ignored.", request(k128=b"\1\2\3"))
     admit("extensions-first-and-last", "Keys 128 and 191, the second one empty.", request(k128=b"\1\2\3", k191=b""))

@@ -14,6 +14,19 @@ def judged():
             request(k5=[[bytes(4), 0]]))
     address("close-not-the-source", "A close is bound to its packet as well.",
             request(verb=1, services=(), k5=[ELSEWHERE]))
+    narrow = dict(prefixes="ipv4/24,ipv6/64")
+    address("prefix-of-loopback", "A prefix of nobody else.", request(k5=[[bytes([127, 0, 0, 0]), 24]]),
+            any_address="true", **narrow)
+    address("prefix-around-loopback", "A prefix that holds addresses that may not be granted anything.",
+            request(k5=[[bytes([126, 0, 0, 0]), 7]]), any_address="true", **narrow)
+    address("prefix-of-links", "fe80::/64 is on every link.", request(k5=[[bytes.fromhex("fe80") + bytes(14), 64]]),
+            source="fe80::10", interface=1, **narrow)
+    address("prefix-around-ipv4", "::/32 holds loopback and the IPv4-mapped addresses.",
+            request(k5=[[bytes(16), 32]]), any_address="true", **narrow)
+    address("link-local-own", "The host's own address on that link.", request(), source="fe80::1", interface=1)
+    address("link-local-stated-elsewhere", "any_address: a stated link-local address has no link of its own.",
+            request(k5=[bytes.fromhex("fe800000000000000000000000000011")]), source="fe80::10", interface=1,
+            any_address="true")
     pad = bytes(12)
     for name, why, packed, text in (
         ("unspecified", "Unspecified.", bytes(4), "0.0.0.0"),
@@ -119,8 +132,19 @@ def judged():
            request(services=(SSH, WIREGUARD), k7=[bytes([10, 0, 0, 5]), 443]), **web)
     forbid("forward-once", "A forward for one connection only is not offered.",
            request(k7=[bytes([10, 0, 0, 5]), 443], k9=True), **web)
-    forbid("ports", "A narrowing that cannot be kept is not ignored: source ports.", request(k8=[0, 65535]))
-    forbid("ports-one", "A range of one port is well-formed.", request(k8=[1000, 1000]))
+    forbid("ports", "A narrowing that cannot be kept is not ignored: too many source ports.", request(k8=[0, 65535]))
+    forbid("ports-257", "One source port more than a request may bind.", request(k8=[1000, 1256]))
+    forbid("ports-of-two-services", "One more, counted for each service.",
+           request(services=(SSH, WIREGUARD), k8=[1000, 1128]))
+    forbid("ports-of-a-prefix", "Source ports go with addresses only.",
+           request(k5=[[V4[:3] + b"\0", 24]], k8=[1000, 1000]), **narrow)
+    forbid("ports-of-a-link", "Source ports go with addresses that mean the same on every link only.",
+           request(k8=[1000, 1000]), source="fe80::10", interface=1)
+    forbid("prefix-wider", "A length that is not in the profile: wider.", request(k5=[[V4[:2] + bytes(2), 16]]), **narrow)
+    forbid("prefix-narrower", "A length that is not in the profile: narrower.",
+           request(k5=[[V4[:3] + b"\x08", 29]]), **narrow)
+    forbid("prefix-close", "A close with a prefix is judged like an open.",
+           request(verb=1, k5=[[V4[:3] + b"\0", 24]]))
     forbid("once", "A narrowing that cannot be kept is not ignored: once.", request(k9=True))
     forbid("prefix-v4", "A prefix that holds the source.", request(k5=[[V4[:3] + b"\0", 24]]))
     forbid("prefix-v6", "A prefix that holds the source, IPv6.", request(k5=[[V6[:8] + bytes(8), 64]]),

@@ -4,7 +4,8 @@
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 use std::time::Duration;
 
-use spa_core::lease::Door;
+use spa_core::grantee::Grantee;
+use spa_core::lease::{Door, Limit};
 use spa_core::service::{Service, Transport};
 
 use super::set::{Family, Key, Kind, MOST, Set};
@@ -149,10 +150,9 @@ fn of_key(key: &Key) -> Attributes {
             all.nest(ADDRESS, &of_address(*any)).bytes(PREFIX, &[0]).text(INTERFACE, name.as_str())
         }
         Key::Port(port) => all.big_endian(PORT, &port.to_be_bytes()),
-        Key::Door(address, service) => {
-            let port = service.port().get().to_be_bytes();
-            let all = all.nest(ADDRESS, &of_address(*address)).big_endian(PORT, &port);
-            all.bytes(TRANSPORT, &[service.transport().number()])
+        Key::Door(address, service) => of_service(all.nest(ADDRESS, &of_address(*address)), *service),
+        Key::Prefix(first, bits, service) => {
+            of_service(all.nest(ADDRESS, &of_address(*first)).bytes(PREFIX, &[*bits]), *service)
         }
         Key::Flow(client, service, host) => {
             of_key(&Key::Door(*client, *service)).nest(OTHER_ADDRESS, &of_address(*host))
@@ -163,6 +163,11 @@ fn of_key(key: &Key) -> Attributes {
             .bytes(TRANSPORT, &[Transport::Tcp.number()])
             .nest(OTHER_ADDRESS, &of_address(*other)),
     }
+}
+
+fn of_service(all: Attributes, service: Service) -> Attributes {
+    let all = all.big_endian(PORT, &service.port().get().to_be_bytes());
+    all.bytes(TRANSPORT, &[service.transport().number()])
 }
 
 /// `IPSET_ATTR_IPADDR_IPV4` is 1, that of IPv6 is 2.
@@ -194,8 +199,13 @@ pub(super) fn to_elements(answers: &[Raw]) -> Vec<Element> {
         let transport = Transport::from_number((*get(data, TRANSPORT)?.first()?).into())?;
         // The kernel rounds down what is left, and the lease in the comment knows it exactly.
         let left = get(data, TIMEOUT).and_then(number).filter(|left| *left > 0);
+        let service = Service::new(transport, port.try_into().ok()?);
+        let grantee = match get(data, PREFIX) {
+            None => address.into(),
+            Some(bits) => Grantee::prefix(address, *bits.first()?)?,
+        };
         Some(Element {
-            door: Door::plain(address, Service::new(transport, port.try_into().ok()?)),
+            door: Door { grantee, service, limit: Limit::None },
             remaining: left.map(|left| Duration::from_secs(u64::from(left) + 1)),
             comment: get(data, COMMENT).and_then(name).unwrap_or_default().to_owned(),
             forward: None,

@@ -21,7 +21,8 @@ use std::time::{Duration, Instant};
 
 use netlink_packet_core::NLM_F_CREATE;
 use netlink_sys::protocols::NETLINK_NETFILTER;
-use spa_core::lease::{Change, Door};
+use spa_core::grantee::Grantee;
+use spa_core::lease::{Change, Door, Limit};
 
 pub use self::loader::{Loader, run as run_loader};
 
@@ -39,6 +40,14 @@ use super::{Firewall, Progress};
 
 /// How often it is looked whether somebody took away rules or elements of ours.
 const LOOK: Duration = Duration::from_millis(400);
+
+/// What other backends can and this one cannot, from the types of set that the kernel has. A rule for each service could
+/// make up for it; but the rules are fixed, and the loader takes no service from the monitor.
+const NO_SOURCE_PORT: &str =
+    "iptables with ipset cannot bind a door to a source port: no type of set has two ports";
+const NO_LINK: &str = "iptables with ipset cannot open for a link-local address: no type of set has an address, a port \
+                       and an interface";
+pub(super) const LACKS: [&str; 2] = [NO_SOURCE_PORT, NO_LINK];
 
 /// How often the loader looks at rules that only a program can read: it starts two for it.
 const LOOK_BY_PROGRAM: Duration = Duration::from_secs(1);
@@ -318,10 +327,21 @@ impl Firewall for Iptables {
         nftables::defeats_in_iptables(chain, self.variant == Variant::Legacy)
     }
 
+    fn lacks(&self, door: &Door) -> Option<&'static str> {
+        match (Key::of(door), door.grantee, door.limit) {
+            (Some(_), ..) => None,
+            (None, _, Limit::SourcePort(_)) => Some(NO_SOURCE_PORT),
+            (None, Grantee::OnLink { .. }, _) => Some(NO_LINK),
+            (None, ..) => Some("iptables with ipset has no type of set for such a door"),
+        }
+    }
+
     fn grants(&mut self) -> Result<Vec<Element>, FirewallError> {
         let mut grants = Vec::new();
         for family in Family::BOTH {
-            grants.extend(message::to_elements(&self.list(family.names().grants)?));
+            for set in [family.names().grants, family.names().prefixes] {
+                grants.extend(message::to_elements(&self.list(set)?));
+            }
         }
         self.held = self.read_held()?;
         for family in Family::BOTH {
@@ -342,9 +362,8 @@ impl Firewall for Iptables {
         };
         let last: BTreeMap<Door, &Change> = changes.iter().map(|change| (door_of(change), change)).collect();
         let message = |(door, change): (Door, &Change)| {
-            let address = door.grantee.address();
-            let set = Family::of(address).names().grants;
-            let key = Key::door(address, door.service);
+            // One that no set can hold was refused before.
+            let (set, key) = Key::of(&door)?;
             let message = match change {
                 Change::Set { timeout, comment, forward: None, .. } => {
                     message::add(set, &key, Some(*timeout), Some(&printable(comment)))
@@ -352,9 +371,10 @@ impl Firewall for Iptables {
                 // What leads on is let in by other sets (`forward.rs`).
                 Change::Set { .. } | Change::Remove { .. } => message::delete(set, &key),
             };
-            (message, 0, Aim::Ipset { set, feature: super::error::IP_SET })
+            Some((message, 0, Aim::Ipset { set, feature: super::error::IP_SET }))
         };
-        let mut messages: Vec<_> = last.iter().map(|(door, change)| message((*door, change))).collect();
+        let mut messages: Vec<_> =
+            last.iter().filter_map(|(door, change)| message((*door, change))).collect();
         for (door, change) in &last {
             let steps = forward::steps(change, self.held.get(door)).into_iter();
             messages

@@ -117,15 +117,17 @@ fn doors(family: Family) -> String {
         + &format!(
             "-A SPAD-DOORS -m addrtype --dst-type LOCAL -m set --match-set {} src,dst -j RETURN\n\
              -A SPAD-DOORS -p tcp -m set --match-set {} src,src,dst -m set --match-set {} dst,dst,src -j RETURN\n\
+             -A SPAD-DOORS -m set --match-set {} src,dst -j RETURN\n\
              -A SPAD-DOORS -m set ! --match-set {} src,dst -j DROP\n",
-            names.forwarded, names.keep, names.keep_to, names.grants
+            names.forwarded, names.keep, names.keep_to, names.prefixes, names.grants
         )
 }
 
 /// Lets through what has a reason to pass, and leaves the rest to the operator's chain.
 fn accepts(family: Family) -> String {
-    let grants = family.names().grants;
-    known("ACCEPT", family) + &format!("-A SPAD-DOORS -m set --match-set {grants} src,dst -j ACCEPT\n")
+    let names = family.names();
+    let accept = |set| format!("-A SPAD-DOORS -m set --match-set {set} src,dst -j ACCEPT\n");
+    known("ACCEPT", family) + &accept(names.grants) + &accept(names.prefixes)
 }
 
 /// Sessions begun from outside, and for UDP only answers to what this host began. See `nftables/model.rs`.

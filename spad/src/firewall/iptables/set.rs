@@ -5,6 +5,8 @@ use std::collections::BTreeSet;
 use std::fmt;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 
+use spa_core::grantee::Grantee;
+use spa_core::lease::{Door, Limit};
 use spa_core::service::{Service, Transport};
 
 use super::forward;
@@ -38,6 +40,8 @@ pub(super) struct Names {
     /// The same from the other end: server, its port, client. No type of set has room for both ports.
     pub(super) keep_to: &'static str,
     pub(super) grants: &'static str,
+    /// Grants for prefixes, of whatever length.
+    pub(super) prefixes: &'static str,
     /// Doors that lead to inner hosts.
     pub(super) forwarded: &'static str,
     /// What goes on from them in another name: client, inner port, inner host.
@@ -53,6 +57,7 @@ const V4: Names = Names {
     keep: "spad_keep4",
     keep_to: "spad_keep_to4",
     grants: "spad_grants4",
+    prefixes: "spad_prefixes4",
     forwarded: "spad_forwarded4",
     flows: "spad_flows4",
 };
@@ -66,6 +71,7 @@ const V6: Names = Names {
     keep: "spad_keep6",
     keep_to: "spad_keep_to6",
     grants: "spad_grants6",
+    prefixes: "spad_prefixes6",
     forwarded: "spad_forwarded6",
     flows: "spad_flows6",
 };
@@ -116,6 +122,7 @@ pub(super) enum Kind {
     Interface,
     Port,
     Door,
+    Prefixes,
     Session,
 }
 
@@ -127,6 +134,7 @@ impl Kind {
             Self::Interface => "hash:net,iface",
             Self::Port => "bitmap:port",
             Self::Door => "hash:ip,port",
+            Self::Prefixes => "hash:net,port",
             Self::Session => "hash:ip,port,ip",
         }
     }
@@ -139,6 +147,8 @@ impl Kind {
             Self::Interface => 2,
             // Comments.
             Self::Door | Self::Session => 3,
+            // The same, in a type that changed more often.
+            Self::Prefixes => 5,
         }
     }
 
@@ -150,6 +160,7 @@ impl Kind {
             Self::Interface => "hash:net,iface (CONFIG_IP_SET_HASH_NETIFACE)",
             Self::Port => "bitmap:port (CONFIG_IP_SET_BITMAP_PORT)",
             Self::Door => "hash:ip,port (CONFIG_IP_SET_HASH_IPPORT)",
+            Self::Prefixes => "hash:net,port (CONFIG_IP_SET_HASH_NETPORT)",
             Self::Session => "hash:ip,port,ip (CONFIG_IP_SET_HASH_IPPORTIP)",
         }
     }
@@ -179,6 +190,8 @@ pub(super) enum Key {
     Interface(IpAddr, InterfaceName),
     Port(u16),
     Door(IpAddr, Service),
+    /// The first address of a prefix, its length, and what its addresses may reach.
+    Prefix(IpAddr, u8, Service),
     /// Two ends of a TCP session, and the port of the first.
     Session(IpAddr, u16, IpAddr),
     /// A client, the inner service that it reaches, and the host of that.
@@ -188,6 +201,20 @@ pub(super) enum Key {
 impl Key {
     pub(super) fn door(address: IpAddr, service: Service) -> Self {
         Self::Door(address.to_canonical(), service)
+    }
+
+    /// The set that holds this door, and its key there; `None` if no set can hold it.
+    pub(super) fn of(door: &Door) -> Option<(&'static str, Self)> {
+        let names = Family::of(door.grantee.address()).names();
+        match (door.grantee, door.limit) {
+            (Grantee::Address(address), Limit::None) => {
+                Some((names.grants, Self::door(address, door.service)))
+            }
+            (Grantee::Prefix { first, bits }, Limit::None) => {
+                Some((names.prefixes, Self::Prefix(first, bits, door.service)))
+            }
+            _ => None,
+        }
     }
 
     pub(super) fn client(session: &Session) -> Self {
@@ -228,8 +255,13 @@ pub(super) fn sets(plan: &Plan, guards: bool) -> Vec<Set> {
             };
             sets.extend([keep(names.keep, true), keep(names.keep_to, false)]);
         }
-        let grants = planned(names.grants, Kind::Door, Some(family), BTreeSet::new());
-        sets.push(Set { timeouts: true, comments: true, planned: false, ..grants });
+        let open = |name, kind| Set {
+            timeouts: true,
+            comments: true,
+            planned: false,
+            ..planned(name, kind, Some(family), BTreeSet::new())
+        };
+        sets.extend([open(names.grants, Kind::Door), open(names.prefixes, Kind::Prefixes)]);
         sets.extend(forward::sets(family));
     }
     sets
@@ -302,6 +334,9 @@ impl fmt::Display for Key {
             Self::Port(port) => write!(f, "{port}"),
             Self::Door(address, service) => {
                 write!(f, "{address},{}:{}", service.transport(), service.port())
+            }
+            Self::Prefix(first, bits, service) => {
+                write!(f, "{first}/{bits},{}:{}", service.transport(), service.port())
             }
             Self::Session(one, port, other) => write!(f, "{one},tcp:{port},{other}"),
             Self::Flow(client, service, host) => {

@@ -9,6 +9,7 @@ use netlink_packet_netfilter::nftables::{
 };
 use spa_core::lease::Change;
 
+use super::grants::Grants;
 use super::key::{self, Key};
 use super::place::Place;
 use crate::firewall::element::{Element, printable};
@@ -57,14 +58,16 @@ impl Item {
     }
 }
 
+/// Timeout and comment of a door that is to be open; `None` for one that is to be shut.
+type Wanted<'c> = Option<(Duration, &'c str)>;
+
 /// The transaction that makes these changes. Of several for one door the last counts.
 ///
 /// Every door is first made to be there and then removed, which cannot fail whatever the kernel has; and then
 /// added where it is to be open. So a timeout that is changed is changed in every kernel: those before 6.12
 /// leave the timeout of an element that is there as it is.
 pub(super) fn apply(place: &Place, changes: &[Change]) -> Vec<Step> {
-    let grants = place.names().grants;
-    let mut doors: BTreeMap<(&'static str, Key), Option<(Duration, &str)>> = BTreeMap::new();
+    let mut sets: BTreeMap<&'static str, BTreeMap<Key, Wanted<'_>>> = BTreeMap::new();
     for change in changes {
         let (door, wanted) = match change {
             // What leads on is let in by other sets (`forward.rs`).
@@ -72,17 +75,16 @@ pub(super) fn apply(place: &Place, changes: &[Change]) -> Vec<Step> {
             Change::Set { door, timeout, comment, .. } => (door, Some((*timeout, comment.as_str()))),
             Change::Remove { door } => (door, None),
         };
-        let address = door.grantee.address();
-        doors.insert((grants.of(address), key::of_door(address, door.service)), wanted);
+        // One that no set can hold was refused before.
+        let Some(grants) = Grants::of(door) else { continue };
+        sets.entry(grants.name(place)).or_default().insert(Grants::key(door), wanted);
     }
     let mut steps = Vec::new();
-    for set in grants.both() {
-        let here =
-            || doors.iter().filter(|((name, _), _)| *name == set).map(|((_, key), wanted)| (key, wanted));
-        let keys = || here().map(|(key, _)| key::bytes(key).into());
+    for (set, doors) in sets {
+        let keys = || doors.keys().map(|key| key::bytes(key).into());
         steps.extend(add(place, set, keys()));
         steps.extend(remove(place, set, keys()));
-        let open = here().filter_map(|(key, wanted)| {
+        let open = doors.iter().filter_map(|(key, wanted)| {
             let (timeout, comment) = (*wanted)?;
             Some(Item::new(key::bytes(key), timeout).with_comment(comment))
         });
@@ -185,10 +187,10 @@ fn to_attributes(item: Item) -> Vec<SetElementAttribute> {
     attributes
 }
 
-/// Open doors in the kernel's answer. Elements that no change of ours could have made are left out.
-pub(super) fn to_elements(answers: Vec<NfTablesMessage>) -> Vec<Element> {
+/// Open doors in the kernel's answer about one set. Elements that no change of ours could have made are left out.
+pub(super) fn to_elements(grants: Grants, answers: Vec<NfTablesMessage>) -> Vec<Element> {
     let element = |attributes: Vec<SetElementAttribute>| {
-        let door = key::to_door(key_of(&attributes)?)?;
+        let door = grants.door(key_of(&attributes)?)?;
         let mut element = Element { door, remaining: None, comment: String::new(), forward: None };
         for attribute in attributes {
             match attribute {

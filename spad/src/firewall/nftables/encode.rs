@@ -28,7 +28,10 @@ const POLICY_ACCEPT: u32 = 1;
 
 /// The transaction that creates what is ours, or brings what is there up to date. Elements of the grant and
 /// keep sets stay.
-pub(super) fn prepare(table: &Table<'_>) -> Vec<Step> {
+///
+/// - `unused`: sets of doors that an earlier plan had and this one has not. No rule looks into them any more, but a
+///   later plan could bring them back with what is in them.
+pub(super) fn prepare(table: &Table<'_>, unused: &[&'static str]) -> Vec<Step> {
     let place = table.place;
     // The operator's table is there, or else there is nothing to attach to.
     let mut steps: Vec<_> = (*place == Place::Own).then(|| new_table(place)).into_iter().collect();
@@ -44,6 +47,7 @@ pub(super) fn prepare(table: &Table<'_>) -> Vec<Step> {
     for chain in &table.chains {
         steps.extend(chain.rules.iter().map(|rule| new_rule(place, chain, rule)));
     }
+    steps.extend(unused.iter().map(|set| empty(place, set)));
     steps
 }
 

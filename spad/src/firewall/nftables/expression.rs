@@ -1,6 +1,8 @@
 //! Rules as the small programs that the kernel runs: what nft's text stands for, as nft itself would compile
 //! it.
 
+use std::net::IpAddr;
+
 use netlink_packet_core::DefaultNla;
 use netlink_packet_netfilter::nftables::{
     Bitwise, Cmp, DataAttribute, Expressions, Immediate, Lookup, Meta, MetaKey, Operator, Payload, Register,
@@ -102,7 +104,7 @@ fn of_match(m: &Match, family: Family) -> Vec<Expressions> {
         ],
         Match::Translated => vec![
             other("ct", &[(1, REGISTERS), (2, CT_STATUS)]),
-            mask(CT_TRANSLATED),
+            mask(CT_TRANSLATED.to_ne_bytes().to_vec()),
             compare(Operator::NotEqual, 0_u32.to_ne_bytes().to_vec()),
         ],
         Match::Transport(transport) => of_transport(transport),
@@ -123,12 +125,26 @@ fn of_match(m: &Match, family: Family) -> Vec<Expressions> {
                 other("ct", &[(1, REGISTERS), (2, CT_DIRECTION)]),
                 compare(Operator::Equal, vec![direction]),
                 other("ct", &[(1, REGISTERS), (2, CT_STATE)]),
-                mask(CT_ESTABLISHED),
+                mask(CT_ESTABLISHED.to_ne_bytes().to_vec()),
                 compare(Operator::NotEqual, 0_u32.to_ne_bytes().to_vec()),
             ]
         }
         Match::In(selectors, set) => look_up(selectors, set, None, family),
         Match::NotIn(selectors, set) => look_up(selectors, set, Some(Lookup::Flags(LOOKUP_INVERTED)), family),
+        Match::InPrefix(length, set) => {
+            let source = if length.is_ipv6() { Selector::SourceV6 } else { Selector::SourceV4 };
+            let mut program = look_up(&[source, Selector::Protocol, Selector::Port], set, None, family);
+            let loaded = program.iter().position(|one| matches!(one, Expressions::Payload(_)));
+            program.insert(loaded.map_or(0, |at| at + 1), mask(octets(length.mask())));
+            program
+        }
+    }
+}
+
+fn octets(address: IpAddr) -> Vec<u8> {
+    match address {
+        IpAddr::V4(four) => four.octets().to_vec(),
+        IpAddr::V6(six) => six.octets().to_vec(),
     }
 }
 
@@ -169,9 +185,10 @@ impl Selector {
     fn field(self) -> Field {
         match self {
             Self::Interface => Field::Interface,
+            Self::InterfaceIndex => Field::InterfaceIndex,
             Self::AddressType => Field::AddressType,
             Self::Protocol => Field::Protocol,
-            Self::Port | Self::TcpSource | Self::TcpDestination => Field::Port,
+            Self::Port | Self::SourcePort | Self::TcpSource | Self::TcpDestination => Field::Port,
             Self::SourceV4 | Self::DestinationV4 => Field::Ipv4,
             Self::SourceV6 | Self::DestinationV6 => Field::Ipv6,
         }
@@ -181,12 +198,13 @@ impl Selector {
 fn load(selector: Selector, word: u32) -> Expressions {
     match selector {
         Selector::Interface => meta(MetaKey::Iifname, word),
+        Selector::InterfaceIndex => meta(MetaKey::Iif, word),
         Selector::Protocol => meta(MetaKey::L4Proto, word),
         Selector::AddressType => {
             other("fib", &[(1, REGISTERS + word), (2, FIB_ADDRESS_TYPE), (3, FIB_DESTINATION)])
         }
         // RFC 9293 and RFC 768: both begin with the source port, then the destination port.
-        Selector::TcpSource => payload(TRANSPORT, 0, 2, word),
+        Selector::SourcePort | Selector::TcpSource => payload(TRANSPORT, 0, 2, word),
         Selector::Port | Selector::TcpDestination => payload(TRANSPORT, 2, 2, word),
         // RFC 791, section 3.1.
         Selector::SourceV4 => payload(NETWORK, 12, 4, word),
@@ -271,14 +289,15 @@ fn compare(operator: Operator, value: Vec<u8>) -> Expressions {
     ])
 }
 
-/// Leaves only these bits.
-fn mask(bits: u32) -> Expressions {
+/// Leaves only these bits of what is in the first registers.
+fn mask(bits: Vec<u8>) -> Expressions {
+    let zeros = vec![0; bits.len()];
     Expressions::Bitwise(vec![
         Bitwise::SourceRegister(register(0)),
         Bitwise::DestinationRegister(register(0)),
-        Bitwise::Length(4),
-        Bitwise::Mask(DataAttribute::Value(bits.to_ne_bytes().to_vec())),
-        Bitwise::Xor(DataAttribute::Value(0_u32.to_ne_bytes().to_vec())),
+        Bitwise::Length(zeros.len() as u32),
+        Bitwise::Mask(DataAttribute::Value(bits)),
+        Bitwise::Xor(DataAttribute::Value(zeros)),
     ])
 }
 

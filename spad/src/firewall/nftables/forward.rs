@@ -11,6 +11,7 @@ use spa_core::lease::{Change, Door};
 use spa_core::terms::{Forward, SourceNat};
 
 use super::elements::{self, Item};
+use super::grants::Grants;
 use super::key::{self, Field, Key, Value};
 use super::model::{Chain, Kind, Match, Rule, Selector, Set, Verdict, elsewhere, rule};
 use super::place::{Names, Place};
@@ -115,7 +116,7 @@ pub(super) fn apply(place: &Place, changes: &[Change], held: &Held) -> Vec<Step>
         }
         let address = door.grantee.address();
         let (forwarded, targets) = (names.forwarded.of(address), names.targets.of(address));
-        let here = key::of_door(address, door.service);
+        let here = key::of_host(address, door.service);
         let bytes = || key::bytes(&here);
         // A set's element can be made sure of, and then removed.
         steps.extend(elements::add(place, forwarded, [bytes().into()].into_iter()));
@@ -200,13 +201,13 @@ pub(super) fn held(
         sources.extend(list(set)?.into_iter().map(|(key, _)| (key, SourceNat::Masquerade)));
     }
     for set in names.sources.both() {
-        let address = |data: Vec<u8>| Some(SourceNat::Address(key::to_address(&data, 0)?.0));
+        let address = |data: Vec<u8>| Some(SourceNat::Address(key::to_address(&data)?));
         sources.extend(list(set)?.into_iter().filter_map(|(key, data)| Some((key, address(data)?))));
     }
     let mut held = Held::new();
     for set in names.targets.both() {
         held.extend(list(set)?.into_iter().filter_map(|(key, data)| {
-            let door = key::to_door(&key)?;
+            let door = Grants::plain(&key)?;
             let mut forward = Forward { to: key::to_target(&data)?, source: SourceNat::Keep };
             let there = key::bytes(&beyond(&door, &forward));
             forward.source = sources.get(&there).copied().unwrap_or_default();

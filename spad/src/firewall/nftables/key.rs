@@ -3,7 +3,6 @@
 
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 
-use spa_core::lease::Door;
 use spa_core::service::{Service, Transport};
 use spa_core::target::Target;
 
@@ -16,7 +15,10 @@ pub(super) enum Field {
     Ipv6,
     Protocol,
     Port,
+    /// An interface by its name, whether there is one or not.
     Interface,
+    /// An interface by the kernel's number: one that is made anew has another.
+    InterfaceIndex,
     AddressType,
 }
 
@@ -29,6 +31,7 @@ impl Field {
             Self::Protocol => "inet_proto",
             Self::Port => "inet_service",
             Self::Interface => "ifname",
+            Self::InterfaceIndex => "iface_index",
             Self::AddressType => "fib_addrtype",
         }
     }
@@ -41,6 +44,7 @@ impl Field {
             Self::Ipv6 => 8,
             Self::Protocol => 12,
             Self::Port => 13,
+            Self::InterfaceIndex => 20,
             Self::AddressType => 38,
             Self::Interface => 41,
         }
@@ -49,7 +53,7 @@ impl Field {
     /// Length in a key, in bytes: whole registers of 4 bytes, the rest filled with zeros.
     pub(super) const fn width(self) -> u32 {
         match self {
-            Self::Ipv4 | Self::Protocol | Self::Port | Self::AddressType => 4,
+            Self::Ipv4 | Self::Protocol | Self::Port | Self::InterfaceIndex | Self::AddressType => 4,
             Self::Ipv6 | Self::Interface => 16,
         }
     }
@@ -57,7 +61,7 @@ impl Field {
     /// Whether the value is written in the host's byte order. Everything that comes out of packets is
     /// big-endian.
     pub(super) const fn in_host_order(self) -> bool {
-        matches!(self, Self::Interface | Self::AddressType)
+        matches!(self, Self::Interface | Self::InterfaceIndex | Self::AddressType)
     }
 }
 
@@ -78,6 +82,7 @@ pub(super) enum Value {
     Protocol(Transport),
     Port(u16),
     Interface(InterfaceName),
+    InterfaceIndex(u32),
     AddressType(AddressType),
 }
 
@@ -100,6 +105,7 @@ impl Value {
             Self::Protocol(transport) => (vec![transport.number()], Field::Protocol.width()),
             Self::Port(port) => (port.to_be_bytes().to_vec(), Field::Port.width()),
             Self::Interface(name) => (name.as_str().as_bytes().to_vec(), Field::Interface.width()),
+            Self::InterfaceIndex(index) => (index.to_ne_bytes().to_vec(), Field::InterfaceIndex.width()),
             Self::AddressType(kind) => ((*kind as u32).to_ne_bytes().to_vec(), Field::AddressType.width()),
         };
         bytes.resize(width as usize, 0);
@@ -112,8 +118,8 @@ pub(super) fn bytes(key: &[Value]) -> Vec<u8> {
     key.iter().flat_map(Value::bytes).collect()
 }
 
-/// Key of an address's door in the grant sets, and of an inner host's service in the sets of protected hosts.
-pub(super) fn of_door(address: IpAddr, service: Service) -> Key {
+/// Key of an address and a service: of an inner host in the sets of protected hosts, of a door that leads on.
+pub(super) fn of_host(address: IpAddr, service: Service) -> Key {
     let mut key = vec![Value::address(address)];
     key.extend(of_service(service));
     key
@@ -132,15 +138,6 @@ pub(super) fn of_session(session: &Session) -> Key {
         .collect()
 }
 
-/// The door whose key this is, or `None` if it is not one that we would have made.
-pub(super) fn to_door(key: &[u8]) -> Option<Door> {
-    let (address, rest) = to_address(key, 8)?;
-    let [protocol, _, _, _, high, low, _, _] = *rest else { return None };
-    let transport = Transport::from_number(protocol.into())?;
-    let port = u16::from_be_bytes([high, low]).try_into().ok()?;
-    Some(Door::plain(address, Service::new(transport, port)))
-}
-
 /// The session whose key this is.
 pub(super) fn to_session(key: &[u8]) -> Option<Session> {
     let (client, server) = key.split_at_checked(key.len() / 2)?;
@@ -154,19 +151,15 @@ pub(super) fn to_target(data: &[u8]) -> Option<Target> {
 }
 
 fn to_end(key: &[u8]) -> Option<SocketAddr> {
-    let (address, rest) = to_address(key, 4)?;
-    let [high, low, _, _] = *rest else { return None };
-    Some(SocketAddr::new(address, u16::from_be_bytes([high, low])))
+    let (address, port) = key.split_at_checked(key.len().checked_sub(4)?)?;
+    let [high, low, _, _] = *port else { return None };
+    Some(SocketAddr::new(to_address(address)?, u16::from_be_bytes([high, low])))
 }
 
-/// The address at the front of a key, and the `rest` bytes behind it.
-pub(super) fn to_address(key: &[u8], rest: usize) -> Option<(IpAddr, &[u8])> {
-    let (address, rest) = key.split_at_checked(key.len().checked_sub(rest)?)?;
-    let address = <[u8; 4]>::try_from(address)
-        .map(IpAddr::from)
-        .or_else(|_| <[u8; 16]>::try_from(address).map(IpAddr::from))
-        .ok()?;
-    Some((address, rest))
+/// An address in a key.
+pub(super) fn to_address(bytes: &[u8]) -> Option<IpAddr> {
+    let four = <[u8; 4]>::try_from(bytes).map(IpAddr::from);
+    four.or_else(|_| <[u8; 16]>::try_from(bytes).map(IpAddr::from)).ok()
 }
 
 #[cfg(test)]
@@ -175,12 +168,6 @@ mod tests {
 
     #[test]
     fn keys_survive_the_way_there_and_back() {
-        for (address, service) in [("192.0.2.7", "tcp/22"), ("2001:db8::7", "udp/51820")] {
-            let door = Door::plain(address.parse().unwrap(), service.parse().unwrap());
-            let there = bytes(&of_door(door.grantee.address(), door.service));
-            assert_eq!(there.len() % 4, 0);
-            assert_eq!(to_door(&there), Some(door));
-        }
         for (client, server) in [("10.0.0.1:5000", "10.0.0.2:22"), ("[2001:db8::1]:5000", "[2001:db8::2]:22")]
         {
             let session = Session::new(client.parse().unwrap(), server.parse().unwrap()).unwrap();
@@ -189,10 +176,7 @@ mod tests {
     }
 
     #[test]
-    fn a_strange_key_is_no_door() {
-        assert_eq!(to_door(&[0; 7]), None, "too short for anything");
-        assert_eq!(to_door(&[10, 0, 0, 1, 1, 0, 0, 0, 0, 22, 0, 0]), None, "ICMP");
-        assert_eq!(to_door(&[10, 0, 0, 1, 6, 0, 0, 0, 0, 0, 0, 0]), None, "port 0");
+    fn a_strange_key_is_no_session() {
         assert_eq!(to_session(&[0; 12]), None, "two ends of 6 bytes");
     }
 }

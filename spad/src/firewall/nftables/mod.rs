@@ -10,6 +10,7 @@ mod elements;
 mod encode;
 mod expression;
 mod forward;
+mod grants;
 mod key;
 mod model;
 mod order;
@@ -24,11 +25,13 @@ use std::os::fd::{AsFd, BorrowedFd};
 
 use netlink_packet_netfilter::nftables::NfTablesMessage;
 use netlink_sys::protocols::NETLINK_NETFILTER;
-use spa_core::lease::Change;
+use spa_core::lease::{Change, Door};
+use spa_core::prefix::PrefixLength;
 
 pub(super) use self::order::Order;
 pub(super) use self::place::Place;
 
+use self::grants::Grants;
 use self::model::Table;
 use self::others::{Chain, Does};
 use self::place::protocol_family;
@@ -90,6 +93,16 @@ impl Nftables {
         let entrance = Does::Jump(self.place.names().entrance.to_owned());
         let jumps = rules.into_iter().filter(|rule| rule.does == entrance);
         Ok(jumps.map(|rule| (rule.chain, rule.handle)).collect())
+    }
+
+    /// The sets of prefixes that are there, of this plan or of an earlier one.
+    fn prefixes(&mut self) -> Result<Vec<PrefixLength>, FirewallError> {
+        let names = others::sets(&mut self.channel, self.place.family(), self.place.table())?;
+        let lengths = names.iter().filter_map(|name| match Grants::named(&self.place, name)? {
+            Grants::Prefix(length) => Some(length),
+            _ => None,
+        });
+        Ok(lengths.collect())
     }
 
     /// What it takes to have exactly one jump, at the head of the operator's chain. Nothing is done where that
@@ -200,7 +213,9 @@ impl Firewall for Nftables {
     fn prepare(&mut self, plan: &Plan) -> Result<Progress, FirewallError> {
         let mut steps = if plan.forward.is_empty() { self.no_forwarding()? } else { Vec::new() };
         let jump = self.jump()?;
-        steps.extend(encode::prepare(&Table::new(&self.place, plan)));
+        let there = self.prefixes()?.into_iter().filter(|length| !plan.prefixes.contains(length));
+        let unused: Vec<_> = there.map(|length| Grants::Prefix(length).name(&self.place)).collect();
+        steps.extend(encode::prepare(&Table::new(&self.place, plan), &unused));
         steps.extend(self.shut_without_target(plan)?);
         steps.extend(jump);
         self.channel.transaction(steps)?;
@@ -230,14 +245,21 @@ impl Firewall for Nftables {
         Ok(found)
     }
 
+    fn lacks(&self, door: &Door) -> Option<&'static str> {
+        if Grants::of(door).is_some() { None } else { Some("no set of ours holds such a door") }
+    }
+
     fn grants(&mut self) -> Result<Vec<Element>, FirewallError> {
         let mut grants = Vec::new();
-        for set in self.place.names().grants.both() {
-            grants.extend(elements::to_elements(self.elements(set)?));
+        let prefixes = self.prefixes()?.into_iter().map(Grants::Prefix);
+        for one in Grants::FIXED.into_iter().chain(prefixes) {
+            let set = one.name(&self.place);
+            grants.extend(elements::to_elements(one, self.elements(set)?));
         }
         self.held = self.read_held()?;
-        for set in self.place.names().forwarded.both() {
-            let found = elements::to_elements(self.elements(set)?);
+        let forwarded = self.place.names().forwarded;
+        for (keys, set) in [(Grants::V4, forwarded.v4), (Grants::V6, forwarded.v6)] {
+            let found = elements::to_elements(keys, self.elements(set)?);
             grants.extend(forward::led(found, &self.held));
         }
         Ok(grants)
@@ -292,7 +314,7 @@ impl Firewall for Nftables {
         if self.place == Place::Own {
             return self.channel.transaction(encode::remove_table());
         }
-        let plan = Plan::empty();
+        let plan = Plan { prefixes: self.prefixes()?.into_iter().collect(), ..Plan::empty() };
         let jumps = self.jumps()?;
         if jumps.is_empty() && !self.exists()? {
             return Ok(());

@@ -4,10 +4,12 @@
 use std::collections::BTreeSet;
 use std::num::NonZeroU16;
 
+use spa_core::prefix::PrefixLength;
 use spa_core::service::Transport;
 
 use super::forward;
-use super::key::{AddressType, Field, Key, Value, of_door, of_service, of_session};
+use super::grants::Grants;
+use super::key::{AddressType, Field, Key, Value, of_host, of_service, of_session};
 use super::place::{Names, Place};
 use crate::firewall::plan::{Interfaces, Plan};
 use crate::firewall::standing::Family;
@@ -72,6 +74,8 @@ pub(super) enum Match {
     Established(Direction),
     In(&'static [Selector], &'static str),
     NotIn(&'static [Selector], &'static str),
+    /// Protocol, port, and what such a prefix leaves of the source, in a set.
+    InPrefix(PrefixLength, &'static str),
 }
 
 /// Way of a packet in its connection: `Original` is the way of the first packet.
@@ -85,10 +89,13 @@ pub(super) enum Direction {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Selector {
     Interface,
+    InterfaceIndex,
     AddressType,
     Protocol,
     /// Destination port, of whatever transport has one.
     Port,
+    /// Source port, of whatever transport has one.
+    SourcePort,
     SourceV4,
     DestinationV4,
     SourceV6,
@@ -123,8 +130,8 @@ impl<'p> Table<'p> {
     pub(super) fn new(place: &'p Place, plan: &Plan) -> Self {
         let names = place.names();
         let mut chains = match place {
-            Place::Own => vec![knocks(plan, names), guard(plan, names), doors(names)],
-            Place::Beside { .. } => vec![passage(plan, names), accepts(names)],
+            Place::Own => vec![knocks(plan, names), guard(plan, names), doors(plan, place)],
+            Place::Beside { .. } => vec![passage(plan, names), accepts(plan, place)],
         };
         chains.extend(forward::chains(plan, names));
         // In a table of one family a rule for the other would match nothing.
@@ -145,6 +152,7 @@ impl Rule {
             Match::In(selectors, _) | Match::NotIn(selectors, _) => {
                 selectors.iter().find_map(|selector| selector.family())
             }
+            Match::InPrefix(length, _) => Some(if length.is_ipv6() { Family::Ip6 } else { Family::Ip }),
             _ => None,
         })
     }
@@ -169,8 +177,8 @@ fn sets(plan: &Plan, place: &Place) -> Vec<Set> {
         name,
         key,
         data: &[],
-        timeouts: names.grants.both().contains(&name),
-        planned: names.is_planned(name),
+        timeouts: false,
+        planned: place.is_planned(name),
         elements: elements.into_iter().collect(),
     };
     let guarded = match &plan.interfaces {
@@ -180,7 +188,7 @@ fn sets(plan: &Plan, place: &Place) -> Vec<Set> {
         }
     };
     let protected = plan.protect.iter().filter(|p| p.host.is_none()).map(|p| of_service(p.service));
-    let hosts = plan.protect.iter().filter_map(|p| Some(of_door(p.host?, p.service)));
+    let hosts = plan.protect.iter().filter_map(|p| Some(of_host(p.host?, p.service)));
     let (hosts4, hosts6) = by_family(hosts);
     let (always4, always6) =
         by_family(plan.always_allow.iter().map(|address| vec![Value::address(*address)]));
@@ -203,12 +211,16 @@ fn sets(plan: &Plan, place: &Place) -> Vec<Set> {
             set(names.keep.v6, &[Ipv6, Port, Ipv6, Port], keep6),
         ]);
     }
-    sets.extend([
-        set(names.grants.v4, &[Ipv4, Protocol, Port], Vec::new()),
-        set(names.grants.v6, &[Ipv6, Protocol, Port], Vec::new()),
-    ]);
+    let open =
+        |grants: Grants| Set { timeouts: true, ..set(grants.name(place), grants.fields(), Vec::new()) };
+    sets.extend(grants(plan).map(open));
     sets.extend(forward::sets(names));
     sets
+}
+
+/// The sets of open doors that this plan has.
+fn grants(plan: &Plan) -> impl Iterator<Item = Grants> {
+    Grants::FIXED.into_iter().chain(plan.prefixes.iter().copied().map(Grants::Prefix))
 }
 
 /// Keys that begin with an IPv4 address, and the others.
@@ -257,11 +269,12 @@ fn to_doors(names: &Names) -> [Rule; 3] {
 }
 
 /// Lets through what has a reason to pass, and drops the rest silently.
-fn doors(names: &Names) -> Chain {
+fn doors(plan: &Plan, place: &Place) -> Chain {
+    let names = place.names();
     let rules = [
         known(names),
         kept(names),
-        granted(names),
+        granted(plan, place),
         forward::forwarded(names),
         vec![rule([], Verdict::CountAndDrop)],
     ];
@@ -274,8 +287,9 @@ fn doors(names: &Names) -> Chain {
 }
 
 /// Lets through what has a reason to pass, and leaves the rest to the operator's chain.
-fn accepts(names: &Names) -> Chain {
-    let rules = [known(names), granted(names)];
+fn accepts(plan: &Plan, place: &Place) -> Chain {
+    let names = place.names();
+    let rules = [known(names), granted(plan, place)];
     Chain {
         name: names.doors,
         kind: Kind::Filter,
@@ -307,13 +321,8 @@ fn kept(names: &Names) -> Vec<Rule> {
     ]
 }
 
-fn granted(names: &Names) -> Vec<Rule> {
-    use Selector::{Port, Protocol, SourceV4, SourceV6};
-
-    vec![
-        rule([Match::In(&[SourceV4, Protocol, Port], names.grants.v4)], Verdict::Accept),
-        rule([Match::In(&[SourceV6, Protocol, Port], names.grants.v6)], Verdict::Accept),
-    ]
+fn granted(plan: &Plan, place: &Place) -> Vec<Rule> {
+    grants(plan).map(|grants| rule([grants.holds(place)], Verdict::Accept)).collect()
 }
 
 /// What is left alone because of the interface it came in by. Loopback always is.

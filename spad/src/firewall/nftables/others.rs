@@ -8,9 +8,10 @@ use crate::firewall::netlink::Channel;
 use crate::firewall::raw::{Attributes, Raw, attributes, get, name, number};
 use crate::firewall::standing::Family;
 
-/// `NFT_MSG_GETCHAIN`, `NFT_MSG_GETRULE`, `NFT_MSG_GETGEN`.
+/// `NFT_MSG_GETCHAIN`, `NFT_MSG_GETRULE`, `NFT_MSG_GETSET`, `NFT_MSG_GETGEN`.
 const GET_CHAIN: u8 = 4;
 const GET_RULE: u8 = 7;
+const GET_SET: u8 = 10;
 const GET_GENERATION: u8 = 16;
 
 /// `NFT_JUMP`, and `NF_DROP`.
@@ -66,6 +67,19 @@ pub(super) fn rules(channel: &mut Channel, family: Family, table: &str) -> Resul
     // Kernels that know no filter by table send all rules.
     let ours = answers.iter().filter(|answer| answer.attributes.get(1).and_then(name) == Some(table));
     Ok(ours.filter_map(to_rule).collect())
+}
+
+/// Names of the sets of that table.
+pub(super) fn sets(channel: &mut Channel, family: Family, table: &str) -> Result<Vec<String>, FirewallError> {
+    let request = raw(GET_SET, u8::from(protocol_family(family)), Attributes::default().text(1, table));
+    let answers = match channel.dump(request, &Aim::Elements { set: "none" }) {
+        // There is no such table.
+        Err(FirewallError::Absent) => return Ok(Vec::new()),
+        answers => answers?,
+    };
+    // Kernels that know no filter by table send all sets.
+    let ours = answers.iter().filter(|answer| answer.attributes.get(1).and_then(name) == Some(table));
+    Ok(ours.filter_map(|answer| answer.attributes.get(2).and_then(name).map(str::to_owned)).collect())
 }
 
 /// The number of the last change (`NFTA_GEN_ID`, 1).

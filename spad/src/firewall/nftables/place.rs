@@ -4,6 +4,7 @@ use std::net::IpAddr;
 
 use netlink_packet_netfilter::NetfilterProtoFamily;
 
+use super::grants::Grants;
 use crate::firewall::standing::{AttachPoint, Family};
 
 /// Where our sets and chains are.
@@ -26,6 +27,10 @@ pub(super) struct Names {
     /// Sets whose elements come and go while the rest stands: a new plan adds to them but never empties them.
     pub(super) keep: ByFamily,
     pub(super) grants: ByFamily,
+    /// Grants for one source port each.
+    pub(super) ports: ByFamily,
+    /// Grants for IPv6 link-local addresses.
+    pub(super) links: &'static str,
     /// Doors that lead to inner hosts, where to, and in whose name.
     pub(super) forwarded: ByFamily,
     pub(super) targets: ByFamily,
@@ -47,6 +52,8 @@ const OWN: Names = Names {
     always: ByFamily { v4: "always4", v6: "always6" },
     keep: ByFamily { v4: "keep4", v6: "keep6" },
     grants: ByFamily { v4: "grants4", v6: "grants6" },
+    ports: ByFamily { v4: "ports4", v6: "ports6" },
+    links: "links",
     forwarded: ByFamily { v4: "forwarded4", v6: "forwarded6" },
     targets: ByFamily { v4: "targets4", v6: "targets6" },
     masquerades: ByFamily { v4: "masquerades4", v6: "masquerades6" },
@@ -66,6 +73,8 @@ pub(super) const BESIDE: Names = Names {
     always: ByFamily { v4: "spad_always4", v6: "spad_always6" },
     keep: ByFamily { v4: "spad_keep4", v6: "spad_keep6" },
     grants: ByFamily { v4: "spad_grants4", v6: "spad_grants6" },
+    ports: ByFamily { v4: "spad_ports4", v6: "spad_ports6" },
+    links: "spad_links",
     forwarded: ByFamily { v4: "spad_forwarded4", v6: "spad_forwarded6" },
     targets: ByFamily { v4: "spad_targets4", v6: "spad_targets6" },
     masquerades: ByFamily { v4: "spad_masquerades4", v6: "spad_masquerades6" },
@@ -91,15 +100,6 @@ impl ByFamily {
 
     pub(super) fn both(self) -> [&'static str; 2] {
         [self.v4, self.v6]
-    }
-}
-
-impl Names {
-    /// Whether the plan alone says what is in the set of that name.
-    pub(super) fn is_planned(&self, set: &str) -> bool {
-        let [to, masquerades, sources] = [self.targets, self.masquerades, self.sources];
-        let moving = [self.grants, self.keep, self.forwarded, to, masquerades, sources];
-        !moving.into_iter().any(|sets| sets.both().contains(&set))
     }
 }
 
@@ -129,6 +129,13 @@ impl Place {
             Self::Own => &OWN,
             Self::Beside { .. } => &BESIDE,
         }
+    }
+
+    /// Whether the plan alone says what is in the set of that name.
+    pub(super) fn is_planned(&self, set: &str) -> bool {
+        let Names { keep, forwarded, targets, masquerades, sources, .. } = *self.names();
+        let moving = [keep, forwarded, targets, masquerades, sources];
+        Grants::named(self, set).is_none() && !moving.into_iter().any(|sets| sets.both().contains(&set))
     }
 
     /// Only who drops has sessions to keep.

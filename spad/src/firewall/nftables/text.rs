@@ -77,6 +77,11 @@ impl fmt::Display for Match {
             Self::Established(Direction::Reply) => f.write_str("ct direction reply ct state established"),
             Self::In(selectors, set) => write!(f, "{} @{set}", dotted(*selectors)),
             Self::NotIn(selectors, set) => write!(f, "{} != @{set}", dotted(*selectors)),
+            Self::InPrefix(length, set) => {
+                let source = if length.is_ipv6() { Selector::SourceV6 } else { Selector::SourceV4 };
+                let rest = dotted([Selector::Protocol, Selector::Port]);
+                write!(f, "{source} & {} . {rest} @{set}", length.mask())
+            }
         }
     }
 }
@@ -85,9 +90,11 @@ impl fmt::Display for Selector {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(match self {
             Self::Interface => "iifname",
+            Self::InterfaceIndex => "meta iif",
             Self::AddressType => "fib daddr type",
             Self::Protocol => "meta l4proto",
             Self::Port => "th dport",
+            Self::SourcePort => "th sport",
             Self::SourceV4 => "ip saddr",
             Self::DestinationV4 => "ip daddr",
             Self::SourceV6 => "ip6 saddr",
@@ -125,6 +132,7 @@ impl fmt::Display for Value {
             Self::Protocol(transport) => write!(f, "{transport}"),
             Self::Port(port) => write!(f, "{port}"),
             Self::Interface(name) => write!(f, "\"{name}\""),
+            Self::InterfaceIndex(index) => write!(f, "{index}"),
             Self::AddressType(kind) => f.write_str(&format!("{kind:?}").to_lowercase()),
         }
     }

@@ -134,7 +134,7 @@ fn of_event(place: &Place, event: &Raw) -> Option<Loss> {
             // It may drop what we accept, or accept what we drop.
             Kind::NewRule => Loss::Sure,
             // The second attribute is the set's name.
-            Kind::DeleteSetElement if place.names().is_planned(attribute(2)?) => Loss::Sure,
+            Kind::DeleteSetElement if place.is_planned(attribute(2)?) => Loss::Sure,
             _ => Loss::None,
         });
     };
@@ -145,9 +145,7 @@ fn of_event(place: &Place, event: &Raw) -> Option<Loss> {
         Kind::DeleteSet if ours(attribute(2)?) => Loss::Sure,
         Kind::DeleteRule | Kind::NewRule if ours(attribute(2)?) => Loss::Sure,
         Kind::DeleteRule | Kind::NewRule if attribute(2)? == chain => Loss::Perhaps,
-        Kind::DeleteSetElement if ours(attribute(2)?) && place.names().is_planned(attribute(2)?) => {
-            Loss::Sure
-        }
+        Kind::DeleteSetElement if ours(attribute(2)?) && place.is_planned(attribute(2)?) => Loss::Sure,
         _ => Loss::None,
     })
 }

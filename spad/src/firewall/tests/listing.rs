@@ -19,6 +19,7 @@ fn full() -> Plan {
             .map(|service| service.parse().unwrap())
             .into(),
         always_allow: ["192.0.2.7", "2001:db8::7", "::ffff:192.0.2.8"].map(address).into(),
+        prefixes: ["ipv4/8", "ipv4/24", "ipv6/64", "ipv6/56"].map(|length| length.parse().unwrap()).into(),
         forward: ["10.0.0.5:443", "[2001:db8::5]:443"].map(|to| to.parse().unwrap()).into(),
         forward_sources: vec![address("192.0.2.1")],
         spa_port: 23571.try_into().unwrap(),
@@ -88,12 +89,14 @@ fn another_plan_takes_the_place_of_the_first() {
     let Some(namespace) = Namespace::new() else { return };
     namespace.run(|| {
         let mut nftables = prepared(&full());
-        nftables.prepare(&Plan { keep: Vec::new(), ..empty() }).unwrap();
+        // Sets of prefixes are left, empty, as long as the table stands.
+        let second = Plan { prefixes: full().prefixes, ..empty() };
+        nftables.prepare(&second).unwrap();
         nftables.drop_kept(&full().keep).unwrap();
-        let second = listing();
+        let listed = listing();
         nftables.teardown().unwrap();
-        nftables.prepare(&empty()).unwrap();
-        assert_eq!(second, listing());
+        nftables.prepare(&second).unwrap();
+        assert_eq!(listed, listing());
     });
 }
 

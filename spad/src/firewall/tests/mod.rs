@@ -10,6 +10,7 @@ mod passers_by;
 mod trouble;
 mod world;
 
+use std::collections::BTreeSet;
 use std::net::IpAddr;
 use std::time::Duration;
 
@@ -25,6 +26,7 @@ fn plan() -> Plan {
         interfaces: Interfaces::Named(vec!["outside".parse().unwrap()]),
         protect: vec!["tcp/22".parse().unwrap(), "udp/5300".parse().unwrap()],
         always_allow: Vec::new(),
+        prefixes: BTreeSet::new(),
         forward: Vec::new(),
         forward_sources: Vec::new(),
         spa_port: 23571.try_into().unwrap(),

@@ -5,10 +5,12 @@ mod case;
 mod forwarding;
 mod guarding;
 mod properties;
+mod whom;
 
 use std::io::Write;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Mutex;
+use std::sync::atomic::Ordering::Relaxed;
 use std::thread;
 
 use self::case::{CANDIDATES, Candidate, Case};
@@ -42,6 +44,9 @@ const PROPERTIES: &[Property] = &[
     ("teardown leaves nothing", Of::Both, properties::teardown_leaves_nothing),
     ("the text makes the same", Of::Both, properties::the_text_makes_the_same),
     ("another stand of ours is refused", Of::Both, properties::another_stand_is_refused),
+    ("prefixes of every length, each by itself", Of::Both, whom::prefixes_do_not_collide),
+    ("a door for some source ports only", Of::Both, whom::a_source_port_alone_passes),
+    ("a link-local door on its link only", Of::Both, whom::a_link_local_door_is_of_one_link),
     ("a drop elsewhere is named", Of::Attach, properties::a_drop_elsewhere_is_named),
     ("a door leads to an inner host, and nowhere else", Of::Both, forwarding::a_door_leads_to_an_inner_host),
     ("a forward ends, and its session lives on", Of::Both, forwarding::a_forward_ends),
@@ -67,6 +72,8 @@ const PROPERTIES: &[Property] = &[
 enum Outcome {
     Passed,
     Failed,
+    /// The backend says that it cannot, and nothing opens.
+    Refused,
     /// Not asked of this mode.
     NotAsked,
 }
@@ -107,8 +114,14 @@ fn ask(&(name, of, property): &Property, candidate: &Candidate) -> Outcome {
     if !asked {
         return Outcome::NotAsked;
     }
-    match catch_unwind(AssertUnwindSafe(|| property(&Case::new(candidate)))) {
-        Ok(()) => Outcome::Passed,
+    let asked = || {
+        let case = Case::new(candidate);
+        property(&case);
+        case.refused.load(Relaxed)
+    };
+    match catch_unwind(AssertUnwindSafe(asked)) {
+        Ok(false) => Outcome::Passed,
+        Ok(true) => Outcome::Refused,
         Err(panic) => {
             let said = panic.downcast_ref::<String>().map(String::as_str);
             let said = said.or_else(|| panic.downcast_ref::<&str>().copied()).unwrap_or("?");
@@ -130,6 +143,7 @@ fn table(outcomes: &[Vec<Outcome>]) -> String {
             let word = match outcome {
                 Outcome::Passed => "ok",
                 Outcome::Failed => "FAILED",
+                Outcome::Refused => "refused",
                 Outcome::NotAsked => "-",
             };
             text += &format!("  {word:^length$}", length = candidate.name.len());

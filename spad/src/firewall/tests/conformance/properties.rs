@@ -95,10 +95,10 @@ fn only(firewall: &mut dyn Firewall) -> Element {
 
 fn ceiling() -> Ceiling {
     let services = plan().protect.iter().map(|protected| protected.service).collect();
-    let (forward, forward_sources) = Default::default();
+    let (prefixes, forward, forward_sources) = Default::default();
     let (max_grants, max_grants_per_profile) = (9, 9);
     let max_window = 10 * MINUTE;
-    Ceiling { services, forward, forward_sources, max_window, max_grants, max_grants_per_profile }
+    Ceiling { services, prefixes, forward, forward_sources, max_window, max_grants, max_grants_per_profile }
 }
 
 pub(super) fn a_refresh_never_shortens(case: &Case) {
@@ -125,7 +125,7 @@ pub(super) fn a_refresh_never_shortens(case: &Case) {
 }
 
 /// Within what a loaded machine takes, and what whole seconds are rounded by.
-fn near(got: Duration, wanted: Duration, why: &str) {
+pub(super) fn near(got: Duration, wanted: Duration, why: &str) {
     assert!(got <= wanted + SECOND && got + 5 * SECOND > wanted, "{why}: {got:?} instead of {wanted:?}");
 }
 
@@ -307,6 +307,7 @@ fn full() -> Plan {
         ["tcp/443@10.8.0.2", "udp/53@2001:db8:8::2"]
             .map(|p| p.parse::<spa_core::service::Protected>().unwrap()),
     );
+    full.prefixes = ["ipv4/24", "ipv6/64"].map(|length| length.parse().unwrap()).into();
     full.forward =
         ["10.8.0.2:443", "10.8.0.3:22", "[2001:db8:8::2]:443"].map(|to| to.parse().unwrap()).into();
     full.forward_sources = vec![address("10.8.0.9"), address("2001:db8:8::9")];
