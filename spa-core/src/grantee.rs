@@ -34,6 +34,26 @@ impl Grantee {
     }
 }
 
+impl Grantee {
+    /// Whether it opens for packets from that address. Of a link-local address the interface is not asked.
+    pub fn includes(self, address: IpAddr) -> bool {
+        let begin_alike = |one: u128, other: u128, width: u8, bits: u8| {
+            let tail = u32::from(width.saturating_sub(bits));
+            (one ^ other).checked_shr(tail).unwrap_or(0) == 0
+        };
+        match (self, address) {
+            (Self::Prefix { first: IpAddr::V4(first), bits }, IpAddr::V4(other)) => {
+                begin_alike(first.to_bits().into(), other.to_bits().into(), 32, bits)
+            }
+            (Self::Prefix { first: IpAddr::V6(first), bits }, IpAddr::V6(other)) => {
+                begin_alike(first.to_bits(), other.to_bits(), 128, bits)
+            }
+            (Self::Prefix { .. }, _) => false,
+            (Self::Address(_) | Self::OnLink { .. }, _) => self.address() == address,
+        }
+    }
+}
+
 impl From<IpAddr> for Grantee {
     fn from(address: IpAddr) -> Self {
         Self::Address(address)

@@ -9,9 +9,9 @@ use crate::lease::{Door, Limit};
 use crate::profile::Profile;
 use crate::reject::Forbidden;
 use crate::replay::Fresh;
-use crate::request::Verb;
-use crate::service::Service;
-use crate::terms::Terms;
+use crate::request::{Open, Verb};
+use crate::service::{Service, Transport};
+use crate::terms::{OnClose, Terms};
 use crate::time::UnixMillis;
 
 /// A request that may be carried out. Only [`authorize`] can make one.
@@ -121,18 +121,33 @@ pub fn authorize(fresh: Fresh<'_>, now: UnixMillis) -> Result<Admission, Forbidd
             if !allowed(&open.services) {
                 return Err(Forbidden::Service);
             }
-            if open.forward.is_some() || open.ports.is_some() || open.once {
+            if open.forward.is_some() || open.ports.is_some() {
                 return Err(Forbidden::Narrowing);
             }
+            let ends = profile.ends;
+            let once = open.once || ends.once;
+            if (once || ends.on_close == OnClose::Cut) && !ends_fit(&open, once, ends.on_close, &grantees) {
+                return Err(Forbidden::Narrowing);
+            }
+            let narrowing = if once { Narrowing::Once } else { Narrowing::None };
             let wished = open.window.map_or(profile.window, |s| Duration::from_secs(s.get().into()));
-            let terms = Terms::plain(clamp(wished, profile));
-            Effect::Open { services: open.services, narrowing: Narrowing::None, terms }
+            let extend_to = ends.extend_to.filter(|_| !once);
+            let terms = Terms { extend_to, on_close: ends.on_close, ..Terms::plain(clamp(wished, profile)) };
+            Effect::Open { services: open.services, narrowing, terms }
         }
         Verb::Close(services) => Effect::Close { services },
         Verb::Invoke { .. } | Verb::Ping => return Err(Forbidden::Verb),
     };
     let Profile { name, key_id, .. } = profile;
     Ok(Admission { profile: name.clone(), key_id: *key_id, time: request.time, grantees, effect })
+}
+
+/// Whether `once` and `cut` go with the rest: the kernel keeps both by the plain address and the service, `once` needs a
+/// handshake, and a door that ends with its first handshake would have that session cut.
+fn ends_fit(open: &Open, once: bool, on_close: OnClose, grantees: &[Grantee]) -> bool {
+    let tcp = open.services.iter().all(|service| service.transport() == Transport::Tcp);
+    let plain = grantees.iter().all(|grantee| matches!(grantee, Grantee::Address(_)));
+    plain && open.ports.is_none() && !(once && (!tcp || open.forward.is_some() || on_close == OnClose::Cut))
 }
 
 fn clamp(wished: Duration, profile: &Profile) -> Duration {

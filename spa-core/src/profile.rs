@@ -6,6 +6,7 @@ use std::time::Duration;
 use crate::crypto::key::KeyId;
 use crate::crypto::suite::SuiteKeys;
 use crate::service::Service;
+use crate::terms::Ends;
 use crate::time::UnixMillis;
 
 /// Window of a grant unless the profile or the request says otherwise.
@@ -41,6 +42,8 @@ pub struct Profile {
     pub window: Duration,
     /// Longest window.
     pub max_window: Duration,
+    /// How its doors end, but for their window.
+    pub ends: Ends,
     /// Nothing at or before this moment is fresh.
     pub created: UnixMillis,
     /// From this moment on nothing is allowed.

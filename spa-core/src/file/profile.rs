@@ -7,10 +7,12 @@ use humantime::format_duration;
 use serde::Deserialize;
 
 use super::{BadFile, Secrecy, fields, parse};
+use crate::ceiling::MAX_EXTENDED;
 use crate::crypto::key::{KeyId, ProfileKey, SiteId, to_base64};
 use crate::crypto::suite::{Suite, SuiteKeys};
 use crate::profile::{DEFAULT_MAX_WINDOW, DEFAULT_WINDOW, Freshness, JournalEpoch, Profile};
-use crate::service::Service;
+use crate::service::{Service, Transport};
+use crate::terms::{Ends, OnClose};
 use crate::time::UnixMillis;
 
 /// How `freshness` is written; also used by the client's half.
@@ -57,6 +59,15 @@ pub struct ProfileFile {
     /// Longest window.
     #[serde(default = "default_max_window", deserialize_with = "fields::duration")]
     pub max_window: Duration,
+    /// Every door ends with its first connection.
+    #[serde(default)]
+    pub once: bool,
+    /// What becomes of sessions when their door closes.
+    #[serde(default)]
+    pub on_close: OnClose,
+    /// How long a door may stay open while it is in use.
+    #[serde(default, deserialize_with = "fields::some_duration")]
+    pub extend_while_used: Option<Duration>,
     /// Nothing older is fresh.
     #[serde(deserialize_with = "fields::moment")]
     pub created: UnixMillis,
@@ -91,6 +102,9 @@ impl ProfileFile {
         if file.window > file.max_window {
             return refuse("window is longer than max_window; shorten the one or lengthen the other");
         }
+        if let Some(reason) = file.ends_at_odds() {
+            return refuse(&reason);
+        }
         match (file.freshness, file.journal) {
             (FreshnessName::Clock, Some(_)) => {
                 refuse("journal belongs to freshness = \"monotonic\"; remove it")
@@ -99,6 +113,30 @@ impl ProfileFile {
                 refuse("freshness = \"monotonic\" needs the field journal; make the profile with spa-keygen")
             }
             _ => Ok(file),
+        }
+    }
+
+    /// Why what it says of the end of its doors cannot be.
+    fn ends_at_odds(&self) -> Option<String> {
+        let udp = self.open.iter().find(|service| service.transport() == Transport::Udp);
+        match (self.once, udp, self.on_close, self.extend_while_used) {
+            (true, Some(udp), ..) => {
+                Some(format!("once is for TCP, which has handshakes; take {udp} out of open, or once away"))
+            }
+            (true, _, OnClose::Cut, _) => Some(
+                "a door with once ends as its session begins; on_close = \"cut\" would end both".to_owned(),
+            ),
+            (true, .., Some(_)) => Some(
+                "a door with once ends with its first connection; extend_while_used would never be"
+                    .to_owned(),
+            ),
+            (.., Some(longest)) if longest < self.window => Some(
+                "extend_while_used is shorter than window; lengthen the one or shorten the other".to_owned(),
+            ),
+            (.., Some(longest)) if longest > MAX_EXTENDED => {
+                Some(format!("extend_while_used is longer than {}", format_duration(MAX_EXTENDED)))
+            }
+            _ => None,
         }
     }
 
@@ -123,6 +161,9 @@ impl ProfileFile {
             open,
             window: DEFAULT_WINDOW,
             max_window: DEFAULT_MAX_WINDOW,
+            once: false,
+            on_close: OnClose::Keep,
+            extend_while_used: None,
             created,
             expires: None,
             freshness,
@@ -155,6 +196,7 @@ impl ProfileFile {
             open: self.open,
             window: self.window,
             max_window: self.max_window,
+            ends: Ends { once: self.once, on_close: self.on_close, extend_to: self.extend_while_used },
             created: self.created,
             expires: self.expires,
             any_address: self.any_address,
@@ -176,6 +218,15 @@ impl ProfileFile {
             format_duration(self.max_window),
             fields::write_moment(self.created),
         );
+        if self.once {
+            text.push_str("once = true\n");
+        }
+        if self.on_close == OnClose::Cut {
+            text.push_str("on_close = \"cut\"\n");
+        }
+        if let Some(longest) = self.extend_while_used {
+            text.push_str(&format!("extend_while_used = \"{}\"\n", format_duration(longest)));
+        }
         if let Some(expires) = self.expires {
             text.push_str(&format!("expires = {}\n", fields::write_moment(expires)));
         }

@@ -1,11 +1,12 @@
 //! What workers ask for: held against the ceiling, made leases, carried out.
 
-use spa_core::lease::Change;
+use spa_core::lease::{Change, Limit};
 use spa_core::policy::Effect;
 use spa_core::time::BootTime;
 use tracing::{error, info};
 
 use super::Monitor;
+use super::ending::is_spent;
 use crate::ask::{self, Ask, Message};
 use crate::control::Notice;
 use crate::socketpair::{Received, Seqpacket};
@@ -90,6 +91,18 @@ impl Monitor<'_> {
         let ceiling = &serving.config.ceiling;
         let window = humantime::format_duration(terms.window.min(ceiling.max_window));
         for door in narrowing.doors(&ask.grantees, services) {
+            let told = || {
+                work.changes
+                    .iter()
+                    .any(|change| matches!(change, Change::Set { door: set, .. } if *set == door))
+            };
+            if self.leases.holds(door)
+                && door.limit == Limit::Once
+                && !told()
+                && is_spent(self.firewall.as_mut(), door)
+            {
+                self.leases.forget(door);
+            }
             match self.leases.open(door, ask.key_id, ask.time, terms, now, ceiling) {
                 Ok(change) => {
                     work.lines.push(format!("opened {door} profile={profile} window={window}"));

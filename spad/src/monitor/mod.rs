@@ -3,6 +3,7 @@
 //! timeout closes it if the monitor is as well.
 
 mod asks;
+mod ending;
 mod taking_over;
 mod watching;
 
@@ -20,6 +21,7 @@ use tracing::{debug, error, warn};
 
 pub use self::taking_over::guarded;
 
+use self::ending::Cutting;
 use self::taking_over::Candidate;
 use crate::config::Config;
 use crate::control::{MonitorEnd, Notice, WorkerNumber};
@@ -73,6 +75,7 @@ struct Monitor<'o> {
     /// Channel of the worker before: told to go, and heard until it went.
     retiring: Option<Seqpacket>,
     leases: LeaseTable,
+    cutting: Cutting,
     reporter: Reporter,
     /// When to look at the surroundings again.
     look: Option<BootTime>,
@@ -107,6 +110,7 @@ impl<'o> Monitor<'o> {
             serving: None,
             retiring: None,
             leases: LeaseTable::default(),
+            cutting: Cutting::default(),
             reporter: Reporter::default(),
             look: None,
             repair: None,
@@ -147,11 +151,19 @@ impl<'o> Monitor<'o> {
         let now = BootTime::new(clock::boottime());
         let ready = self.candidate.as_ref().map(|candidate| candidate.deadline);
         let told = self.reporter.next_deadline();
-        let deadline =
-            [self.leases.next_deadline(), self.look, self.repair, self.kept, self.watch, ready, told]
-                .into_iter()
-                .flatten()
-                .min();
+        let deadline = [
+            self.leases.next_deadline(),
+            self.look,
+            self.repair,
+            self.kept,
+            self.watch,
+            self.cutting.at,
+            ready,
+            told,
+        ]
+        .into_iter()
+        .flatten()
+        .min();
         // A moment of the clock since boot, which goes on while the host sleeps; zero would disarm it.
         let at = deadline.map(|at| at.max(now.plus(Duration::from_nanos(1))).get()).unwrap_or_default();
         let it_value = Timespec::try_from(at).unwrap_or(Timespec { tv_sec: i64::MAX, tv_nsec: 0 });

@@ -141,6 +141,9 @@ impl Monitor<'_> {
         let keep = firewall::sessions(&newly)?;
         self.firewall()?.keep(&keep)?;
         let mut changes = if first { self.take_stock(now)? } else { Vec::new() };
+        if first {
+            self.inherit_cuts(now)?;
+        }
         changes.extend(self.leases.retain(&config.ceiling));
         self.firewall()?.apply(&changes)?;
         match self.firewall()?.defeated() {

@@ -28,6 +28,7 @@ impl Monitor<'_> {
 
     /// What time brings: ended leases, a changed host, a flushed table.
     pub(super) fn keep_up(&mut self, now: BootTime) {
+        self.extend_used(now);
         // The kernel has closed these by itself, unless the host slept: its timeouts stand still meanwhile.
         let ended = self.leases.expire(now).into_iter().filter(|ended| !ended.still_open);
         let shut: Vec<Change> = ended.map(|ended| Change::Remove { door: ended.door }).collect();
@@ -35,6 +36,7 @@ impl Monitor<'_> {
             self.apply(&shut);
             log_closed(&shut, "its window ended");
         }
+        self.cut_ended(now);
         self.reporter.catch_up(now);
         self.watch_over(now);
         if due(self.repair, now) {

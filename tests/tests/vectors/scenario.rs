@@ -15,6 +15,7 @@ use spa_core::keyring::Keyring;
 use spa_core::profile::{DEFAULT_MAX_WINDOW, DEFAULT_WINDOW, Freshness, JournalEpoch, Profile};
 use spa_core::replay::Replay;
 use spa_core::scheme::native::{MAX, MIN, SealingKeys};
+use spa_core::terms::Ends;
 use spa_core::time::{BootTime, Now, UnixMillis};
 
 const OUTCOME: [&str; 4] = ["verb", "services", "address", "window"];
@@ -152,6 +153,7 @@ impl Scenario {
             open: self.field("open").split(',').map(|service| service.parse().unwrap()).collect(),
             window: DEFAULT_WINDOW,
             max_window: DEFAULT_MAX_WINDOW,
+            ends: Ends::default(),
             created: time(self.field("created")),
             expires: self.get("expires").map(time),
             freshness,

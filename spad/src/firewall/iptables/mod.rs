@@ -19,14 +19,14 @@ use std::time::{Duration, Instant};
 
 use netlink_packet_core::NLM_F_CREATE;
 use netlink_sys::protocols::NETLINK_NETFILTER;
-use spa_core::lease::{Change, Door};
+use spa_core::lease::{Change, Door, Limit};
 
 pub use self::loader::{Loader, run as run_loader};
 
 use self::rules::Stand;
 use self::set::{Family, Key, NEW, Set};
 use super::Firewall;
-use super::element::{Element, printable};
+use super::element::{Element, cuts, printable};
 use super::error::{Aim, FirewallError};
 use super::netlink::Channel;
 use super::nftables;
@@ -194,9 +194,30 @@ impl Firewall for Iptables {
     fn grants(&mut self) -> Result<Vec<Element>, FirewallError> {
         let mut grants = Vec::new();
         for family in Family::BOTH {
-            grants.extend(message::to_elements(&self.list(family.names().grants)?));
+            let names = family.names();
+            grants.extend(message::to_elements(&self.list(names.grants)?, Limit::None));
+            grants.extend(message::to_elements(&self.list(names.once)?, Limit::Once));
         }
         Ok(grants)
+    }
+
+    fn cuts(&mut self) -> Result<Vec<Door>, FirewallError> {
+        let mut cuts = Vec::new();
+        for family in Family::BOTH {
+            let found = message::to_elements(&self.list(family.names().cut)?, Limit::None);
+            cuts.extend(found.into_iter().map(|element| element.door));
+        }
+        Ok(cuts)
+    }
+
+    fn uncut(&mut self, doors: &[Door]) -> Result<(), FirewallError> {
+        let message = |door: &Door| {
+            let address = door.grantee.address();
+            let set = Family::of(address).names().cut;
+            let aim = Aim::Ipset { set, feature: super::error::IP_SET };
+            (message::delete(set, &Key::door(address, door.service)), 0, aim)
+        };
+        self.channel.series(doors.iter().map(message).collect())
     }
 
     /// One after the other: what was refused does not hold up the rest.
@@ -205,19 +226,27 @@ impl Firewall for Iptables {
             Change::Set { door, .. } | Change::Remove { door } => *door,
         };
         let last: BTreeMap<Door, &Change> = changes.iter().map(|change| (door_of(change), change)).collect();
-        let message = |(door, change): (Door, &Change)| {
+        let messages = |(door, change): (Door, &Change)| {
             let address = door.grantee.address();
-            let set = Family::of(address).names().grants;
+            let names = Family::of(address).names();
+            let set = if door.limit == Limit::Once { names.once } else { names.grants };
             let key = Key::door(address, door.service);
+            let aim = |set| Aim::Ipset { set, feature: super::error::IP_SET };
+            let cut = cuts(change).map(|cut| {
+                let (add, delete) = (message::add, message::delete);
+                let message = if cut { add(names.cut, &key, None, None) } else { delete(names.cut, &key) };
+                (message, 0, aim(names.cut))
+            });
             let message = match change {
                 Change::Set { timeout, comment, .. } => {
                     message::add(set, &key, Some(*timeout), Some(&printable(comment)))
                 }
                 Change::Remove { .. } => message::delete(set, &key),
             };
-            (message, 0, Aim::Ipset { set, feature: super::error::IP_SET })
+            // What shall end with the door is told before the door opens.
+            cut.into_iter().chain([(message, 0, aim(set))])
         };
-        self.channel.series(last.into_iter().map(message).collect())
+        self.channel.series(last.into_iter().flat_map(messages).collect())
     }
 
     fn keep(&mut self, sessions: &[Session]) -> Result<(), FirewallError> {

@@ -37,6 +37,12 @@ pub(super) struct Names {
     /// The same from the other end: server, its port, client. No type of set has room for both ports.
     pub(super) keep_to: &'static str,
     pub(super) grants: &'static str,
+    /// Doors for one connection each.
+    pub(super) once: &'static str,
+    /// Connections that began by those and are not complete: client, its port, server.
+    pub(super) shaking: &'static str,
+    /// Doors whose sessions end with them.
+    pub(super) cut: &'static str,
 }
 
 const V4: Names = Names {
@@ -48,6 +54,9 @@ const V4: Names = Names {
     keep: "spad_keep4",
     keep_to: "spad_keep_to4",
     grants: "spad_grants4",
+    once: "spad_once4",
+    shaking: "spad_shaking4",
+    cut: "spad_cut4",
 };
 
 const V6: Names = Names {
@@ -59,6 +68,9 @@ const V6: Names = Names {
     keep: "spad_keep6",
     keep_to: "spad_keep_to6",
     grants: "spad_grants6",
+    once: "spad_once6",
+    shaking: "spad_shaking6",
+    cut: "spad_cut6",
 };
 
 impl Family {
@@ -149,6 +161,9 @@ impl Kind {
 /// Most elements of a set: ipset needs a number, and its default is below our own ceiling's.
 pub(super) const MOST: u32 = 1 << 20;
 
+/// Most connections that are under way: packets add them, and senders can be forged.
+const MOST_SHAKING: u32 = u16::MAX as u32;
+
 #[derive(Debug)]
 pub(super) struct Set {
     pub(super) name: &'static str,
@@ -156,6 +171,7 @@ pub(super) struct Set {
     pub(super) family: Option<Family>,
     pub(super) timeouts: bool,
     pub(super) comments: bool,
+    pub(super) most: u32,
     /// Whether the plan alone says what is in it, so that a new plan replaces what is there.
     pub(super) planned: bool,
     pub(super) elements: BTreeSet<Key>,
@@ -219,8 +235,20 @@ pub(super) fn sets(plan: &Plan, guards: bool) -> Vec<Set> {
         }
         let grants = planned(names.grants, Kind::Door, Some(family), BTreeSet::new());
         sets.push(Set { timeouts: true, comments: true, planned: false, ..grants });
+        sets.extend(ends(family));
     }
     sets
+}
+
+/// Doors that end with a connection, and doors whose sessions end with them.
+fn ends(family: Family) -> [Set; 3] {
+    let names = family.names();
+    let set = |name, kind| Set { planned: false, ..planned(name, kind, Some(family), BTreeSet::new()) };
+    [
+        Set { timeouts: true, comments: true, ..set(names.once, Kind::Door) },
+        Set { timeouts: true, most: MOST_SHAKING, ..set(names.shaking, Kind::Session) },
+        set(names.cut, Kind::Door),
+    ]
 }
 
 /// The planned sets of one family.
@@ -253,14 +281,14 @@ fn of_family(plan: &Plan, family: Family) -> [Set; 5] {
 }
 
 fn planned(name: &'static str, kind: Kind, family: Option<Family>, elements: BTreeSet<Key>) -> Set {
-    Set { name, kind, family, timeouts: false, comments: false, planned: true, elements }
+    Set { name, kind, family, timeouts: false, comments: false, most: MOST, planned: true, elements }
 }
 
 impl fmt::Display for Set {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "create {} {}", self.name, self.kind.name())?;
         match self.family {
-            Some(family) => write!(f, " family {} maxelem {MOST}", family.name())?,
+            Some(family) => write!(f, " family {} maxelem {}", family.name(), self.most)?,
             None => f.write_str(" range 0-65535")?,
         }
         if self.timeouts {

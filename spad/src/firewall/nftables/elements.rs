@@ -7,11 +7,11 @@ use netlink_packet_core::NLM_F_CREATE;
 use netlink_packet_netfilter::nftables::{
     DataAttribute, ListAttribute, NfTablesMessage, SetElementAttribute, SetElementList, SetElementMessage,
 };
-use spa_core::lease::Change;
+use spa_core::lease::{Change, Door, Limit};
 
 use super::key::{self, Key};
-use super::place::Place;
-use crate::firewall::element::{Element, printable};
+use super::place::{ByFamily, Place};
+use crate::firewall::element::{Element, cuts, printable};
 use crate::firewall::error::Aim;
 use crate::firewall::netlink::Step;
 use crate::firewall::plan::Session;
@@ -46,31 +46,63 @@ impl From<Vec<u8>> for Item {
 /// added where it is to be open. So a timeout that is changed is changed in every kernel: those before 6.12
 /// leave the timeout of an element that is there as it is.
 pub(super) fn apply(place: &Place, changes: &[Change]) -> Vec<Step> {
-    let grants = place.names().grants;
-    let mut doors: BTreeMap<(&'static str, Key), Option<(Duration, &str)>> = BTreeMap::new();
+    let names = place.names();
+    let mut doors: BTreeMap<(&'static str, Key), Option<Wanted<'_>>> = BTreeMap::new();
     for change in changes {
         let (door, wanted) = match change {
-            Change::Set { door, timeout, comment, .. } => (door, Some((*timeout, comment.as_str()))),
+            Change::Set { door, timeout, comment, .. } => {
+                (door, Some(Wanted { timeout: Some(*timeout), comment: Some(comment.as_str()) }))
+            }
             Change::Remove { door } => (door, None),
         };
         let address = door.grantee.address();
-        doors.insert((grants.of(address), key::of_door(address, door.service)), wanted);
+        let set = if door.limit == Limit::Once { names.once } else { names.grants };
+        doors.insert((set.of(address), key::of_door(address, door.service)), wanted);
+        if let Some(cut) = cuts(change) {
+            let endless = cut.then_some(Wanted { timeout: None, comment: None });
+            doors.insert((names.cut.of(address), key::of_door(address, door.service)), endless);
+        }
     }
     let mut steps = Vec::new();
-    for set in grants.both() {
+    for set in [names.grants, names.once, names.cut].into_iter().flat_map(ByFamily::both) {
         let here =
             || doors.iter().filter(|((name, _), _)| *name == set).map(|((_, key), wanted)| (key, wanted));
         let keys = || here().map(|(key, _)| key::bytes(key).into());
         steps.extend(add(place, set, keys()));
         steps.extend(remove(place, set, keys()));
         let open = here().filter_map(|(key, wanted)| {
-            let (timeout, comment) = (*wanted)?;
-            let timeout = Some(timeout.clamp(SHORTEST, LONGEST));
-            Some(Item { key: key::bytes(key), timeout, comment: Some(printable(comment)) })
+            let Wanted { timeout, comment } = (*wanted)?;
+            let timeout = timeout.map(|timeout| timeout.clamp(SHORTEST, LONGEST));
+            Some(Item { key: key::bytes(key), timeout, comment: comment.map(printable) })
         });
         steps.extend(add(place, set, open));
     }
     steps
+}
+
+/// An element that is to be there.
+#[derive(Clone, Copy)]
+struct Wanted<'c> {
+    timeout: Option<Duration>,
+    comment: Option<&'c str>,
+}
+
+/// The transaction that lets sessions through these doors live again.
+pub(super) fn uncut(place: &Place, doors: &[Door]) -> Vec<Step> {
+    let mut sets: BTreeMap<_, Vec<_>> = BTreeMap::new();
+    for door in doors {
+        let address = door.grantee.address();
+        let keys: &mut Vec<Vec<u8>> = sets.entry(place.names().cut.of(address)).or_default();
+        keys.push(key::bytes(&key::of_door(address, door.service)));
+    }
+    let steps = |(set, mut keys): (&'static str, Vec<Vec<u8>>)| {
+        keys.sort_unstable();
+        keys.dedup();
+        let items = || keys.iter().cloned().map(Item::from);
+        // Removing what is not there is an error: so make sure that it is.
+        add(place, set, items()).into_iter().chain(remove(place, set, items())).collect::<Vec<_>>()
+    };
+    sets.into_iter().flat_map(steps).collect()
 }
 
 /// The transaction that lets these sessions live on.
@@ -164,11 +196,11 @@ fn to_attributes(item: Item) -> Vec<SetElementAttribute> {
     attributes
 }
 
-/// Open doors in the kernel's answer. Elements that no change of ours could have made are left out.
-pub(super) fn to_elements(answers: Vec<NfTablesMessage>) -> Vec<Element> {
+/// Doors of that limit in the kernel's answer. Elements that no change of ours could have made are left out.
+pub(super) fn to_elements(answers: Vec<NfTablesMessage>, limit: Limit) -> Vec<Element> {
     let element = |attributes: Vec<SetElementAttribute>| {
-        let mut element =
-            Element { door: key::to_door(key_of(&attributes)?)?, remaining: None, comment: String::new() };
+        let door = Door { limit, ..key::to_door(key_of(&attributes)?)? };
+        let mut element = Element { door, remaining: None, comment: String::new() };
         for attribute in attributes {
             match attribute {
                 SetElementAttribute::Expiration(ms) => element.remaining = Some(Duration::from_millis(ms)),

@@ -129,10 +129,13 @@ fn new_set(place: &Place, set: &Set, index: usize) -> Step {
     let order = if host_order { HOST_ORDER } else { BIG_ENDIAN };
     let mut user_data = vec![KEY_BYTE_ORDER, size_of_val(&order) as u8];
     user_data.extend(order.to_ne_bytes());
+    let mut flags = SetFlags::empty();
+    flags.set(SetFlags::Timeout, set.timeouts);
+    flags.set(SetFlags::Eval, set.dynamic);
     let mut attributes = vec![
         SetAttribute::Table(place.table().into()),
         SetAttribute::Name(set.name.into()),
-        SetAttribute::Flags(if set.timeouts { SetFlags::Timeout } else { SetFlags::empty() }),
+        SetAttribute::Flags(flags),
         SetAttribute::KeyType(key_type),
         SetAttribute::KeyLen(key_length),
         SetAttribute::Id(index as u32 + 1),

@@ -21,7 +21,7 @@ use std::os::fd::{AsFd, BorrowedFd};
 
 use netlink_sys::Socket;
 use netlink_sys::protocols::NETLINK_NETFILTER;
-use spa_core::lease::Change;
+use spa_core::lease::{Change, Door, Limit};
 
 pub(super) use self::place::Place;
 
@@ -166,12 +166,29 @@ impl Firewall for Nftables {
     }
 
     fn grants(&mut self) -> Result<Vec<Element>, FirewallError> {
+        let names = self.place.names();
         let mut grants = Vec::new();
-        for set in self.place.names().grants.both() {
-            let list = elements::list(&self.place, set);
-            grants.extend(elements::to_elements(self.channel.list(list, &Aim::Elements { set })?));
+        for (sets, limit) in [(names.grants, Limit::None), (names.once, Limit::Once)] {
+            for set in sets.both() {
+                let list = elements::list(&self.place, set);
+                grants.extend(elements::to_elements(self.channel.list(list, &Aim::Elements { set })?, limit));
+            }
         }
         Ok(grants)
+    }
+
+    fn cuts(&mut self) -> Result<Vec<Door>, FirewallError> {
+        let mut cuts = Vec::new();
+        for set in self.place.names().cut.both() {
+            let list = elements::list(&self.place, set);
+            let found = elements::to_elements(self.channel.list(list, &Aim::Elements { set })?, Limit::None);
+            cuts.extend(found.into_iter().map(|element| element.door));
+        }
+        Ok(cuts)
+    }
+
+    fn uncut(&mut self, doors: &[Door]) -> Result<(), FirewallError> {
+        self.insist(|place| elements::uncut(place, doors))
     }
 
     /// In one transaction. A timeout counts in whole milliseconds, and is 10 ms at least.

@@ -3,6 +3,7 @@
 
 use std::collections::BTreeSet;
 use std::num::NonZeroU16;
+use std::time::Duration;
 
 use spa_core::service::Transport;
 
@@ -10,6 +11,10 @@ use super::key::{AddressType, Field, Key, Value, of_door, of_service, of_session
 use super::place::{Names, Place};
 use crate::firewall::plan::{Interfaces, Plan};
 use crate::firewall::standing::Family;
+
+mod ends;
+
+use self::ends::{begun, completed, cutting, ended};
 
 #[derive(Debug)]
 pub(super) struct Table<'p> {
@@ -24,6 +29,8 @@ pub(super) struct Set {
     pub(super) key: &'static [Field],
     /// Whether elements may end by themselves.
     pub(super) timeouts: bool,
+    /// Whether rules add to it and take from it. The kernel then lets it hold 65,535 elements.
+    pub(super) dynamic: bool,
     /// Whether the plan alone says what is in it, so that a new plan empties it first.
     pub(super) planned: bool,
     pub(super) elements: BTreeSet<Key>,
@@ -40,7 +47,25 @@ pub(super) struct Chain {
 #[derive(Debug)]
 pub(super) struct Rule {
     pub(super) matches: Vec<Match>,
+    /// What it does to sets before its verdict.
+    pub(super) updates: Vec<Update>,
     pub(super) verdict: Verdict,
+}
+
+/// What a rule does to a set.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Update {
+    pub(super) operation: Operation,
+    pub(super) key: &'static [Selector],
+    pub(super) set: &'static str,
+}
+
+#[derive(Clone, Copy, Debug)]
+pub(super) enum Operation {
+    /// Adds the packet's key, for that time. If there is no room, the rule does not match.
+    Add(Duration),
+    /// Takes it away, if it is there.
+    Delete,
 }
 
 #[derive(Clone, Copy, Debug)]
@@ -51,6 +76,10 @@ pub(super) enum Match {
     UdpPort(NonZeroU16),
     /// Packet of a connection that is established, going this way.
     Established(Direction),
+    /// First packet of a connection.
+    New,
+    /// TCP segment of a handshake, once the rule has seen that it is TCP.
+    Segment(Segment),
     In(&'static [Selector], &'static str),
     NotIn(&'static [Selector], &'static str),
 }
@@ -60,6 +89,13 @@ pub(super) enum Match {
 pub(super) enum Direction {
     Original,
     Reply,
+}
+
+/// Segment of a handshake by its flags (RFC 9293, 3.5): of SYN, RST and ACK it has this one alone.
+#[derive(Clone, Copy, Debug)]
+pub(super) enum Segment {
+    Syn,
+    Ack,
 }
 
 /// Where one field of a key is found: in the packet, or in what the kernel knows of it.
@@ -98,8 +134,8 @@ impl<'p> Table<'p> {
     pub(super) fn new(place: &'p Place, plan: &Plan) -> Self {
         let names = place.names();
         let mut chains = match place {
-            Place::Own => vec![knocks(plan, names), guard(plan, names), doors(names)],
-            Place::Beside { .. } => vec![passage(plan, names), accepts(names)],
+            Place::Own => vec![knocks(plan, names), guard(plan, names), doors(names), cutting(place)],
+            Place::Beside { .. } => vec![passage(plan, names), accepts(names), cutting(place)],
         };
         // In a table of one family a rule for the other would match nothing.
         for chain in &mut chains {
@@ -139,7 +175,8 @@ fn sets(plan: &Plan, place: &Place) -> Vec<Set> {
     let set = |name, key, elements: Vec<Key>| Set {
         name,
         key,
-        timeouts: names.grants.both().contains(&name),
+        timeouts: [names.grants, names.once, names.shaking].iter().any(|sets| sets.both().contains(&name)),
+        dynamic: [names.once, names.shaking].iter().any(|sets| sets.both().contains(&name)),
         planned: names.is_planned(name),
         elements: elements.into_iter().collect(),
     };
@@ -176,6 +213,12 @@ fn sets(plan: &Plan, place: &Place) -> Vec<Set> {
     sets.extend([
         set(names.grants.v4, &[Ipv4, Protocol, Port], Vec::new()),
         set(names.grants.v6, &[Ipv6, Protocol, Port], Vec::new()),
+        set(names.once.v4, &[Ipv4, Protocol, Port], Vec::new()),
+        set(names.once.v6, &[Ipv6, Protocol, Port], Vec::new()),
+        set(names.shaking.v4, &[Ipv4, Port, Ipv4, Port], Vec::new()),
+        set(names.shaking.v6, &[Ipv6, Port, Ipv6, Port], Vec::new()),
+        set(names.cut.v4, &[Ipv4, Protocol, Port], Vec::new()),
+        set(names.cut.v6, &[Ipv6, Protocol, Port], Vec::new()),
     ]);
     sets
 }
@@ -227,13 +270,21 @@ fn to_doors(names: &Names) -> [Rule; 3] {
 
 /// Lets through what has a reason to pass, and drops the rest silently.
 fn doors(names: &Names) -> Chain {
-    let rules = [known(names), kept(names), granted(names), vec![rule([], Verdict::CountAndDrop)]];
+    let rules = [
+        completed(names),
+        ended(names),
+        known(names),
+        kept(names),
+        granted(names),
+        begun(names),
+        vec![rule([], Verdict::CountAndDrop)],
+    ];
     Chain { name: names.doors, priority: None, rules: rules.into_iter().flatten().collect() }
 }
 
 /// Lets through what has a reason to pass, and leaves the rest to the operator's chain.
 fn accepts(names: &Names) -> Chain {
-    let rules = [known(names), granted(names)];
+    let rules = [completed(names), ended(names), known(names), granted(names), begun(names)];
     Chain { name: names.doors, priority: None, rules: rules.into_iter().flatten().collect() }
 }
 
@@ -244,6 +295,14 @@ fn known(names: &Names) -> Vec<Rule> {
         rule([Match::Transport(Transport::Tcp), Match::Established(Direction::Original)], Verdict::Accept),
         // Only answers to what this host began: a client's door closes with its window.
         rule([Match::Transport(Transport::Udp), Match::Established(Direction::Reply)], Verdict::Accept),
+    ]
+    .into_iter()
+    .chain(always(names))
+    .collect()
+}
+
+fn always(names: &Names) -> Vec<Rule> {
+    vec![
         rule([Match::In(&[Selector::SourceV4], names.always.v4)], Verdict::Accept),
         rule([Match::In(&[Selector::SourceV6], names.always.v6)], Verdict::Accept),
     ]
@@ -279,5 +338,5 @@ fn elsewhere(plan: &Plan, names: &Names, verdict: Verdict) -> Vec<Rule> {
 }
 
 fn rule<const N: usize>(matches: [Match; N], verdict: Verdict) -> Rule {
-    Rule { matches: matches.into(), verdict }
+    Rule { matches: matches.into(), updates: Vec::new(), verdict }
 }

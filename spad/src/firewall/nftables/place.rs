@@ -26,9 +26,17 @@ pub(super) struct Names {
     /// Sets whose elements come and go while the rest stands: a new plan adds to them but never empties them.
     pub(super) keep: ByFamily,
     pub(super) grants: ByFamily,
+    /// Doors for one connection each.
+    pub(super) once: ByFamily,
+    /// Connections that began by those and are not complete.
+    pub(super) shaking: ByFamily,
+    /// Doors whose sessions end with them.
+    pub(super) cut: ByFamily,
     /// The chain that is jumped to.
     pub(super) entrance: &'static str,
     pub(super) doors: &'static str,
+    /// The chain for packets through doors of `cut`.
+    pub(super) cutting: &'static str,
 }
 
 const OWN: Names = Names {
@@ -39,8 +47,12 @@ const OWN: Names = Names {
     always: ByFamily { v4: "always4", v6: "always6" },
     keep: ByFamily { v4: "keep4", v6: "keep6" },
     grants: ByFamily { v4: "grants4", v6: "grants6" },
+    once: ByFamily { v4: "once4", v6: "once6" },
+    shaking: ByFamily { v4: "shaking4", v6: "shaking6" },
+    cut: ByFamily { v4: "cut4", v6: "cut6" },
     entrance: "guard",
     doors: "doors",
+    cutting: "cutting",
 };
 
 /// In a table that is not ours every name says whose it is.
@@ -52,8 +64,12 @@ pub(super) const BESIDE: Names = Names {
     always: ByFamily { v4: "spad_always4", v6: "spad_always6" },
     keep: ByFamily { v4: "spad_keep4", v6: "spad_keep6" },
     grants: ByFamily { v4: "spad_grants4", v6: "spad_grants6" },
+    once: ByFamily { v4: "spad_once4", v6: "spad_once6" },
+    shaking: ByFamily { v4: "spad_shaking4", v6: "spad_shaking6" },
+    cut: ByFamily { v4: "spad_cut4", v6: "spad_cut6" },
     entrance: "spad",
     doors: "spad_doors",
+    cutting: "spad_cutting",
 };
 
 /// A set's name for each address family.
@@ -77,7 +93,8 @@ impl ByFamily {
 impl Names {
     /// Whether the plan alone says what is in the set of that name.
     pub(super) fn is_planned(&self, set: &str) -> bool {
-        !self.grants.both().contains(&set) && !self.keep.both().contains(&set)
+        let lasting = [self.keep, self.grants, self.once, self.shaking, self.cut];
+        !lasting.iter().any(|sets| sets.both().contains(&set))
     }
 }
 
