@@ -7,7 +7,7 @@ use std::time::Duration;
 use humantime::format_duration;
 use spa_core::file::profile::FreshnessName;
 use spa_core::request::{Open, Request, Verb};
-use spa_core::service::{self, Service};
+use spa_core::service::{self, Service, Transport};
 
 use super::args::{Allow, Args};
 use super::profile::Profile;
@@ -49,7 +49,14 @@ impl Command {
             }
             // Checked where the command line was read: between a second and the largest u32 of them.
             let window = args.window.and_then(|w| NonZeroU32::new(u32::try_from(w.as_secs()).ok()?));
-            Verb::Open(Open { window, ..Open::plain(services) })
+            if let Some(udp) =
+                services.iter().find(|service| args.once && service.transport() == Transport::Udp)
+            {
+                return Err(Failure::usage(format!(
+                    "--once is for TCP, which has handshakes, and not for {udp}; name the others with -A"
+                )));
+            }
+            Verb::Open(Open { window, once: args.once, ..Open::plain(services) })
         };
         Ok(Self {
             verb,
@@ -101,8 +108,15 @@ impl Command {
         match (&self.verb, services(&self.verb)) {
             (Verb::Close(_), []) => "close everything that this profile opened".to_owned(),
             (Verb::Close(_), named) => format!("close {}", service::list(named)),
-            (_, named) => format!("open {}", service::list(named)),
+            (_, named) => {
+                let once = if self.is_once() { " for one connection" } else { "" };
+                format!("open {}{once}", service::list(named))
+            }
         }
+    }
+
+    fn is_once(&self) -> bool {
+        matches!(self.verb, Verb::Open(Open { once: true, .. }))
     }
 
     /// For how long, in words, if that belongs to what is asked.
@@ -120,7 +134,10 @@ impl Command {
     pub(super) fn told(&self, reached: &[SocketAddr]) -> String {
         let addresses: Vec<String> = reached.iter().map(|server| server.ip().to_string()).collect();
         let span = match self.verb {
-            Verb::Open(_) => format!(" for {}", format_duration(self.window)),
+            Verb::Open(_) => {
+                let word = if self.is_once() { "within" } else { "for" };
+                format!(" {word} {}", format_duration(self.window))
+            }
             _ => String::new(),
         };
         let host = match &self.host {

@@ -242,3 +242,43 @@ impl ProfileFile {
         text
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn how_doors_end_must_be_possible() {
+        #[rustfmt::skip]
+        let rows = [
+            // open, lines, part of the refusal
+            ("tcp/22",             "",                                     None),
+            ("tcp/22",             "once = true",                          None),
+            ("tcp/22\", \"udp/53", "once = true",                          Some("take udp/53 out")),
+            ("tcp/22\", \"udp/53", "on_close = \"cut\"",                   None),
+            ("tcp/22",             "on_close = \"drop\"",                  Some("unknown variant")),
+            ("tcp/22",             "once = true\non_close = \"cut\"",      Some("would end both")),
+            ("tcp/22",             "once = true\nextend_while_used = \"5m\"", Some("would never be")),
+            ("tcp/22",             "extend_while_used = \"30s\"",          None),
+            ("tcp/22",             "extend_while_used = \"29s\"",          Some("shorter than window")),
+            ("tcp/22",             "extend_while_used = \"24h\"",          None),
+            ("tcp/22",             "extend_while_used = \"25h\"",          Some("longer than 1day")),
+        ];
+        for (open, lines, refused) in rows {
+            let text = format!(
+                "format = 1\nkey_id = 7\nkey = \"{}\"\nsuite = \"aes256gcm\"\nopen = [\"{open}\"]\n\
+                 created = 2026-01-01T00:00:00Z\n{lines}\n",
+                ProfileKey::new([7; 32]).to_base64().as_str()
+            );
+            match (ProfileFile::parse(&text), refused) {
+                (Ok(file), None) => {
+                    let again = ProfileFile::parse(&file.to_text()).map_err(|bad| bad.reason);
+                    let ends = |file: &ProfileFile| (file.once, file.on_close, file.extend_while_used);
+                    assert_eq!(again.map(|again| ends(&again)), Ok(ends(&file)), "{lines}");
+                }
+                (Err(bad), Some(part)) => assert!(bad.reason.contains(part), "{lines}: {}", bad.reason),
+                (got, _) => panic!("{lines}: {:?}", got.err().map(|bad| bad.reason)),
+            }
+        }
+    }
+}

@@ -29,9 +29,12 @@ pub fn in_use(doors: &[Door]) -> Result<Vec<Door>, FirewallError> {
         }
         // An inner host's sessions have no socket here, and UDP has none at all.
         let entries = Conntrack::open()?.of(service)?;
-        let known =
-            |door: &&Door| entries.iter().any(|entry| entry.is_established && is_of(door, entry.client));
-        used.extend(here().filter(known));
+        let known = |door: &&Door| {
+            !used.contains(*door)
+                && entries.iter().any(|entry| entry.is_established && is_of(door, entry.client))
+        };
+        let more: Vec<_> = here().filter(known).copied().collect();
+        used.extend(more);
     }
     Ok(used)
 }

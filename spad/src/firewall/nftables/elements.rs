@@ -58,10 +58,14 @@ pub(super) fn apply(place: &Place, changes: &[Change]) -> Vec<Step> {
         let address = door.grantee.address();
         let set = if door.limit == Limit::Once { names.once } else { names.grants };
         doors.insert((set.of(address), key::of_door(address, door.service)), wanted);
-        if let Some(cut) = cuts(change) {
-            let endless = cut.then_some(Wanted { timeout: None, comment: None });
-            doors.insert((names.cut.of(address), key::of_door(address, door.service)), endless);
-        }
+        let cut = (names.cut.of(address), key::of_door(address, door.service));
+        match cuts(change) {
+            Some(true) => doors.insert(cut, Some(Wanted { timeout: None, comment: None })),
+            Some(false) => doors.insert(cut, None),
+            // It stays as it was, whatever an earlier change of these says.
+            None if door.limit == Limit::None => doors.remove(&cut),
+            None => None,
+        };
     }
     let mut steps = Vec::new();
     for set in [names.grants, names.once, names.cut].into_iter().flat_map(ByFamily::both) {

@@ -2,6 +2,7 @@
 //! printed at the end.
 
 mod case;
+mod ends;
 mod guarding;
 mod properties;
 
@@ -41,6 +42,12 @@ const PROPERTIES: &[Property] = &[
     ("teardown leaves nothing", Of::Both, properties::teardown_leaves_nothing),
     ("the text makes the same", Of::Both, properties::the_text_makes_the_same),
     ("another stand of ours is refused", Of::Both, properties::another_stand_is_refused),
+    ("a door for one connection takes one", Of::Both, ends::one_connection),
+    ("a forged SYN does not spend it", Of::Both, ends::not_by_a_forged_syn),
+    ("nor does another session of the client", Of::Both, ends::not_by_another_session),
+    ("sessions end with a door that cuts", Of::Both, ends::sessions_end_with_the_door),
+    ("unless somebody keeps them", Of::Both, ends::a_session_of_nobody_is_not_cut),
+    ("or is always allowed", Of::Both, ends::who_is_always_allowed_is_not_cut),
     ("a drop elsewhere is named", Of::Attach, properties::a_drop_elsewhere_is_named),
     ("the SPA port is silent", Of::Guard, guarding::the_spa_port_is_silent),
     ("loopback and transit are unharmed", Of::Guard, guarding::loopback_and_transit),
