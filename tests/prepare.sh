@@ -19,6 +19,8 @@ package() {
         cc) echo gcc ;;
         unshare | nsenter) echo util-linux ;;
         ping) echo iputils-ping ;;
+        ssh) echo openssh-client ;;
+        sshd) echo openssh-server ;;
         fwknopd) echo fwknop-server ;;
         fwknop) echo fwknop-client ;;
         knock) echo knockd ;;

@@ -5,7 +5,7 @@ cd "$(dirname "$0")/.."
 export PATH="$PATH:/usr/sbin:/sbin"
 failed=0
 
-sh tests/prepare.sh libpcap cc ip nft nmap unshare python3 iptables ipset || failed=1
+sh tests/prepare.sh libpcap cc ip nft nmap unshare python3 iptables ipset ssh sshd rsync || failed=1
 
 step() {
     echo "== $*"

@@ -4,11 +4,16 @@ mod address;
 mod args;
 mod command;
 mod knock;
+mod memory;
+mod opening;
 mod preview;
 mod profile;
+mod reach;
+mod relay;
 mod resolve;
 mod saved;
 mod stamp;
+mod then;
 
 use std::ffi::OsString;
 use std::process::ExitCode;
@@ -29,11 +34,17 @@ pub fn main() -> ExitCode {
 }
 
 fn run(arguments: impl IntoIterator<Item = OsString>) -> Result<(), Failure> {
-    let Some(args) = usage::parse::<Args>(arguments, &args::HABITS)? else { return Ok(()) };
+    let Some(mut args) = usage::parse::<Args>(arguments, &args::HABITS)? else { return Ok(()) };
     args.check()?;
-    let profile = Profile::load(args.profile.as_deref())?;
-    let command = Command::new(&args, &profile)?;
+    if let Some(then) = args.then.take() {
+        return then::run(args, then);
+    }
+    let profile = Profile::load(args.profile.as_deref(), args.destination.as_ref())?;
     let mut random = random()?;
+    if let Some(patience) = args.wait.filter(|_| !args.dry_run) {
+        return then::wait(&args, profile, patience, random);
+    }
+    let command = Command::new(&args, &profile)?;
     if !args.quiet {
         for warning in command.warnings(&profile) {
             complain(&format!("spa-client: {warning}"));

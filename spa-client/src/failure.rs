@@ -20,6 +20,10 @@ pub(crate) enum Status {
     NoRoute = 5,
     /// The name could not be looked up in time.
     TimedOut = 6,
+    /// The service behind the door does not answer.
+    Silence = 7,
+    /// The service behind the door refuses.
+    Refused = 8,
 }
 
 /// Why the program ends. Never holds a secret.

@@ -18,6 +18,8 @@ use crate::output::say;
 /// Options that other programs have for what an option of ours does: (theirs, ours).
 pub(crate) type Habits = (&'static str, &'static str);
 
+const NO_OPTION: &str = "a word that belongs to no option; did you forget -D before the server's name?";
+
 /// Reads a command line; `None` if it asked for help or for the version, which are printed then.
 pub(crate) fn parse<A: Parser>(
     arguments: impl IntoIterator<Item = OsString>,
@@ -36,6 +38,13 @@ pub(crate) fn parse<A: Parser>(
 fn sentence(error: &clap::Error, command: &Command, habits: &[Habits]) -> String {
     match (error.kind(), error.get(ContextKind::InvalidArg)) {
         (ErrorKind::UnknownArgument, Some(ContextValue::String(typed))) => unknown(typed, command, habits),
+        // A word that is no command is not quoted: it may be a secret in the wrong place.
+        (ErrorKind::InvalidSubcommand, _) => match error.get(ContextKind::SuggestedSubcommand) {
+            Some(ContextValue::Strings(near)) if !near.is_empty() => {
+                format!("unknown command; did you mean {}?", near.join(" or "))
+            }
+            _ => NO_OPTION.to_owned(),
+        },
         // The value is not quoted here: each kind of value says whether it may be.
         (ErrorKind::ValueValidation, Some(ContextValue::String(option))) if error.source().is_some() => {
             format!("{option}: {}", error.source().map(ToString::to_string).unwrap_or_default())
@@ -54,7 +63,7 @@ fn unknown(typed: &str, command: &Command, habits: &[Habits]) -> String {
     // Behind an equals sign may stand a secret, and a word that is no option may be one.
     let typed = typed.split_once('=').map_or(typed, |(option, _)| option);
     if !typed.starts_with('-') {
-        return "a word that belongs to no option; did you forget -D before the server's name?".to_owned();
+        return NO_OPTION.to_owned();
     }
     let known = options(command);
     let longs = || known.iter().map(String::as_str).filter(|option| option.starts_with("--"));

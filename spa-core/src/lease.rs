@@ -1,7 +1,7 @@
 //! Who holds which door open, and until when. The kernel's element for a door is the union of the leases behind it: it
 //! ends with the latest of them, and goes early only with the last.
 
-use std::collections::{BTreeMap, BTreeSet, HashMap};
+use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};
 use std::fmt::{self, Write as _};
 use std::net::IpAddr;
 use std::time::Duration;
@@ -190,10 +190,7 @@ impl LeaseTable {
             .into_iter()
             .filter_map(|door| {
                 self.end(door, holder);
-                // Its element may be gone with the connection that it was for, and must not come back. What is there ends
-                // with the lease that is left.
-                let spent = door.limit == Limit::Once && self.doors.contains_key(&door);
-                (!spent).then(|| self.element(door, now))
+                self.left(door, now)
             })
             .collect()
     }
@@ -229,6 +226,29 @@ impl LeaseTable {
         gone.into_iter().map(|door| Change::Remove { door }).collect()
     }
 
+    /// Ends every lease of a holder that is not served any more: its profile was removed, or is none.
+    pub fn retain_holders(&mut self, serves: impl Fn(KeyId) -> bool, now: BootTime) -> Vec<Change> {
+        let gone: HashSet<KeyId> = self.held.keys().copied().filter(|holder| !serves(*holder)).collect();
+        if gone.is_empty() {
+            return Vec::new();
+        }
+        let held = |leases: &[Lease]| leases.iter().any(|lease| gone.contains(&lease.holder));
+        let doors: Vec<Door> =
+            self.doors.iter().filter(|(_, leases)| held(leases)).map(|(&door, _)| door).collect();
+        doors
+            .into_iter()
+            .filter_map(|door| {
+                let mut leases = self.doors.get(&door).cloned().unwrap_or_default();
+                leases.retain(|lease| gone.contains(&lease.holder));
+                leases.sort_by_key(|lease| lease.until);
+                for lease in leases {
+                    self.end(door, lease.holder);
+                }
+                self.left(door, now)
+            })
+            .collect()
+    }
+
     /// All elements as the kernel should hold them, for a table that somebody flushed. Not those for one connection:
     /// whether there was one is not known here, and a door that ended must not come back.
     pub fn elements(&self, now: BootTime) -> Vec<Change> {
@@ -248,6 +268,11 @@ impl LeaseTable {
                 self.put(door, Lease { until, extension, ..lease });
             }
         }
+    }
+
+    /// Whether an element of the kernel names leases of which none is left here.
+    pub fn is_stray(&self, door: Door, comment: &str) -> bool {
+        !self.doors.contains_key(&door) && comment.split(' ').any(|lease| parse(lease).is_some())
     }
 
     fn lease(&self, door: Door, holder: KeyId) -> Option<Lease> {

@@ -33,7 +33,7 @@ pub enum Effect {
         services: Vec<Service>,
         /// What narrows the grant.
         narrowing: Narrowing,
-        /// The window is already clamped to the profile's longest.
+        /// The window is already clamped to the profile's longest, and to its expiry.
         terms: Terms,
     },
     /// Close what this profile opened before: these services, or all if there are none.
@@ -105,8 +105,8 @@ impl Admission {
 
 /// Step 11. Every request that comes here has been remembered, whatever is decided.
 ///
-/// `now`: the server's clock, for the profile's expiry. A monotonic profile's server may not know the time; its expiry
-/// then ends with its clock, which is said in the guide.
+/// `now`: the server's clock, for the profile's expiry, which no window outlasts: nothing has to be watched for a door to
+/// be shut by then. The expiry of a monotonic profile is as right as the clock of its server, which may not know the time.
 pub fn authorize(fresh: Fresh<'_>, now: UnixMillis) -> Result<Admission, Forbidden> {
     let (profile, request, grantees) = fresh.into_parts();
     if profile.expires.is_some_and(|expires| now >= expires) {
@@ -131,8 +131,10 @@ pub fn authorize(fresh: Fresh<'_>, now: UnixMillis) -> Result<Admission, Forbidd
             }
             let narrowing = if once { Narrowing::Once } else { Narrowing::None };
             let wished = open.window.map_or(profile.window, |s| Duration::from_secs(s.get().into()));
-            let extend_to = ends.extend_to.filter(|_| !once);
-            let terms = Terms { extend_to, on_close: ends.on_close, ..Terms::plain(clamp(wished, profile)) };
+            let extend_to =
+                ends.extend_to.filter(|_| !once).map(|longest| longest.min(until_expiry(profile, now)));
+            let window = clamp(wished, profile, now);
+            let terms = Terms { extend_to, on_close: ends.on_close, ..Terms::plain(window) };
             Effect::Open { services: open.services, narrowing, terms }
         }
         Verb::Close(services) => Effect::Close { services },
@@ -150,8 +152,13 @@ fn ends_fit(open: &Open, once: bool, on_close: OnClose, grantees: &[Grantee]) ->
     plain && open.ports.is_none() && !(once && (!tcp || open.forward.is_some() || on_close == OnClose::Cut))
 }
 
-fn clamp(wished: Duration, profile: &Profile) -> Duration {
-    wished.min(profile.max_window)
+fn clamp(wished: Duration, profile: &Profile, now: UnixMillis) -> Duration {
+    wished.min(profile.max_window).min(until_expiry(profile, now))
+}
+
+/// Nothing that a profile opens, extensions included, may last longer than this from now.
+fn until_expiry(profile: &Profile, now: UnixMillis) -> Duration {
+    profile.expires.map_or(Duration::MAX, |expires| expires.since(now))
 }
 
 #[cfg(test)]

@@ -33,6 +33,11 @@ impl UnixMillis {
         Duration::from_millis(self.0.abs_diff(other.0))
     }
 
+    /// Time from `earlier` to `self`; zero if it lies ahead.
+    pub const fn since(self, earlier: Self) -> Duration {
+        Duration::from_millis(self.0.saturating_sub(earlier.0))
+    }
+
     /// Later by `span`, at most [`Self::MAX`].
     pub fn plus(self, span: Duration) -> Self {
         Self::clamped(Duration::from_millis(self.0).saturating_add(span))

@@ -18,6 +18,10 @@ use spa_core::time::UnixMillis;
 /// Bytes of every message.
 pub const SIZE: usize = 256;
 const NAME: usize = 32;
+/// Most key ids in one message.
+pub const IDS: usize = 40;
+/// Most key ids that a worker may serve: 4 MiB of them, for a monitor that takes nothing on trust.
+pub const MOST_IDS: usize = 1 << 20;
 
 /// A message.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -35,6 +39,9 @@ pub enum Message {
         /// Which `spad.toml` it read ([`crate::config::Config::fingerprint`]).
         config: u64,
     },
+    /// Key ids that the worker serves. Said before `Ready`, as often as there are more; ascending from the first to the
+    /// last of all, so that none is named twice and no worker can say it without end.
+    Serves(Vec<KeyId>),
     /// A capture of the worker ended: another worker should take its place.
     Renew,
     /// A request was admitted and is on disk.
@@ -87,6 +94,10 @@ impl Message {
                 bytes.extend_from_slice(&config.to_be_bytes());
             }
             Self::Renew => bytes.push(4),
+            Self::Serves(ids) => {
+                bytes.push(5);
+                put_list(&mut bytes, ids, |bytes, id| bytes.extend_from_slice(&id.0.to_be_bytes()));
+            }
             Self::Ask(ask) => {
                 bytes.push(if matches!(ask.effect, Effect::Open { .. }) { 2 } else { 3 });
                 bytes.extend_from_slice(&ask.key_id.0.to_be_bytes());
@@ -131,6 +142,10 @@ fn parse(bytes: &[u8; SIZE]) -> Option<Message> {
     }
     if kind == 4 {
         return Some(Message::Renew);
+    }
+    if kind == 5 {
+        let ids = list(&mut r, IDS, |r| r.u32().ok().map(KeyId))?;
+        return (!ids.is_empty() && ids.is_sorted_by(|a, b| a < b)).then_some(Message::Serves(ids));
     }
     let key_id = KeyId(r.u32().ok()?);
     let time = UnixMillis::new(r.u64().ok()?)?;
@@ -327,8 +342,11 @@ mod tests {
 
     #[test]
     fn the_largest_message_fits_and_comes_back() {
-        let bytes = largest().encode();
-        assert_eq!(Message::decode(&bytes), Ok(largest()));
+        let ids = (u32::MAX - 39..=u32::MAX).map(KeyId).collect::<Vec<_>>();
+        assert_eq!(ids.len(), IDS);
+        for message in [largest(), Message::Serves(ids)] {
+            assert_eq!(Message::decode(&message.encode()), Ok(message));
+        }
     }
 
     #[test]
@@ -341,6 +359,10 @@ mod tests {
         behind[SIZE - 1] = 1;
         assert_eq!(Message::decode(&behind), Err(NotAMessage), "a byte behind the fields");
         assert_eq!(Message::decode(&[0; SIZE]), Err(NotAMessage), "no kind");
+        for (ids, why) in [(vec![], "nobody"), (vec![2, 1], "falling"), (vec![1, 1], "one twice")] {
+            let ids = Message::Serves(ids.into_iter().map(KeyId).collect());
+            assert_eq!(Message::decode(&ids.encode()), Err(NotAMessage), "{why}");
+        }
         let mut name = largest().encode();
         name[21] = b'\n';
         assert_eq!(Message::decode(&name), Err(NotAMessage), "a line break for the log");

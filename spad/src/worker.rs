@@ -19,7 +19,7 @@ use spa_core::settling::Settling;
 use spa_core::time::{BootTime, Now, UnixMillis};
 use tracing::{debug, error, info, warn};
 
-use crate::ask::{Ask, Message};
+use crate::ask::{Ask, IDS, MOST_IDS, Message};
 use crate::capture::{CaptureError, Listener};
 use crate::config::{Config, ConfigError};
 use crate::exit::ExitStatus;
@@ -106,7 +106,11 @@ fn prepare(options: &Options, channel: Seqpacket) -> Result<Worker, Unfit> {
     let config = Config::open(&options.config).map_err(Unfit::Config)?;
     let site = Site::open(&options.config, wall()).map_err(Unfit::Config)?;
     for reason in &site.left_out {
-        warn!("left out: {reason}");
+        warn!("left out, and what it opened is closed: {reason}");
+    }
+    if site.profiles.len() > MOST_IDS {
+        let what = format!("{} profiles are too many, {MOST_IDS} can be served", site.profiles.len());
+        return Err(Unfit::State(what, "give some of them to another site"));
     }
     let surroundings = Surroundings::read(&config.interfaces, &Routes::open()?)?;
     let listeners = listen(&surroundings, site.file.port)?;
@@ -129,7 +133,12 @@ fn prepare(options: &Options, channel: Seqpacket) -> Result<Worker, Unfit> {
         surroundings: surroundings.fingerprint(),
         config: config.fingerprint,
     };
-    channel.send(&ready.encode())?;
+    let mut ids: Vec<_> = site.profiles.iter().map(|profile| profile.key_id).collect();
+    ids.sort_unstable();
+    for some in ids.chunks(IDS) {
+        send(&channel, &Message::Serves(some.to_vec()))?;
+    }
+    send(&channel, &ready)?;
     // Held by the old worker until it has gone, so that no datagram is judged by two memories.
     let (journal, past) = opened.lock_and_load()?;
     let keyring = Keyring::new(site.profiles);
@@ -293,14 +302,9 @@ impl Worker {
         written.is_ok()
     }
 
-    /// Sends a message, waiting while the monitor does not keep up. Where it has gone, this process ends next.
+    /// Where the monitor has gone, this process ends next.
     fn say(&self, message: &Message) {
-        let message = message.encode();
-        while let Err(ChannelError::Full) = self.channel.send(&message) {
-            let mut descriptor = [PollFd::new(&self.channel, PollFlags::OUT)];
-            // An error here shows in the next try to send.
-            let _ = poll(&mut descriptor, None);
-        }
+        let _ = send(&self.channel, message);
     }
 
     /// What there is to do and to say before the first packet.
@@ -350,4 +354,18 @@ impl Worker {
 
 fn wall() -> UnixMillis {
     UnixMillis::clamped(SystemTime::now().duration_since(SystemTime::UNIX_EPOCH).unwrap_or_default())
+}
+
+/// Sends a message, waiting while the monitor does not keep up.
+fn send(channel: &Seqpacket, message: &Message) -> Result<(), ChannelError> {
+    let message = message.encode();
+    loop {
+        match channel.send(&message) {
+            // An error here shows in the next try to send.
+            Err(ChannelError::Full) => {
+                let _ = poll(&mut [PollFd::new(channel, PollFlags::OUT)], None);
+            }
+            sent => return sent,
+        }
+    }
 }

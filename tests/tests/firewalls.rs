@@ -196,6 +196,93 @@ fn spad_beside_an_operators_chain() {
 }
 
 #[test]
+fn what_others_put_before_spad_is_noticed_within_a_second() {
+    let Some(lab) = Lab::new() else { return };
+    configure(&lab, "mode = \"attach\"\nattach = \"inet filter input\"\n");
+    lab.profile_with("laptop", &["--open", "tcp/22", "--max-window", "1m"]);
+    let _service = lab.serve(SERVER, &["tcp/22"]);
+    load(&lab, DROPPING);
+    let spad = lab.spad();
+    lab.knock_with(A, &["-4", "-w", "1m"]);
+    let knocked = Instant::now();
+    lab.opens(A, SSH);
+    let head = || {
+        let chain = lab.sh(SERVER, "nft list chain inet filter input");
+        chain.lines().nth(3).unwrap_or_default().trim().to_owned()
+    };
+    assert_eq!(head(), "jump spad");
+
+    lab.sh(SERVER, "nft insert rule inet filter input tcp dport 22 drop");
+    let took = eventually("the jump is at the head", SECOND, || head() == "jump spad");
+    println!("a drop put before it: first again after {took:?}");
+    spad.says("putting it back");
+    spad.says("repaired");
+    lab.opens(A, SSH);
+    lab.stays_shut(B, SSH);
+
+    load(&lab, &format!("flush ruleset\n{DROPPING}"));
+    let took = eventually("the jump is back", SECOND, || head() == "jump spad");
+    println!("after its manager's reload: back after {took:?}");
+    lab.opens(A, SSH);
+    let set = lab.sh(SERVER, "nft list set inet filter spad_grants4");
+    let left = set.split("expires ").nth(1).and_then(|rest| rest.split('s').next()?.parse::<u64>().ok());
+    let expected = 60 - knocked.elapsed().as_secs();
+    assert!(left.is_some_and(|left| left <= expected && left + 2 > expected), "{expected} s left: {set}");
+
+    // What is not spad's to repair.
+    let drops = "chain inet rival late (priority 10) sees the same packets, and its policy is drop";
+    let since = Instant::now();
+    load(&lab, "table inet rival {\n chain late {\n type filter hook input priority 10; policy drop;\n }\n}");
+    spad.says(drops);
+    println!("a chain that drops was noticed after {:?}", since.elapsed());
+    assert!(since.elapsed() < 2 * SECOND);
+    lab.sh(SERVER, "nft add chain inet filter another; nft add rule inet filter another counter");
+    std::thread::sleep(SECOND);
+    assert_eq!(spad.lines(&[drops]).len(), 1, "said once");
+    lab.sh(SERVER, "nft delete table inet rival");
+    spad.says("no longer so: chain inet rival late");
+    lab.opens(A, SSH);
+}
+
+#[test]
+fn what_others_put_before_spad_by_iptables_is_noticed_too() {
+    for (backend, infix) in IPTABLES {
+        let Some(lab) = Lab::new() else { return };
+        let attached = format!("backend = \"{backend}\"\nmode = \"attach\"\nattach = \"filter INPUT\"\n");
+        configure(&lab, &attached);
+        lab.profile_with("laptop", &["--open", "tcp/22", "--max-window", "1m"]);
+        let _service = lab.serve(SERVER, &["tcp/22"]);
+        for program in ["iptables", "ip6tables"] {
+            let begin = "-A INPUT -m conntrack --ctstate RELATED,ESTABLISHED -j ACCEPT";
+            lab.sh(SERVER, &format!("{program}{infix} {begin}; {program}{infix} -P INPUT DROP"));
+        }
+        let spad = lab.spad();
+        lab.knock_with(A, &["-4", "-w", "1m"]);
+        lab.opens(A, SSH);
+        for program in ["iptables", "ip6tables"] {
+            let head = || {
+                let rules = lab.sh(SERVER, &format!("{program}{infix} -S INPUT"));
+                rules.lines().nth(1).unwrap_or_default().ends_with("-j SPAD")
+            };
+            let before = spad.lines(&["repaired"]).len();
+            lab.sh(SERVER, &format!("{program}{infix} -w -I INPUT -p tcp --dport 22 -j DROP"));
+            let took = eventually("the jump is at the head", 4 * SECOND, head);
+            println!("{program}{infix}: a drop put before it: first again after {took:?}");
+            spad.says_times("repaired", before + 1);
+            lab.opens(A, SSH);
+            lab.stays_shut(B, SSH);
+        }
+        std::thread::sleep(2 * SECOND);
+        assert_eq!(spad.lines(&["putting it back"]).len(), 2, "{backend}: what is put right is left alone");
+        let loader = spad.role("loader")[0];
+        let spent = fs::read_to_string(format!("/proc/{loader}/stat")).expect("it runs");
+        let spent: Vec<&str> = spent.split_whitespace().collect();
+        // Of itself and of the programs that it ran, in ticks of 10 ms.
+        println!("{backend}: the loader has used {:?} (user, system, and of its programs)", &spent[13..17]);
+    }
+}
+
+#[test]
 fn a_drop_that_defeats_a_knock_is_said() {
     let Some(lab) = Lab::new() else { return };
     configure(&lab, "mode = \"attach\"\nattach = \"inet filter input\"\n");

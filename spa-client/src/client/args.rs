@@ -1,12 +1,13 @@
 //! The command line of `spa-client`.
 
+use std::ffi::OsString;
 use std::net::IpAddr;
 use std::num::NonZeroU16;
 use std::path::PathBuf;
 use std::str::FromStr;
 use std::time::Duration;
 
-use clap::Parser;
+use clap::{Parser, Subcommand};
 use spa_core::address::may_be_granted;
 use spa_core::request::Request;
 use spa_core::service::Service;
@@ -18,6 +19,8 @@ use crate::usage::{self, Habits};
 const EXAMPLES: &str = "\
 Examples:
   spa-client -A tcp/22 -D vpn.example.org --profile laptop
+  spa-client --wait -A tcp/22 -D vpn.example.org
+  ssh -o ProxyCommand='spa-client connect %h %p' vpn.example.org
   spa-client                         what the only profile opens, at its server
   spa-client -A tcp/22,udp/51820 -w 45s
   spa-client --close                 shut again what was opened
@@ -50,26 +53,26 @@ pub(super) const HABITS: [Habits; 21] = [
 
 /// Asks a server to open a door, with one datagram. Nothing is ever answered: try the door.
 #[derive(Debug, Parser)]
-#[command(name = "spa-client", version, after_help = EXAMPLES)]
+#[command(name = "spa-client", version, after_help = EXAMPLES, infer_subcommands = true)]
 pub(super) struct Args {
     /// What to open, like tcp/22 or tcp/22,udp/51820 [default: all that the profile opens]
-    #[arg(short = 'A', long, value_name = "SERVICE", value_delimiter = ',')]
+    #[arg(short = 'A', long, value_name = "SERVICE", value_delimiter = ',', global = true)]
     pub(super) access: Vec<Service>,
 
     /// Name or address of the server [default: the profile's]
-    #[arg(short = 'D', long, value_name = "HOST")]
+    #[arg(short = 'D', long, value_name = "HOST", global = true)]
     pub(super) destination: Option<Host>,
 
     /// Name of the profile, or path of its file [default: the only one there is]
-    #[arg(long, value_name = "NAME|PATH")]
+    #[arg(long, value_name = "NAME|PATH", global = true)]
     pub(super) profile: Option<PathBuf>,
 
     /// For whom: an address, `source` (whoever the datagram comes from), or `auto`
-    #[arg(short = 'a', long, value_name = "ADDRESS", default_value = "auto")]
+    #[arg(short = 'a', long, value_name = "ADDRESS", default_value = "auto", global = true)]
     pub(super) allow: Allow,
 
     /// How long the door is to stay open, like 45s [default: as the server has it]
-    #[arg(short, long, value_name = "TIME", value_parser = usage::duration)]
+    #[arg(short, long, value_name = "TIME", value_parser = usage::duration, global = true)]
     pub(super) window: Option<Duration>,
 
     /// For one connection: the door shuts as the first TCP handshake is complete
@@ -77,19 +80,24 @@ pub(super) struct Args {
     pub(super) once: bool,
 
     /// UDP port that the datagram goes to [default: the profile's]
-    #[arg(short, long, value_parser = usage::port)]
+    #[arg(short, long, value_parser = usage::port, global = true)]
     pub(super) port: Option<NonZeroU16>,
 
     /// Use the server's IPv4 addresses only
-    #[arg(short = '4', long, conflicts_with = "ipv6")]
+    #[arg(short = '4', long, conflicts_with = "ipv6", global = true)]
     pub(super) ipv4: bool,
 
     /// Use the server's IPv6 addresses only
-    #[arg(short = '6', long)]
+    #[arg(short = '6', long, global = true)]
     pub(super) ipv6: bool,
 
+    /// Wait until the service answers, and say how long that took; 10s unless a time is given
+    #[arg(long, value_name = "TIME", num_args = 0..=1, require_equals = true, default_missing_value = "10s",
+          value_parser = usage::duration, global = true)]
+    pub(super) wait: Option<Duration>,
+
     /// Shut what this profile opened, for whatever address: the services of -A, or all
-    #[arg(long, conflicts_with = "window")]
+    #[arg(long, conflicts_with_all = ["window", "wait"])]
     pub(super) close: bool,
 
     /// Say in clear what would be sent, and send nothing
@@ -101,12 +109,39 @@ pub(super) struct Args {
     pub(super) save_packet: Option<PathBuf>,
 
     /// Tell the time, the size and the addresses of each datagram
-    #[arg(short, long, conflicts_with = "quiet")]
+    #[arg(short, long, conflicts_with = "quiet", global = true)]
     pub(super) verbose: bool,
 
     /// Say nothing unless it fails
-    #[arg(short, long)]
+    #[arg(short, long, global = true)]
     pub(super) quiet: bool,
+
+    #[command(subcommand)]
+    pub(super) then: Option<Then>,
+}
+
+/// What else there is to do than to knock.
+#[derive(Debug, Subcommand)]
+pub(super) enum Then {
+    /// Knock unless the door is open, connect, and relay standard input and output: for ssh's ProxyCommand
+    Connect {
+        /// Name or address of the server
+        host: Host,
+        /// TCP port of the service
+        #[arg(value_name = "PORT", value_parser = usage::port)]
+        at: NonZeroU16,
+    },
+    /// Knock unless a window is believed open, and wait until the service answers: for ssh's `Match exec`
+    Ensure {
+        /// Name or address of the server [default: the profile's]
+        host: Option<Host>,
+    },
+    /// Knock, wait until the service answers, and run a command that finds it in SPA_ADDRESS and SPA_PORT
+    Run {
+        /// The command and its arguments
+        #[arg(required = true, last = true)]
+        command: Vec<OsString>,
+    },
 }
 
 impl Args {

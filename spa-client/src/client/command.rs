@@ -72,6 +72,16 @@ impl Command {
         })
     }
 
+    /// The server, as it was named.
+    pub(super) const fn host(&self) -> &Host {
+        &self.host
+    }
+
+    /// How long the door is expected to stay open.
+    pub(super) const fn expected_window(&self) -> Duration {
+        self.window
+    }
+
     /// Where the datagrams go: every address of the server.
     pub(super) fn servers(&self) -> Result<Vec<SocketAddr>, Failure> {
         // A stated address must be the packet's source, so the other family's datagrams would be refused.

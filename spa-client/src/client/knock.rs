@@ -100,37 +100,82 @@ impl Plan {
         verbose: bool,
         random: &mut Random,
     ) -> Result<Vec<SocketAddr>, Failure> {
-        let mut reached: Vec<SocketAddr> = Vec::new();
-        let mut failed = None;
+        let mut sent = Sent::default();
         for (group, repeat) in self.groups.iter().flat_map(|group| [(group, false), (group, true)]) {
-            if repeat && group.iter().any(|knock| reached.contains(&knock.route.server)) {
-                thread::sleep(Duration::from_millis(random.random_range(50..=150)));
+            if repeat && group.iter().any(|knock| sent.reached.contains(&knock.route.server)) {
+                thread::sleep(before_repeat(random));
             }
-            for Knock { route: Route { server, local }, request } in group {
-                let local = match local {
-                    Ok(local) => *local,
-                    Err(_) if repeat => continue,
-                    Err(error) => {
-                        note(verbose, || format!("not sent to {server}: {}", plain(error)));
-                        continue;
+            sent.group(group, repeat, keys, &mut saved, verbose, random)?;
+        }
+        sent.outcome()
+    }
+
+    /// Sends one copy of everything, for who watches whether the door opens and repeats it only if not.
+    pub(super) fn send_copy(
+        &self,
+        repeat: bool,
+        keys: &SealingKeys,
+        verbose: bool,
+        random: &mut Random,
+    ) -> Result<(), Failure> {
+        let mut sent = Sent::default();
+        for group in &self.groups {
+            sent.group(group, repeat, keys, &mut None, verbose, random)?;
+        }
+        sent.outcome().map(drop)
+    }
+}
+
+/// The pause before a repeat: random, so that the two do not tell that they belong together.
+pub(super) fn before_repeat(random: &mut Random) -> Duration {
+    Duration::from_millis(random.random_range(50..=150))
+}
+
+/// What became of the datagrams.
+#[derive(Default)]
+struct Sent {
+    reached: Vec<SocketAddr>,
+    failed: Option<io::Error>,
+}
+
+impl Sent {
+    fn group(
+        &mut self,
+        group: &[Knock],
+        repeat: bool,
+        keys: &SealingKeys,
+        saved: &mut Option<Vec<u8>>,
+        verbose: bool,
+        random: &mut Random,
+    ) -> Result<(), Failure> {
+        for Knock { route: Route { server, local }, request } in group {
+            let local = match local {
+                Ok(local) => *local,
+                Err(_) if repeat => continue,
+                Err(error) => {
+                    note(verbose, || format!("not sent to {server}: {}", plain(error)));
+                    continue;
+                }
+            };
+            let datagram = saved.take().map_or_else(|| sealed(keys, request, random), Ok)?;
+            match send_one(local, *server, &datagram) {
+                Ok(from) => {
+                    note(verbose, || format!("{from} -> {server} {} bytes", datagram.len()));
+                    if !self.reached.contains(server) {
+                        self.reached.push(*server);
                     }
-                };
-                let datagram = saved.take().map_or_else(|| sealed(keys, request, random), Ok)?;
-                match send_one(local, *server, &datagram) {
-                    Ok(from) => {
-                        note(verbose, || format!("{from} -> {server} {} bytes", datagram.len()));
-                        if !reached.contains(server) {
-                            reached.push(*server);
-                        }
-                    }
-                    Err(error) => {
-                        note(verbose, || format!("not sent to {server}: {}", plain(&error)));
-                        failed = Some(error);
-                    }
+                }
+                Err(error) => {
+                    note(verbose, || format!("not sent to {server}: {}", plain(&error)));
+                    self.failed = Some(error);
                 }
             }
         }
-        if reached.is_empty() { Err(not_sent(failed)) } else { Ok(reached) }
+        Ok(())
+    }
+
+    fn outcome(self) -> Result<Vec<SocketAddr>, Failure> {
+        if self.reached.is_empty() { Err(not_sent(self.failed)) } else { Ok(self.reached) }
     }
 }
 

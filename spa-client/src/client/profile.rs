@@ -8,6 +8,7 @@ use etcetera::BaseStrategy as _;
 use spa_core::file::client::ClientFile;
 
 use crate::failure::{Failure, Status};
+use crate::host::Host;
 use crate::nearest::nearest;
 use crate::secret_file::{self, plain};
 
@@ -22,18 +23,52 @@ pub(super) struct Profile {
 }
 
 impl Profile {
-    /// Finds and reads a profile: by its name or path, or the only one there is.
-    pub(super) fn load(wanted: Option<&Path>) -> Result<Self, Failure> {
-        let path = match wanted {
-            Some(path) if is_path(path) => path.to_owned(),
-            Some(name) => by_name(&folder()?, &name.to_string_lossy())?,
-            None => the_only(&folder()?)?,
-        };
+    /// Finds and reads a profile: by its name or path; else the only one that was made for the server; else the only one
+    /// there is.
+    pub(super) fn load(wanted: Option<&Path>, server: Option<&Host>) -> Result<Self, Failure> {
+        match (wanted, server) {
+            (Some(path), _) if is_path(path) => Self::read(path.to_owned()),
+            (Some(name), _) => Self::read(by_name(&folder()?, &name.to_string_lossy())?),
+            (None, Some(server)) => made_for(&folder()?, server),
+            (None, None) => Self::read(the_only(&folder()?)?),
+        }
+    }
+
+    fn read(path: PathBuf) -> Result<Self, Failure> {
         let read = secret_file::read(&path)?;
         let file = ClientFile::parse(&read.text).map_err(|bad| {
             secret_file::refuse(&path, &bad, "copy the file anew from the server, or correct it")
         })?;
         Ok(Self { path, file, handle: read.file })
+    }
+}
+
+/// The profile for a server. One that is wrong is no reason to refuse another.
+fn made_for(folder: &Path, server: &Host) -> Result<Profile, Failure> {
+    let path = |name: &String| folder.join(format!("{name}{ENDING}"));
+    let names = names(folder)?;
+    if let [_] = names.as_slice() {
+        return Profile::read(the_only(folder)?);
+    }
+    let is_for = |profile: &Profile| profile.file.server.parse().is_ok_and(|host: Host| host == *server);
+    let mut fitting: Vec<Profile> =
+        names.iter().filter_map(|name| Profile::read(path(name)).ok()).filter(is_for).collect();
+    match (fitting.pop(), fitting.len()) {
+        (Some(only), 0) => Ok(only),
+        (None, _) => Err(Failure::new(
+            Status::File,
+            format!("no profile in {} is for {server}", folder.display()),
+            format!("name one with --profile: {}", names.join(", ")),
+        )),
+        (Some(last), _) => {
+            fitting.push(last);
+            let names: Vec<&str> = fitting.iter().map(|profile| profile.file.name.as_str()).collect();
+            Err(Failure::new(
+                Status::File,
+                format!("there are {} profiles for {server}", names.len()),
+                format!("use --profile with one of {}", names.join(", ")),
+            ))
+        }
     }
 }
 

@@ -104,6 +104,13 @@ impl LeaseTable {
                 .any(|door| door.service == service && door.grantee.includes(address))
     }
 
+    /// What the kernel is told of a door after one of its leases ended early. Nothing, if others hold it for one
+    /// connection: its element may be gone with that, and must not come back. What is there ends with the last of them.
+    pub(super) fn left(&self, door: Door, now: BootTime) -> Option<Change> {
+        let perhaps_spent = door.limit == Limit::Once && self.doors.contains_key(&door);
+        (!perhaps_spent).then(|| self.element(door, now))
+    }
+
     /// Ends a lease, and remembers what is to be cut.
     pub(super) fn end(&mut self, door: Door, holder: KeyId) {
         let Some(lease) = self.take(door, holder) else { return };

@@ -168,6 +168,23 @@ fn a_service_that_is_no_longer_protected_is_let_go() {
 }
 
 #[test]
+fn what_a_removed_profile_held_alone_closes_and_nothing_else() {
+    let mut table = LeaseTable::default();
+    let https = || door("192.0.2.10", "tcp/443");
+    open(&mut table, ssh(), LAPTOP, 100, 30).unwrap();
+    open(&mut table, https(), LAPTOP, 100, 60).unwrap();
+    open(&mut table, https(), PHONE, 100, 30).unwrap();
+    assert_eq!(table.retain_holders(|_| true, boot(110)), [], "all are served");
+    let mut changes = table.retain_holders(|holder| holder == PHONE, boot(110));
+    changes.sort_by_key(left);
+    assert_eq!(changes[0], Change::Remove { door: ssh() });
+    assert_eq!(left(&changes[1]), Some(20), "as long as the phone holds it");
+    assert!(!text(&changes[1]).contains("00000001:"), "nobody takes the laptop's over");
+    assert_eq!(table.retain_holders(|holder| holder == PHONE, boot(110)), [], "once");
+    assert_eq!(table.expire(boot(130)).len(), 1, "its leases are gone as well");
+}
+
+#[test]
 fn the_kernels_elements_carry_the_leases_over_a_restart() {
     let mut table = LeaseTable::default();
     open(&mut table, ssh(), LAPTOP, 100, 30).unwrap();

@@ -3,6 +3,7 @@ use std::num::{NonZeroU16, NonZeroU32};
 use super::*;
 use crate::fixture::*;
 use crate::keyring::Keyring;
+use crate::profile::Freshness;
 use crate::replay::{DEFAULT_SKEW, Replay};
 use crate::request::{Open, Request, Stated};
 use crate::terms::Ends;
@@ -92,6 +93,27 @@ fn an_expired_profile_has_nothing() {
             assert_eq!(verdict.is_ok(), allowed, "{expires}");
             assert!(allowed || verdict == Err(Forbidden::Expired));
         }
+    }
+}
+
+#[test]
+fn no_window_outlasts_the_profile() {
+    #[rustfmt::skip]
+    let rows = [
+        // milliseconds until it expires, how its requests are judged fresh, window in milliseconds, why
+        (Some(1),      Freshness::Clock,            1,      "the last moment"),
+        (Some(29_999), Freshness::Clock,            29_999, "sooner than the window"),
+        (Some(30_000), Freshness::Clock,            30_000, "with the window"),
+        (Some(30_001), Freshness::Clock,            30_000, "later"),
+        (None,         Freshness::Clock,            30_000, "never"),
+        (Some(5_000),  Freshness::Monotonic(EPOCH), 5_000,  "by the same clock as its expiry"),
+    ];
+    for (left, freshness, window, why) in rows {
+        let expires = left.map(|left| now(0).wall.plus(Duration::from_millis(left)));
+        let profile = Profile { expires, freshness, ..profile(LAPTOP) };
+        let admission = judge(profile, &request(0, 1, open("tcp/22"))).unwrap();
+        let Effect::Open { terms, .. } = admission.effect() else { panic!("{why}") };
+        assert_eq!(terms.window.as_millis(), window, "{why}");
     }
 }
 

@@ -33,6 +33,15 @@ pub use self::flows::{end, in_use};
 pub use self::plan::{Interfaces, Plan, Session};
 pub use self::sessions::sessions;
 
+/// How far a preparation has come.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Progress {
+    /// To its end.
+    Done,
+    /// A program still loads rules.
+    Waits,
+}
+
 /// One way to stand in the kernel's firewall, guarding or attached. Shows itself as the place where it stands.
 pub trait Firewall: fmt::Display + Send {
     /// Whether what is ours is there.
@@ -40,7 +49,15 @@ pub trait Firewall: fmt::Display + Send {
 
     /// Makes what is ours what the plan says, whether it was there or not, without a moment in which more is
     /// open than before or after. Open doors stay open for their remaining time, and kept sessions stay kept.
-    fn prepare(&mut self, plan: &Plan) -> Result<(), FirewallError>;
+    ///
+    /// Where a program has to load rules, and waits for a lock that somebody else holds, nobody waits for it here:
+    /// [`Self::prepared`] tells when it is done. Doors can be opened and closed meanwhile.
+    fn prepare(&mut self, plan: &Plan) -> Result<Progress, FirewallError>;
+
+    /// How far the preparation has come that was not done when [`Self::prepare`] returned. Waits for nobody.
+    fn prepared(&mut self) -> Result<Progress, FirewallError> {
+        Ok(Progress::Done)
+    }
 
     /// What others have in the firewall that drops what is accepted here: one sentence each. To be asked after
     /// [`Self::prepare`].
@@ -78,16 +95,23 @@ pub trait Firewall: fmt::Display + Send {
     /// Begins to look for changes that others make.
     fn listen(&mut self) -> Result<(), FirewallError>;
 
-    /// Becomes readable when [`Self::lost`] is to be asked.
+    /// Becomes readable when [`Self::lost`] is to be asked, or during a preparation [`Self::prepared`].
     fn descriptor(&self) -> Option<BorrowedFd<'_>> {
         None
     }
 
-    /// How often [`Self::lost`] is to be asked even so.
+    /// How often they are to be asked even so.
     fn interval(&self) -> Option<Duration> {
         None
     }
 
-    /// Whether somebody else took something of ours away since the last call. Never waits for anybody.
+    /// Whether somebody else took something of ours away since the last call, or put something before what has to be
+    /// first. Never waits for anybody.
     fn lost(&mut self) -> bool;
+
+    /// Whether others changed rules, as far as [`Self::lost`] has seen since the last call: then [`Self::defeated`] may
+    /// have another answer.
+    fn others_changed(&mut self) -> bool {
+        false
+    }
 }

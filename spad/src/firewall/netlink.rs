@@ -31,7 +31,7 @@ const ALWAYS_FITS: usize = 64 * 1024;
 const TRIES: usize = 8;
 
 /// `EINTR`: a list changed while it was written.
-const INTERRUPTED: i32 = Errno::INTR.raw_os_error();
+pub(super) const INTERRUPTED: i32 = Errno::INTR.raw_os_error();
 
 /// One message of a transaction.
 pub(super) struct Step {
@@ -168,6 +168,11 @@ impl Channel {
     /// Asks about one thing; nothing of the answer but that there is one.
     pub(super) fn get(&mut self, message: NfTablesMessage, aim: &Aim) -> Result<(), FirewallError> {
         self.ask(self.nftables(message), NLM_F_ACK).map(drop).map_err(|failure| failure.meaning(aim))
+    }
+
+    /// Asks about one thing, and reads the answer.
+    pub(super) fn read(&mut self, request: Raw, aim: &Aim) -> Result<Vec<Raw>, FirewallError> {
+        self.ask(request, NLM_F_ACK).map_err(|failure| failure.meaning(aim))
     }
 
     /// Asks for a list of things.

@@ -45,12 +45,10 @@ impl Monitor<'_> {
                 serving.channel = still_open;
             }
         }
-        if !work.changes.is_empty() {
-            self.apply(&work.changes);
-        }
+        let done = work.changes.is_empty() || self.apply(&work.changes);
         // Somebody waits for the door, nobody for the line.
         for line in work.lines {
-            info!("{line}");
+            if done { info!("{line}") } else { info!("after the repair: {line}") }
         }
     }
 
@@ -67,7 +65,7 @@ impl Monitor<'_> {
             match message {
                 Ok(Message::Ask(ask)) => self.carry_out(&ask, work),
                 Ok(Message::Renew) => self.notify(Notice::Renew),
-                Ok(Message::Ready { .. }) | Err(ask::NotAMessage) => {
+                Ok(Message::Ready { .. } | Message::Serves(_)) | Err(ask::NotAMessage) => {
                     error!("the worker sent what no worker sends; it is ended");
                     return None;
                 }
@@ -79,6 +77,12 @@ impl Monitor<'_> {
         let Some(serving) = &self.serving else { return };
         let now = BootTime::new(clock::boottime());
         let profile = &ask.profile;
+        // Asked for by a worker that retires, or by a captured one that makes up key ids to hold more than one may.
+        if !serving.serves(ask.key_id) {
+            let why = "no profile that is served has this key id";
+            self.reporter.refused(profile, "unserved", why, now);
+            return;
+        }
         let (services, narrowing, terms) = match &ask.effect {
             Effect::Open { services, narrowing, terms } => (services, narrowing, terms),
             Effect::Close { services } => {

@@ -4,9 +4,11 @@
 
 mod asks;
 mod ending;
+mod preparing;
 mod taking_over;
 mod watching;
 
+use std::collections::BTreeSet;
 use std::io;
 use std::os::fd::OwnedFd;
 use std::time::Duration;
@@ -15,6 +17,7 @@ use rustix::event::{PollFd, PollFlags, Timespec, poll};
 use rustix::time::{
     Itimerspec, TimerfdClockId, TimerfdFlags, TimerfdTimerFlags, timerfd_create, timerfd_settime,
 };
+use spa_core::crypto::key::KeyId;
 use spa_core::lease::LeaseTable;
 use spa_core::time::BootTime;
 use tracing::{debug, error, warn};
@@ -22,6 +25,7 @@ use tracing::{debug, error, warn};
 pub use self::taking_over::guarded;
 
 use self::ending::Cutting;
+use self::preparing::Preparing;
 use self::taking_over::Candidate;
 use crate::config::Config;
 use crate::control::{MonitorEnd, Notice, WorkerNumber};
@@ -58,6 +62,14 @@ struct Serving {
     config: Config,
     plan: Plan,
     surroundings: u64,
+    /// Key ids of its profiles, ascending.
+    serves: Vec<KeyId>,
+}
+
+impl Serving {
+    fn serves(&self, key_id: KeyId) -> bool {
+        self.serves.binary_search(&key_id).is_ok()
+    }
 }
 
 struct Monitor<'o> {
@@ -71,6 +83,8 @@ struct Monitor<'o> {
     watcher: Watcher,
     timer: OwnedFd,
     candidate: Option<Candidate>,
+    /// What the firewall is being prepared for, while that takes its time. Until then the next has to wait.
+    preparing: Option<Preparing>,
     serving: Option<Serving>,
     /// Channel of the worker before: told to go, and heard until it went.
     retiring: Option<Seqpacket>,
@@ -81,10 +95,19 @@ struct Monitor<'o> {
     look: Option<BootTime>,
     /// When to bring the kernel back to what the leases say.
     repair: Option<BootTime>,
+    /// When that was last begun.
+    repaired: Option<BootTime>,
+    /// Why it cannot be done, once that was said.
+    trouble: Option<String>,
     /// The firewall can no longer be changed by this process.
     helpless: bool,
     /// When to ask whether something of ours was taken away, where nobody tells.
     watch: Option<BootTime>,
+    /// When to ask whether rules of others drop what is accepted here, and not before when.
+    check: Option<BootTime>,
+    check_after: Option<BootTime>,
+    /// Those that do, as they were said.
+    defeats: BTreeSet<String>,
     /// When to look at kept sessions; `None` once there are none.
     kept: Option<BootTime>,
 }
@@ -107,6 +130,7 @@ impl<'o> Monitor<'o> {
             timer: timerfd_create(TimerfdClockId::Boottime, TimerfdFlags::CLOEXEC)
                 .map_err(|error| failed(error.into()))?,
             candidate: None,
+            preparing: None,
             serving: None,
             retiring: None,
             leases: LeaseTable::default(),
@@ -114,9 +138,14 @@ impl<'o> Monitor<'o> {
             reporter: Reporter::default(),
             look: None,
             repair: None,
+            repaired: None,
+            trouble: None,
             helpless: false,
             kept: None,
             watch: None,
+            check: None,
+            check_after: None,
+            defeats: BTreeSet::new(),
         })
     }
 
@@ -135,7 +164,7 @@ impl<'o> Monitor<'o> {
                     return ExitStatus::Failure;
                 }
             }
-            if let Err(status) = self.hear_candidate() {
+            if let Err(status) = self.hear_firewall().and_then(|()| self.hear_candidate()) {
                 return status;
             }
             self.hear_workers();
@@ -149,21 +178,14 @@ impl<'o> Monitor<'o> {
 
     fn wait(&self) -> io::Result<()> {
         let now = BootTime::new(clock::boottime());
-        let ready = self.candidate.as_ref().map(|candidate| candidate.deadline);
+        // Of what would need the firewall's next preparation nothing is heard during the present one.
+        let next = self.candidate.as_ref().filter(|_| self.preparing.is_none());
+        let repair = self.repair.filter(|_| self.preparing.is_none());
+        let ready = next.map(|candidate| candidate.deadline);
         let told = self.reporter.next_deadline();
-        let deadline = [
-            self.leases.next_deadline(),
-            self.look,
-            self.repair,
-            self.kept,
-            self.watch,
-            self.cutting.at,
-            ready,
-            told,
-        ]
-        .into_iter()
-        .flatten()
-        .min();
+        let own = [self.look, self.check, self.kept, self.watch, self.cutting.at];
+        let deadline = [self.leases.next_deadline(), repair, ready, told];
+        let deadline = own.into_iter().chain(deadline).flatten().min();
         // A moment of the clock since boot, which goes on while the host sleeps; zero would disarm it.
         let at = deadline.map(|at| at.max(now.plus(Duration::from_nanos(1))).get()).unwrap_or_default();
         let it_value = Timespec::try_from(at).unwrap_or(Timespec { tv_sec: i64::MAX, tv_nsec: 0 });
@@ -175,7 +197,7 @@ impl<'o> Monitor<'o> {
             PollFd::new(&self.watcher, PollFlags::IN),
         ];
         let channels = [
-            self.candidate.as_ref().map(|candidate| &candidate.channel),
+            next.map(|candidate| &candidate.channel),
             self.serving.as_ref().and_then(|serving| serving.channel.as_ref()),
             self.retiring.as_ref(),
         ];

@@ -5,6 +5,7 @@ use std::io;
 use std::os::fd::OwnedFd;
 use std::time::Duration;
 
+use spa_core::crypto::key::KeyId;
 use spa_core::lease::Change;
 use spa_core::service::Protected;
 use spa_core::time::BootTime;
@@ -13,7 +14,7 @@ use tracing::{error, info, warn};
 use super::asks::log_closed;
 use super::watching::KEPT;
 use super::{COMES_TO_REST, Monitor, Serving};
-use crate::ask::{self, Message};
+use crate::ask::{self, MOST_IDS, Message, NotAMessage};
 use crate::config::{Config, ConfigError};
 use crate::control::{NewWorker, Notice, WorkerNumber};
 use crate::exit::ExitStatus;
@@ -27,7 +28,7 @@ const GETS_READY: Duration = Duration::from_secs(30);
 
 /// Why a worker does not take over.
 #[derive(Debug, thiserror::Error)]
-enum Refusal {
+pub(super) enum Refusal {
     #[error("{0}")]
     Config(ConfigError),
     #[error("spad.toml changed while it was being read; reload again")]
@@ -61,6 +62,50 @@ pub(super) struct Candidate {
     number: WorkerNumber,
     pub(super) channel: Seqpacket,
     config: OwnedFd,
+    /// What it has said so far of whom it serves, ascending.
+    serves: Vec<KeyId>,
+}
+
+/// A worker that is ready, until the firewall is.
+pub(super) struct Successor {
+    number: WorkerNumber,
+    serving: Serving,
+    /// What the present guard does not protect yet.
+    newly: Vec<Protected>,
+    /// How many profiles and interfaces, for the log.
+    counts: (u32, u32),
+}
+
+impl Successor {
+    pub(super) fn number(&self) -> WorkerNumber {
+        self.number
+    }
+
+    pub(super) fn plan(&self) -> &Plan {
+        &self.serving.plan
+    }
+}
+
+impl Candidate {
+    /// Reads on. `None`: it is not ready yet.
+    fn hear(&mut self, now: BootTime) -> Option<Result<Message, NotAMessage>> {
+        loop {
+            match self.channel.receive::<{ ask::SIZE }>() {
+                Ok(Received::Nothing) if now < self.deadline => return None,
+                Ok(Received::Message(bytes)) => match Message::decode(&bytes) {
+                    Ok(Message::Serves(ids)) if self.goes_on(&ids) => self.serves.extend(ids),
+                    Ok(ready @ Message::Ready { .. }) => return Some(Ok(ready)),
+                    _ => return Some(Err(NotAMessage)),
+                },
+                // It is too late, or it ended before it was ready and has said why itself.
+                Ok(Received::Nothing | Received::Closed) | Err(_) => return Some(Err(NotAMessage)),
+            }
+        }
+    }
+
+    fn goes_on(&self, ids: &[KeyId]) -> bool {
+        self.serves.last() < ids.first() && self.serves.len() + ids.len() <= MOST_IDS
+    }
 }
 
 impl Monitor<'_> {
@@ -68,30 +113,38 @@ impl Monitor<'_> {
     pub(super) fn announced(&mut self, new: NewWorker) {
         let NewWorker { number, channel, config } = new;
         let deadline = BootTime::new(clock::boottime()).plus(GETS_READY);
-        if let Some(old) = self.candidate.replace(Candidate { deadline, number, channel, config }) {
+        let candidate = Candidate { deadline, number, channel, config, serves: Vec::new() };
+        if let Some(old) = self.candidate.replace(candidate) {
             self.notify(Notice::Refused(old.number));
         }
     }
 
-    /// A candidate says one thing, that it is ready, and then takes over or is turned away.
+    /// A candidate says whom it serves, and that it is ready; then it takes over or is turned away.
     pub(super) fn hear_candidate(&mut self) -> Result<(), ExitStatus> {
-        let Some(candidate) = &self.candidate else { return Ok(()) };
-        let message = match candidate.channel.receive::<{ ask::SIZE }>() {
-            Ok(Received::Nothing) if BootTime::new(clock::boottime()) < candidate.deadline => return Ok(()),
-            Ok(Received::Message(bytes)) => Message::decode(&bytes).ok(),
-            // It is too late, or it ended before it was ready and has said why itself.
-            Ok(Received::Nothing | Received::Closed) | Err(_) => None,
+        if self.preparing.is_some() {
+            return Ok(());
+        }
+        let now = BootTime::new(clock::boottime());
+        let Some(message) = self.candidate.as_mut().and_then(|candidate| candidate.hear(now)) else {
+            return Ok(());
         };
         let Some(candidate) = self.candidate.take() else { return Ok(()) };
-        let number = candidate.number;
-        let Some(ready @ Message::Ready { .. }) = message else {
+        let Ok(ready) = message else {
             if self.serving.is_some() {
                 warn!("reload refused; everything stays as it was");
             }
-            self.notify(Notice::Refused(number));
+            self.notify(Notice::Refused(candidate.number));
             return Ok(());
         };
-        let Err(refusal) = self.take_over(candidate, &ready) else { return Ok(()) };
+        let number = candidate.number;
+        match self.succession(candidate, &ready) {
+            Ok(successor) => self.prepare_for(successor),
+            Err(refusal) => self.refuse(number, &refusal),
+        }
+    }
+
+    /// Turns a worker away.
+    pub(super) fn refuse(&mut self, number: WorkerNumber, refusal: &Refusal) -> Result<(), ExitStatus> {
         self.notify(Notice::Refused(number));
         if self.serving.is_some() {
             error!("reload refused; everything stays as it was: {refusal}");
@@ -101,14 +154,15 @@ impl Monitor<'_> {
             return Ok(());
         }
         error!("{refusal}");
-        Err(ExitStatus::from(&refusal))
+        Err(ExitStatus::from(refusal))
     }
 
-    fn take_over(&mut self, candidate: Candidate, ready: &Message) -> Result<(), Refusal> {
+    /// What is to serve, if nothing speaks against it.
+    fn succession(&mut self, candidate: Candidate, ready: &Message) -> Result<Successor, Refusal> {
         let &Message::Ready { port, profiles, interfaces, surroundings, config: read } = ready else {
-            return Ok(());
+            return Err(Refusal::Changed);
         };
-        let Candidate { number, channel, config, .. } = candidate;
+        let Candidate { number, channel, config, serves, .. } = candidate;
         let config = Config::read(&mut File::from(config), &self.options.config).map_err(Refusal::Config)?;
         if config.fingerprint != read {
             return Err(Refusal::Changed);
@@ -117,9 +171,7 @@ impl Monitor<'_> {
         if standing.is_some_and(|standing| *standing != config.standing) {
             return Err(Refusal::Standing);
         }
-        let now = BootTime::new(clock::boottime());
         let stands_on = Surroundings::read(&config.interfaces, &self.routes)?;
-        let first = self.serving.is_none();
         if self.firewall.is_none() {
             let (mut firewall, why) = firewall::choose(&config.standing, self.loader.take())?;
             firewall.listen()?;
@@ -128,36 +180,42 @@ impl Monitor<'_> {
         }
         // Whoever is connected to a service before it is guarded, stays connected.
         let newly = self.newly_protected(&config)?;
-        let keep = firewall::sessions(&newly)?;
         let plan = Plan {
             interfaces: guarded(&config, &stands_on),
             protect: config.protect.clone(),
             always_allow: config.always_allow.clone(),
             spa_port: port,
-            keep,
+            keep: firewall::sessions(&newly)?,
         };
-        self.firewall()?.prepare(&plan)?;
+        let serving = Serving { number, channel: Some(channel), config, plan, surroundings, serves };
+        Ok(Successor { number, serving, newly, counts: (profiles, interfaces) })
+    }
+
+    /// The firewall is ready for it: it serves from now on.
+    pub(super) fn take_over(&mut self, successor: Successor) -> Result<(), Refusal> {
+        let Successor { number, mut serving, newly, counts: (profiles, interfaces) } = successor;
+        let now = BootTime::new(clock::boottime());
         // And whoever came in between the look and the guard.
         let keep = firewall::sessions(&newly)?;
         self.firewall()?.keep(&keep)?;
-        let mut changes = if first { self.take_stock(now)? } else { Vec::new() };
-        if first {
+        let endless = if self.serving.is_none() { self.take_stock(now)? } else { Vec::new() };
+        if self.serving.is_none() {
             self.inherit_cuts(now)?;
         }
-        changes.extend(self.leases.retain(&config.ceiling));
-        self.firewall()?.apply(&changes)?;
-        match self.firewall()?.defeated() {
-            Ok(defeats) => defeats.iter().for_each(|defeat| warn!("{defeat}")),
-            // Worth a warning, but no reason not to serve.
-            Err(error) => warn!("whether others drop what spad accepts is not known: {error}"),
-        }
-        log_closed(&changes, "it is no longer protected");
+        // Nothing is refused from here on: what the kernel does not take now is repaired.
+        let unprotected = self.leases.retain(&serving.config.ceiling);
+        let unserved = self.leases.retain_holders(|holder| serving.serves(holder), now);
+        self.apply(&[&endless[..], &unprotected, &unserved].concat());
+        log_closed(&endless, "it had no end");
+        log_closed(&unprotected, "it is no longer protected");
+        log_closed(&unserved, "its profile is gone");
+        self.check_others();
         self.kept = Some(now.plus(KEPT));
-        self.watch = Some(now);
+        self.watch_from(now);
         self.look = Some(now.plus(COMES_TO_REST));
-        let plan = Plan { keep: Vec::new(), ..plan };
-        let channel = Some(channel);
-        if let Some(old) = self.serving.replace(Serving { number, channel, config, plan, surroundings }) {
+        serving.plan.keep.clear();
+        let port = serving.plan.spa_port;
+        if let Some(old) = self.serving.replace(serving) {
             // What it has put on disk it may still ask for: nobody else will, as it is a replay from then on.
             self.retiring = old.channel.filter(|channel| channel.finish().is_ok());
             self.notify(Notice::Retired(old.number));
@@ -198,5 +256,72 @@ pub fn guarded(config: &Config, surroundings: &Surroundings) -> Interfaces {
     match names {
         Some(names) if !surroundings.any && !unresolved => Interfaces::Named(names),
         _ => Interfaces::Any,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::num::NonZeroU16;
+
+    use super::*;
+    use crate::ask::IDS;
+
+    const NOW: BootTime = BootTime::new(Duration::from_secs(1));
+
+    fn candidate() -> (Seqpacket, Candidate) {
+        let (worker, channel) = Seqpacket::pair().unwrap();
+        let config = File::open("/dev/null").unwrap().into();
+        let (number, deadline) = (WorkerNumber::default(), NOW.plus(GETS_READY));
+        (worker, Candidate { deadline, number, channel, config, serves: Vec::new() })
+    }
+
+    fn serves(ids: &[u32]) -> Message {
+        Message::Serves(ids.iter().copied().map(KeyId).collect())
+    }
+
+    fn ready() -> Message {
+        Message::Ready { port: NonZeroU16::MIN, profiles: 0, interfaces: 0, surroundings: 0, config: 0 }
+    }
+
+    #[test]
+    fn a_hundred_thousand_profiles_are_named_in_no_time() {
+        let (worker, mut candidate) = candidate();
+        let ids: Vec<u32> = (0..100_000).map(|n| n * 7).collect();
+        let begun = std::time::Instant::now();
+        for some in ids.chunks(IDS) {
+            let message = serves(some).encode();
+            while worker.send(&message).is_err() {
+                assert_eq!(candidate.hear(NOW), None, "not ready yet");
+            }
+        }
+        while worker.send(&ready().encode()).is_err() {
+            assert_eq!(candidate.hear(NOW), None, "not ready yet");
+        }
+        assert_eq!(candidate.hear(NOW), Some(Ok(ready())));
+        println!("{:?}", begun.elapsed());
+        assert!(candidate.serves.iter().map(|id| id.0).eq(ids));
+    }
+
+    #[test]
+    fn a_candidate_says_whom_it_serves_in_order_and_then_that_it_is_ready() {
+        #[rustfmt::skip]
+        let rows = [
+            (vec![ready()],                                  true,  "nobody"),
+            (vec![serves(&[1, 2]), serves(&[3]), ready()],   true,  "three"),
+            (vec![serves(&[1, 2]), serves(&[2]), ready()],   false, "one twice"),
+            (vec![serves(&[9]), serves(&[3]), ready()],      false, "falling"),
+            (vec![Message::Renew],                           false, "what only a worker says that serves"),
+        ];
+        for (messages, good, why) in rows {
+            let (worker, mut candidate) = candidate();
+            messages.iter().for_each(|message| worker.send(&message.encode()).unwrap());
+            assert_eq!(candidate.hear(NOW), Some(if good { Ok(ready()) } else { Err(NotAMessage) }), "{why}");
+        }
+        let (_worker, mut silent) = candidate();
+        assert_eq!(silent.hear(NOW), None);
+        assert_eq!(silent.hear(NOW.plus(GETS_READY)), Some(Err(NotAMessage)), "too late");
+        let (_worker, mut endless) = candidate();
+        endless.serves = (0..1 << 20).map(KeyId).collect();
+        assert!(!endless.goes_on(&[KeyId(u32::MAX)]), "more than can be");
     }
 }

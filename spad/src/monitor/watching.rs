@@ -1,5 +1,6 @@
 //! What time brings, and what others do to the firewall and to the host.
 
+use std::collections::BTreeSet;
 use std::time::Duration;
 
 use spa_core::lease::Change;
@@ -14,16 +15,24 @@ use crate::surroundings::Surroundings;
 use crate::sys::clock;
 
 /// How soon a firewall call that failed is tried again.
-const REPAIR: Duration = Duration::from_secs(1);
+pub(super) const REPAIR: Duration = Duration::from_secs(1);
+/// Two who both want to be first would else never rest.
+const BETWEEN_REPAIRS: Duration = Duration::from_millis(500);
+/// To read the rules of others takes long where they have many, and some change them all the time: one part in so
+/// many of the time is spent on it at most.
+const CHECKS: u32 = 20;
 /// How often it is looked whether a kept session has ended.
 pub(super) const KEPT: Duration = Duration::from_secs(30);
 
 impl Monitor<'_> {
-    pub(super) fn apply(&mut self, changes: &[Change]) {
-        if let Err(error) = self.firewall().and_then(|firewall| firewall.apply(changes)) {
+    /// Makes these changes, or sees to it that they are made with a repair. Returns whether they are made.
+    pub(super) fn apply(&mut self, changes: &[Change]) -> bool {
+        let outcome = self.firewall().and_then(|firewall| firewall.apply(changes));
+        if let Err(error) = &outcome {
             error!("the firewall could not be changed, trying again: {error}");
-            self.repair = Some(BootTime::new(clock::boottime()));
+            self.repair.get_or_insert(BootTime::new(clock::boottime()));
         }
+        outcome.is_ok()
     }
 
     /// What time brings: ended leases, a changed host, a flushed table.
@@ -39,12 +48,8 @@ impl Monitor<'_> {
         self.cut_ended(now);
         self.reporter.catch_up(now);
         self.watch_over(now);
-        if due(self.repair, now) {
-            self.repair = self.bring_back(now).err().map(|error| {
-                error!("the firewall cannot be repaired yet: {error}");
-                self.helpless |= matches!(error, FirewallError::LoaderGone(_));
-                now.plus(REPAIR)
-            });
+        if due(self.repair, now) && self.preparing.is_none() {
+            self.repair(now);
         }
         // A watcher that fails may have missed anything.
         if self.watcher.drain().unwrap_or(true) {
@@ -54,34 +59,58 @@ impl Monitor<'_> {
             self.look = None;
             self.look_around();
         }
+        if due(self.check, now) {
+            self.check_others();
+        }
         if due(self.kept, now) {
             self.kept = self.forget_ended().unwrap_or(Some(())).map(|()| now.plus(KEPT));
         }
     }
 
-    /// Asks whether somebody else took something of ours away.
+    /// From now on it is asked whether somebody else took something of ours away.
+    pub(super) fn watch_from(&mut self, now: BootTime) {
+        let interval = self.firewall.as_ref().and_then(|firewall| firewall.interval());
+        self.watch = interval.map(|interval| now.plus(interval));
+    }
+
     fn watch_over(&mut self, now: BootTime) {
         let Some(firewall) = &mut self.firewall else { return };
-        if let Some(interval) = firewall.interval() {
+        if firewall.interval().is_some() {
             if !due(self.watch, now) {
                 return;
             }
-            self.watch = Some(now.plus(interval));
-        } else {
-            self.watch = None;
+            self.watch_from(now);
         }
-        // While a repair is due, it is known.
-        if firewall.lost() && self.serving.is_some() && self.repair.is_none() {
-            warn!("somebody else took away from {firewall}; putting it back");
-            self.repair = Some(now);
+        let Some(firewall) = &mut self.firewall else { return };
+        // While a repair is due or goes on, it is known. What was heard is taken out of the queue even so.
+        let known = self.serving.is_none() || self.repair.is_some() || self.preparing.is_some();
+        let lost = firewall.lost();
+        if firewall.others_changed() && self.serving.is_some() {
+            let settled = now.plus(COMES_TO_REST);
+            self.check.get_or_insert(self.check_after.map_or(settled, |after| after.max(settled)));
+        }
+        if lost && !known {
+            warn!("somebody else changed what is spad's of {firewall}, or got before it; putting it back");
+            let earliest = self.repaired.map(|before| before.plus(BETWEEN_REPAIRS));
+            self.repair = Some(earliest.map_or(now, |earliest| earliest.max(now)));
         }
     }
 
-    /// Makes the kernel hold what the leases say.
-    fn bring_back(&mut self, now: BootTime) -> Result<(), FirewallError> {
-        let (Some(serving), Some(firewall)) = (&self.serving, &mut self.firewall) else { return Ok(()) };
-        firewall.prepare(&serving.plan)?;
-        firewall.apply(&self.leases.elements(now))
+    /// Says what of others drops what is accepted here, each thing once, and when it no longer does.
+    pub(super) fn check_others(&mut self) {
+        let now = BootTime::new(clock::boottime());
+        self.check = None;
+        let answer = self.firewall().and_then(|firewall| firewall.defeated());
+        let done = BootTime::new(clock::boottime());
+        self.check_after = Some(done.plus(done.since(now) * CHECKS));
+        let found = match answer {
+            Ok(found) => BTreeSet::from_iter(found),
+            // Worth a warning, but no reason not to serve.
+            Err(error) => return warn!("whether others drop what spad accepts is not known: {error}"),
+        };
+        found.difference(&self.defeats).for_each(|defeat| warn!("{defeat}"));
+        self.defeats.difference(&found).for_each(|defeat| info!("no longer so: {defeat}"));
+        self.defeats = found;
     }
 
     /// Asks for a new worker if the host is no longer what the present one was made for.

@@ -2,44 +2,61 @@
 //!
 //! The monitor may start no program and open no file, and that shall stay so. So it starts the loader before
 //! its own sandbox closes, and tells it by a message of fixed size which of the fixed texts to load: at every
-//! start, reload and repair, never for a grant. A host with nftables does not need it, and the monitor ends it
+//! start, reload and repair, never for a grant. Where nobody else can, it also looks whether the jump is still first. A host with nftables does not need it, and the monitor ends it
 //! when its configuration says so.
 
+use std::collections::VecDeque;
 use std::io;
+use std::os::fd::{AsFd, BorrowedFd};
 use std::os::unix::process::CommandExt;
 use std::process::{Child, Command, Stdio};
 use std::thread::sleep;
 use std::time::{Duration, Instant};
 
-use rustix::event::{PollFd, PollFlags, Timespec, poll};
+use rustix::event::{PollFd, PollFlags, poll};
 use tracing::{debug, error};
 
 use super::programs;
 use super::rules::Stand;
 use crate::exit::ExitStatus;
+use crate::firewall::Progress;
 use crate::firewall::error::FirewallError;
 use crate::firewall::standing::{AttachPoint, Variant};
 use crate::role::Role;
 use crate::sandbox;
 use crate::socketpair::{Received, Seqpacket};
 
-/// The programs of both families may each wait 5 s for a lock.
-const PATIENCE: Timespec = Timespec { tv_sec: 15, tv_nsec: 0 };
+/// The programs of both families may each wait 10 s for a lock.
+const PATIENCE: Duration = Duration::from_secs(25);
 
 /// How long it may take to end.
 const ENDS: Duration = Duration::from_secs(1);
 
-/// Variant (1 byte), length of the chain's name (1 byte, 0 for guard mode), its bytes.
-const REQUEST: usize = 2 + 32;
+/// Task (1 byte), variant (1 byte), length of the chain's name (1 byte, 0 for guard mode), its bytes.
+const REQUEST: usize = 3 + 32;
 
 /// Length of the reason (0: it is loaded), its bytes.
 const ANSWER: usize = 1 + 255;
 
+/// What it can do.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Task {
+    /// Load the rules.
+    Load,
+    /// Say whether the jump is at the head of the chain that leads to ours.
+    Look,
+}
+
 /// The monitor's end.
 pub struct Loader {
-    /// `None` only while it is dropped.
+    /// `None` once it is not to be heard any more.
     channel: Option<Seqpacket>,
     child: Child,
+    /// What was asked and is not answered yet: each task once at most.
+    asked: VecDeque<Task>,
+    /// When the last of it is answered at the latest.
+    deadline: Option<Instant>,
+    displaced: bool,
 }
 
 impl Loader {
@@ -59,27 +76,87 @@ impl Loader {
             .stdin(theirs.into_descriptor())
             .stdout(Stdio::null())
             .spawn()?;
-        Ok(Self { channel: Some(channel), child })
+        let asked = VecDeque::new();
+        Ok(Self { channel: Some(channel), child, asked, deadline: None, displaced: false })
     }
 
-    /// Loads the rules.
+    /// Begins to load the rules. Of two that are begun one after the other the first is enough: the text is the same.
     pub(super) fn load(&mut self, variant: Variant, stand: &Stand) -> Result<(), FirewallError> {
-        let gone = |reason: &dyn std::fmt::Display| FirewallError::LoaderGone(reason.to_string());
-        let channel = self.channel.as_ref().ok_or_else(|| gone(&"it was ended"))?;
-        channel.send(&request(variant, stand)).map_err(|error| gone(&error))?;
-        poll(&mut [PollFd::new(channel, PollFlags::IN)], Some(&PATIENCE)).map_err(|error| gone(&error))?;
-        match channel.receive::<ANSWER>() {
-            Ok(Received::Message([0, ..])) => Ok(()),
-            Ok(Received::Message([length, reason @ ..])) => {
-                let reason = reason.get(..usize::from(length)).unwrap_or_default();
-                Err(FirewallError::Program(String::from_utf8_lossy(reason).into_owned()))
-            }
-            // What it would say later would be taken for the answer to another request.
-            Ok(Received::Nothing) => Err(gone(&"no answer in 15 s")),
-            Ok(Received::Closed) => Err(gone(&"it ended")),
-            Err(error) => Err(gone(&error)),
-        }
+        self.tell(Task::Load, variant, stand)
     }
+
+    /// Begins to look whether the jump is still at the head of its chain.
+    pub(super) fn look(&mut self, variant: Variant, stand: &Stand) -> Result<(), FirewallError> {
+        self.tell(Task::Look, variant, stand)
+    }
+
+    fn tell(&mut self, task: Task, variant: Variant, stand: &Stand) -> Result<(), FirewallError> {
+        if self.asked.contains(&task) {
+            return Ok(());
+        }
+        let channel = self.channel.as_ref().ok_or_else(|| gone(&"it was ended"))?;
+        channel.send(&request(task, variant, stand)).map_err(|error| gone(&error))?;
+        self.asked.push_back(task);
+        self.deadline = Some(Instant::now() + PATIENCE);
+        Ok(())
+    }
+
+    /// Readable when there is an answer; `None` while no rules are being loaded.
+    pub(super) fn waits(&self) -> Option<BorrowedFd<'_>> {
+        self.channel.as_ref().filter(|_| self.asked.contains(&Task::Load)).map(AsFd::as_fd)
+    }
+
+    /// Whether the rules are loaded.
+    pub(super) fn progress(&mut self) -> Result<Progress, FirewallError> {
+        let loaded = self.hear()?;
+        if self.asked.contains(&Task::Load) {
+            return Ok(Progress::Waits);
+        }
+        loaded.map_or(Ok(Progress::Done), |reason| Err(FirewallError::Program(reason)))
+    }
+
+    /// Whether the jump was not at the head when that was last looked at.
+    pub(super) fn displaced(&mut self) -> bool {
+        // A loader that is gone is missed when rules are to be loaded.
+        !self.asked.contains(&Task::Load) && self.hear().is_ok() && self.displaced
+    }
+
+    /// Reads what answers there are, which come in the order of the requests. Returns why rules could not be loaded.
+    fn hear(&mut self) -> Result<Option<String>, FirewallError> {
+        let mut failed = None;
+        while let Some(&task) = self.asked.front() {
+            let channel = self.channel.as_ref().ok_or_else(|| gone(&"it was ended"))?;
+            let reason = match channel.receive::<ANSWER>() {
+                Ok(Received::Message([length, reason @ ..])) => {
+                    let reason = reason.get(..usize::from(length)).unwrap_or_default();
+                    String::from_utf8_lossy(reason).into_owned()
+                }
+                Ok(Received::Nothing) if self.deadline.is_some_and(|deadline| Instant::now() < deadline) => {
+                    break;
+                }
+                // What it would say later would be taken for the answer to another request.
+                Ok(Received::Nothing) => return Err(self.give_up(&"it did not answer")),
+                Ok(Received::Closed) => return Err(self.give_up(&"it ended")),
+                Err(error) => return Err(self.give_up(&error)),
+            };
+            self.asked.pop_front();
+            match task {
+                Task::Load if reason.is_empty() => self.displaced = false,
+                Task::Load => failed = Some(reason),
+                Task::Look => self.displaced = !reason.is_empty(),
+            }
+        }
+        Ok(failed)
+    }
+
+    fn give_up(&mut self, reason: &dyn std::fmt::Display) -> FirewallError {
+        self.channel = None;
+        gone(reason)
+    }
+}
+
+fn gone(reason: &dyn std::fmt::Display) -> FirewallError {
+    FirewallError::LoaderGone(reason.to_string())
 }
 
 impl Drop for Loader {
@@ -111,18 +188,21 @@ pub fn run(channel: &Seqpacket) -> ExitStatus {
             Ok(Received::Closed) => return ExitStatus::Done,
             _ => None,
         };
-        let Some((variant, stand)) = request else {
+        let Some((task, variant, stand)) = request else {
             error!("the monitor sent what no monitor sends; the loader ends");
             return ExitStatus::Failure;
         };
-        let outcome = programs::load(variant, &stand);
+        let outcome = match task {
+            Task::Load => programs::load(variant, &stand),
+            Task::Look => programs::look(variant, &stand),
+        };
         if channel.send(&answer(outcome.err().as_deref())).is_err() {
             return ExitStatus::Done;
         }
     }
 }
 
-fn request(variant: Variant, stand: &Stand) -> [u8; REQUEST] {
+fn request(task: Task, variant: Variant, stand: &Stand) -> [u8; REQUEST] {
     let chain = match stand {
         Stand::Guard => "",
         Stand::Attach(chain) => chain,
@@ -134,15 +214,18 @@ fn request(variant: Variant, stand: &Stand) -> [u8; REQUEST] {
     };
     // A chain's name has 28 bytes at most (`AttachPoint`).
     let mut bytes = [0; REQUEST];
-    for (to, from) in bytes.iter_mut().zip([variant, chain.len() as u8].iter().chain(chain.as_bytes())) {
+    for (to, from) in
+        bytes.iter_mut().zip([task as u8, variant, chain.len() as u8].iter().chain(chain.as_bytes()))
+    {
         *to = *from;
     }
     bytes
 }
 
 /// Nothing but what `request` makes: the name of a chain becomes part of a text that the programs read.
-fn understand(bytes: &[u8; REQUEST]) -> Option<(Variant, Stand)> {
-    let [variant, length, rest @ ..] = bytes;
+fn understand(bytes: &[u8; REQUEST]) -> Option<(Task, Variant, Stand)> {
+    let [task, variant, length, rest @ ..] = bytes;
+    let task = [Task::Load, Task::Look].into_iter().find(|one| *one as u8 == *task)?;
     let variant = match variant {
         0 => Variant::Host,
         1 => Variant::Nft,
@@ -151,10 +234,10 @@ fn understand(bytes: &[u8; REQUEST]) -> Option<(Variant, Stand)> {
     };
     let chain = std::str::from_utf8(rest.get(..usize::from(*length))?).ok()?;
     if chain.is_empty() {
-        return Some((variant, Stand::Guard));
+        return Some((task, variant, Stand::Guard));
     }
     let point: AttachPoint = format!("filter {chain}").parse().ok()?;
-    Some((variant, Stand::Attach(point.chain)))
+    Some((task, variant, Stand::Attach(point.chain)))
 }
 
 fn answer(reason: Option<&str>) -> [u8; ANSWER] {
@@ -174,20 +257,23 @@ mod tests {
     #[test]
     fn a_request_is_understood_and_nothing_else_is() {
         for stand in [Stand::Guard, Stand::Attach("ufw-user-input".to_owned())] {
-            let bytes = request(Variant::Legacy, &stand);
-            assert_eq!(understand(&bytes), Some((Variant::Legacy, stand)));
+            for task in [Task::Load, Task::Look] {
+                let bytes = request(task, Variant::Legacy, &stand);
+                assert_eq!(understand(&bytes), Some((task, Variant::Legacy, stand.clone())));
+            }
         }
         #[rustfmt::skip]
         let rows = [
-            ([3, 0, 0, 0],          "no such variant"),
-            ([0, 255, b'A', b'B'],  "longer than the message"),
-            ([0, 2, b'-', b'j'],    "an option"),
-            ([0, 2, b'A', b'\n'],   "a second line"),
-            ([0, 2, 0xff, 0xff],    "no text"),
+            ([2, 0, 0, 0, 0],          "no such task"),
+            ([0, 3, 0, 0, 0],          "no such variant"),
+            ([0, 0, 255, b'A', b'B'],  "longer than the message"),
+            ([0, 0, 2, b'-', b'j'],    "an option"),
+            ([0, 0, 2, b'A', b'\n'],   "a second line"),
+            ([0, 0, 2, 0xff, 0xff],    "no text"),
         ];
         for (first, why) in rows {
             let mut bytes = [0; REQUEST];
-            bytes[..4].copy_from_slice(&first);
+            bytes[..5].copy_from_slice(&first);
             assert_eq!(understand(&bytes), None, "{why}");
         }
     }

@@ -14,6 +14,7 @@ mod set;
 use std::collections::BTreeMap;
 use std::fmt;
 use std::net::SocketAddr;
+use std::os::fd::BorrowedFd;
 use std::thread::sleep;
 use std::time::{Duration, Instant};
 
@@ -25,17 +26,20 @@ pub use self::loader::{Loader, run as run_loader};
 
 use self::rules::Stand;
 use self::set::{Family, Key, NEW, Set};
-use super::Firewall;
 use super::element::{Element, cuts, printable};
 use super::error::{Aim, FirewallError};
 use super::netlink::Channel;
-use super::nftables;
+use super::nftables::{self, Order};
 use super::plan::{Plan, Session};
 use super::raw::Raw;
 use super::standing::{self, Variant};
+use super::{Firewall, Progress};
 
 /// How often it is looked whether somebody took away rules or elements of ours.
 const LOOK: Duration = Duration::from_millis(400);
+
+/// How often the loader looks at rules that only a program can read: it starts two for it.
+const LOOK_BY_PROGRAM: Duration = Duration::from_secs(1);
 
 /// iptables-nft lets go of a set a moment after its rules are gone.
 const LETS_GO: Duration = Duration::from_secs(3);
@@ -49,6 +53,10 @@ pub struct Iptables {
     loader: Option<Loader>,
     /// How many elements each planned set has, once there was a plan.
     planned: BTreeMap<&'static str, u32>,
+    /// Of the operator's chain, once it is listened to.
+    order: Option<Order>,
+    /// When the loader was last asked to look at it.
+    looked: Option<Instant>,
 }
 
 impl Iptables {
@@ -63,7 +71,7 @@ impl Iptables {
             standing::Stand::Attach(point) => Stand::Attach(point.chain.clone()),
         };
         let channel = Channel::open(NETLINK_NETFILTER)?;
-        Ok(Self { channel, stand, variant, loader, planned: BTreeMap::new() })
+        Ok(Self { channel, stand, variant, loader, planned: BTreeMap::new(), order: None, looked: None })
     }
 
     fn guards(&self) -> bool {
@@ -125,11 +133,30 @@ impl Iptables {
         self.channel.series(change)
     }
 
-    fn load(&mut self) -> Result<(), FirewallError> {
+    fn load(&mut self) -> Result<Progress, FirewallError> {
         match &mut self.loader {
-            Some(loader) => loader.load(self.variant, &self.stand),
-            None => programs::load(self.variant, &self.stand).map_err(FirewallError::Program),
+            Some(loader) => loader.load(self.variant, &self.stand).map(|()| Progress::Waits),
+            None => programs::load(self.variant, &self.stand)
+                .map(|()| Progress::Done)
+                .map_err(FirewallError::Program),
         }
+    }
+
+    /// Whether the loader found a rule before the jump when it last looked. Lets it look again when it is time.
+    fn displaced(&mut self) -> bool {
+        let Some(loader) = &mut self.loader else { return false };
+        let displaced = loader.displaced();
+        if !displaced && self.looked.is_none_or(|at| at.elapsed() >= LOOK_BY_PROGRAM) {
+            self.looked = Some(Instant::now());
+            // A loader that is gone is missed when rules are to be loaded.
+            let _ = loader.look(self.variant, &self.stand);
+        }
+        displaced
+    }
+
+    /// Did the rules get where the packets go? The kernel counts those that look into a set.
+    fn loaded(&mut self, progress: Progress) -> Result<Progress, FirewallError> {
+        if progress == Progress::Waits || self.whole()? { Ok(progress) } else { Err(FirewallError::Absent) }
     }
 
     /// Removes the rules, by this process: the loader only loads.
@@ -169,7 +196,7 @@ impl Firewall for Iptables {
     }
 
     /// Sets first, then rules. A planned set's elements change all at once, and so do the rules of a table.
-    fn prepare(&mut self, plan: &Plan) -> Result<(), FirewallError> {
+    fn prepare(&mut self, plan: &Plan) -> Result<Progress, FirewallError> {
         let sets = self.sets(plan);
         let create = |set: &Set| {
             let aim = Aim::Ipset { set: set.name, feature: set.kind.feature() };
@@ -181,9 +208,13 @@ impl Firewall for Iptables {
             self.planned.insert(set.name, set.elements.len().try_into().unwrap_or(u32::MAX));
         }
         self.keep(&plan.keep)?;
-        self.load()?;
-        // Did the rules get where the packets go? The kernel counts those that look into a set.
-        if self.whole()? { Ok(()) } else { Err(FirewallError::Absent) }
+        let progress = self.load()?;
+        self.loaded(progress)
+    }
+
+    fn prepared(&mut self) -> Result<Progress, FirewallError> {
+        let progress = self.loader.as_mut().map_or(Ok(Progress::Done), Loader::progress)?;
+        self.loaded(progress)
     }
 
     fn defeated(&mut self) -> Result<Vec<String>, FirewallError> {
@@ -307,7 +338,14 @@ impl Firewall for Iptables {
     }
 
     fn listen(&mut self) -> Result<(), FirewallError> {
+        if let Stand::Attach(chain) = &self.stand {
+            self.order = Some(Order::new(chain, rules::ENTRANCE)?);
+        }
         Ok(())
+    }
+
+    fn descriptor(&self) -> Option<BorrowedFd<'_>> {
+        self.loader.as_ref().and_then(Loader::waits)
     }
 
     fn interval(&self) -> Option<Duration> {
@@ -315,7 +353,16 @@ impl Firewall for Iptables {
     }
 
     fn lost(&mut self) -> bool {
-        !self.whole().unwrap_or(false)
+        let displaced = match self.order.as_mut().map(Order::displaced) {
+            None => false,
+            Some(Some(displaced)) => displaced,
+            Some(None) => self.displaced(),
+        };
+        displaced || !self.whole().unwrap_or(false)
+    }
+
+    fn others_changed(&mut self) -> bool {
+        self.order.as_mut().is_some_and(Order::take_changed)
     }
 }
 

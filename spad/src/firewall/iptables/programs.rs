@@ -13,7 +13,7 @@ use crate::firewall::standing::Variant;
 const FOLDERS: [&str; 4] = ["/usr/sbin", "/sbin", "/usr/bin", "/bin"];
 
 /// Others may hold the lock of iptables-legacy (`/run/xtables.lock`) this long. iptables-nft has none.
-const WAIT: &str = "--wait=5";
+const WAIT: &str = "--wait=10";
 
 /// Chains that every host has, even if their table is not there yet.
 const BUILT_IN: [&str; 2] = ["INPUT", "FORWARD"];
@@ -38,6 +38,21 @@ pub(super) fn load(variant: Variant, stand: &Stand) -> Result<(), String> {
             text += &table.restore(&saved);
         }
         restore(variant, family, &text)?;
+    }
+    Ok(())
+}
+
+/// Looks whether the jump of both families is where [`load`] puts it.
+///
+/// # Errors
+/// It is not, or what the program said.
+pub(super) fn look(variant: Variant, stand: &Stand) -> Result<(), String> {
+    for family in Family::BOTH {
+        for table in rules::tables(stand, family) {
+            if !table.comes_first(&save(variant, family, table.name)?) {
+                return Err(format!("another rule comes before the jump of {}", name(variant, family, "")));
+            }
+        }
     }
     Ok(())
 }

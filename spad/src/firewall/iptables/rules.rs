@@ -36,8 +36,10 @@ pub(super) struct Table {
 pub(super) const CHAINS: [(&str, &[&str]); 3] = [
     ("raw", KNOCKS),
     ("mangle", &["SPAD-GUARD", "SPAD-DOORS", CUTTING]),
-    ("filter", &["SPAD", "SPAD-DOORS", CUTTING]),
+    ("filter", &[ENTRANCE, "SPAD-DOORS", CUTTING]),
 ];
+/// The chain that the operator's leads to.
+pub(super) const ENTRANCE: &str = "SPAD";
 const KNOCKS: &[&str] = &["SPAD-KNOCKS"];
 
 /// The tables of a stand, for packets of one family.
@@ -53,7 +55,7 @@ pub(super) fn tables(stand: &Stand, family: Family) -> Vec<Table> {
             table(0, knocks(family), "PREROUTING"),
             table(1, passage("SPAD-GUARD", family) + &doors(family), "PREROUTING"),
         ],
-        Stand::Attach(chain) => vec![table(2, passage("SPAD", family) + &accepts(family), chain)],
+        Stand::Attach(chain) => vec![table(2, passage(ENTRANCE, family) + &accepts(family), chain)],
     }
 }
 
@@ -173,16 +175,20 @@ impl Table {
             text += &format!(":{chain} - [0:0]\n");
         }
         text += &self.rules;
-        let from = format!("-A {} ", self.from);
-        let here: Vec<&str> = saved.lines().filter(|line| line.starts_with(&from)).collect();
-        let jumps = jumps(saved, self.chains);
-        if jumps.len() != 1 || here.first() != jumps.first() {
-            for jump in jumps {
+        if !self.comes_first(saved) {
+            for jump in jumps(saved, self.chains) {
                 text += &format!("-D {}\n", jump.trim_start_matches("-A "));
             }
             text += &format!("-I {} 1 {}\n", self.from, self.jump);
         }
         text + "COMMIT\n"
+    }
+
+    /// Whether the jump is at the head of its chain, and the only one.
+    pub(super) fn comes_first(&self, saved: &str) -> bool {
+        let from = format!("-A {} ", self.from);
+        let jumps = jumps(saved, self.chains);
+        jumps.len() == 1 && saved.lines().find(|line| line.starts_with(&from)) == jumps.first().copied()
     }
 }
 

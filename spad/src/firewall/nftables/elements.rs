@@ -1,6 +1,6 @@
 //! Elements of sets: open doors and kept sessions, added, removed and read back.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
 use netlink_packet_core::NLM_F_CREATE;
@@ -237,6 +237,11 @@ fn items(answers: Vec<NfTablesMessage>) -> impl Iterator<Item = Vec<SetElementAt
         ListAttribute::Element(attributes) => Some(attributes),
         _ => None,
     })
+}
+
+/// The keys in the kernel's answer.
+pub(super) fn keys(answers: &[NfTablesMessage]) -> BTreeSet<Vec<u8>> {
+    items(answers.to_vec()).filter_map(|attributes| Some(key_of(&attributes)?.to_vec())).collect()
 }
 
 fn key_of(attributes: &[SetElementAttribute]) -> Option<&[u8]> {

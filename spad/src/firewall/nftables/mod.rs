@@ -11,6 +11,7 @@ mod encode;
 mod expression;
 mod key;
 mod model;
+mod order;
 mod others;
 mod place;
 mod text;
@@ -19,22 +20,27 @@ mod watch;
 use std::fmt;
 use std::os::fd::{AsFd, BorrowedFd};
 
+use netlink_packet_netfilter::nftables::NfTablesMessage;
 use netlink_sys::Socket;
 use netlink_sys::protocols::NETLINK_NETFILTER;
 use spa_core::lease::{Change, Door, Limit};
 
+pub(super) use self::order::Order;
 pub(super) use self::place::Place;
 
 use self::model::Table;
 use self::others::{Chain, Does};
 use self::place::protocol_family;
 use self::watch::{Loss, Watch};
-use super::Firewall;
 use super::element::Element;
 use super::error::{Aim, FirewallError};
-use super::netlink::{Channel, PATIENCE, Step};
+use super::netlink::{Channel, INTERRUPTED, PATIENCE, Step};
 use super::plan::{Plan, Session};
 use super::standing::Family;
+use super::{Firewall, Progress};
+
+/// How often a set is read at most until two readings agree.
+const READINGS: usize = 20;
 
 /// The kernel's nftables, reached by one socket that stays open. Works from Linux 5.10 on; starts no program.
 pub struct Nftables {
@@ -99,6 +105,21 @@ impl Nftables {
         Ok(remove.chain([encode::new_jump(&self.place, &chain)]).collect())
     }
 
+    /// All elements of a set. The kernel moves a set that has grown to a larger table a moment later, and whoever reads
+    /// it meanwhile may miss some: so it is read until two readings have the same keys.
+    fn elements(&mut self, set: &'static str) -> Result<Vec<NfTablesMessage>, FirewallError> {
+        let mut before = None;
+        for _ in 0..READINGS {
+            let list = self.channel.list(elements::list(&self.place, set), &Aim::Elements { set })?;
+            let keys = elements::keys(&list);
+            if before.as_ref() == Some(&keys) {
+                return Ok(list);
+            }
+            before = Some(keys);
+        }
+        Err(FirewallError::from_code(INTERRUPTED, &Aim::Elements { set }))
+    }
+
     /// Tries a transaction that removes elements a second time: one that was there when it began may have
     /// reached its end before it was removed, which older kernels call an error.
     fn insist(&mut self, steps: impl Fn(&Place) -> Vec<Step>) -> Result<(), FirewallError> {
@@ -136,11 +157,11 @@ impl Firewall for Nftables {
     }
 
     /// In one transaction.
-    fn prepare(&mut self, plan: &Plan) -> Result<(), FirewallError> {
+    fn prepare(&mut self, plan: &Plan) -> Result<Progress, FirewallError> {
         let jump = self.jump()?;
         let mut steps = encode::prepare(&Table::new(&self.place, plan));
         steps.extend(jump);
-        self.channel.transaction(steps)
+        self.channel.transaction(steps).map(|()| Progress::Done)
     }
 
     fn defeated(&mut self) -> Result<Vec<String>, FirewallError> {
@@ -170,8 +191,7 @@ impl Firewall for Nftables {
         let mut grants = Vec::new();
         for (sets, limit) in [(names.grants, Limit::None), (names.once, Limit::Once)] {
             for set in sets.both() {
-                let list = elements::list(&self.place, set);
-                grants.extend(elements::to_elements(self.channel.list(list, &Aim::Elements { set })?, limit));
+                grants.extend(elements::to_elements(self.elements(set)?, limit));
             }
         }
         Ok(grants)
@@ -180,8 +200,7 @@ impl Firewall for Nftables {
     fn cuts(&mut self) -> Result<Vec<Door>, FirewallError> {
         let mut cuts = Vec::new();
         for set in self.place.names().cut.both() {
-            let list = elements::list(&self.place, set);
-            let found = elements::to_elements(self.channel.list(list, &Aim::Elements { set })?, Limit::None);
+            let found = elements::to_elements(self.elements(set)?, Limit::None);
             cuts.extend(found.into_iter().map(|element| element.door));
         }
         Ok(cuts)
@@ -213,9 +232,9 @@ impl Firewall for Nftables {
     fn kept(&mut self) -> Result<Vec<Session>, FirewallError> {
         let mut kept = Vec::new();
         let keep = self.place.names().keep;
-        for set in keep.both().into_iter().filter(|_| self.place.keeps_sessions()) {
-            let list = elements::list(&self.place, set);
-            kept.extend(elements::to_sessions(self.channel.list(list, &Aim::Elements { set })?));
+        let keeps = self.place.keeps_sessions();
+        for set in keep.both().into_iter().filter(|_| keeps) {
+            kept.extend(elements::to_sessions(self.elements(set)?));
         }
         Ok(kept)
     }
@@ -251,9 +270,15 @@ impl Firewall for Nftables {
     fn lost(&mut self) -> bool {
         match self.watch.as_mut().map_or(Loss::None, Watch::loss) {
             Loss::None => false,
-            Loss::Perhaps => self.jumps().map_or(true, |jumps| jumps.is_empty()),
+            Loss::Perhaps => self.jump().map_or(true, |steps| !steps.is_empty()),
             Loss::Sure => true,
         }
+    }
+
+    fn others_changed(&mut self) -> bool {
+        // A guard comes before all others, and is asked by nobody.
+        let beside = self.place != Place::Own;
+        self.watch.as_mut().is_some_and(Watch::take_rivals) && beside
     }
 }
 

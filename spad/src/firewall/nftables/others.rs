@@ -8,9 +8,10 @@ use crate::firewall::netlink::Channel;
 use crate::firewall::raw::{Attributes, Raw, attributes, get, name, number};
 use crate::firewall::standing::Family;
 
-/// `NFT_MSG_GETCHAIN`, `NFT_MSG_GETRULE`.
+/// `NFT_MSG_GETCHAIN`, `NFT_MSG_GETRULE`, `NFT_MSG_GETGEN`.
 const GET_CHAIN: u8 = 4;
 const GET_RULE: u8 = 7;
+const GET_GENERATION: u8 = 16;
 
 /// `NFT_JUMP`, and `NF_DROP`.
 const JUMP: u32 = (-3_i32).cast_unsigned();
@@ -37,6 +38,8 @@ pub(super) struct Rule {
     pub(super) chain: String,
     pub(super) handle: u64,
     pub(super) does: Does,
+    /// The chain that it jumps to, for whatever packets.
+    pub(super) leads_to: Option<String>,
 }
 
 /// All that is told apart of what a rule does.
@@ -63,6 +66,12 @@ pub(super) fn rules(channel: &mut Channel, family: Family, table: &str) -> Resul
     // Kernels that know no filter by table send all rules.
     let ours = answers.iter().filter(|answer| answer.attributes.get(1).and_then(name) == Some(table));
     Ok(ours.filter_map(to_rule).collect())
+}
+
+/// The number of the last change (`NFTA_GEN_ID`, 1).
+pub(super) fn generation(channel: &mut Channel) -> Result<Option<u32>, FirewallError> {
+    let answers = channel.read(raw(GET_GENERATION, 0, Attributes::default()), &Aim::whole())?;
+    Ok(answers.iter().find_map(|answer| answer.attributes.get(1).and_then(number)))
 }
 
 /// Tables in which our chains stand beside the operator's.
@@ -145,7 +154,17 @@ fn to_rule(answer: &Raw) -> Option<Rule> {
         chain: name(all.get(2)?)?.to_owned(),
         handle: u64::from_be_bytes(all.get(3)?.try_into().ok()?),
         does: all.get(4).and_then(does).unwrap_or(Does::Other),
+        leads_to: all.get(4).and_then(leads_to).map(str::to_owned),
     })
+}
+
+fn leads_to(expressions: &[u8]) -> Option<&str> {
+    let jump = |expression| {
+        let verdict = get(get(get(expression, 2)?, 2)?, 2)?;
+        let jumps = name(get(expression, 1)?)? == "immediate" && number(get(verdict, 1)?)? == JUMP;
+        if jumps { name(get(verdict, 2)?) } else { None }
+    };
+    attributes(expressions).find_map(|(_, expression)| jump(expression))
 }
 
 /// What a rule does whose first expressions match nothing (`counter`, `log`). An expression has a name (1) and

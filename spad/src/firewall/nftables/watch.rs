@@ -23,11 +23,13 @@ pub(super) struct Watch {
     /// The port whose changes are our own.
     ours: u32,
     buffer: Vec<u8>,
+    /// Others have changed a rule or chain that may drop what is accepted here.
+    rivals: bool,
 }
 
 impl Watch {
     pub(super) fn new(socket: Socket, place: Place, ours: u32) -> Self {
-        Self { socket, place, ours, buffer: vec![0; 64 * 1024] }
+        Self { socket, place, ours, buffer: vec![0; 64 * 1024], rivals: false }
     }
 
     /// Reads all that is there without waiting, and says whether somebody else took something of ours away:
@@ -41,15 +43,24 @@ impl Watch {
                     for (header, payload) in messages {
                         let NetlinkPayload::InnerMessage(event) = payload else { continue };
                         if header.port_number != self.ours {
+                            self.rivals |= is_rule(&event);
                             loss = loss.max(of_event(&self.place, &event).unwrap_or(Loss::None));
                         }
                     }
                 }
                 Err(FirewallError::Timeout(_)) => return loss,
                 // An overrun: what was lost is unknown. What is still queued wakes the caller again.
-                Err(_) => return Loss::Sure,
+                Err(_) => {
+                    self.rivals = true;
+                    return Loss::Sure;
+                }
             }
         }
+    }
+
+    /// Whether others changed any rule or chain, as far as [`Self::loss`] has read since the last call.
+    pub(super) fn take_rivals(&mut self) -> bool {
+        std::mem::take(&mut self.rivals)
     }
 }
 
@@ -63,9 +74,15 @@ impl AsFd for Watch {
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub(super) enum Loss {
     None,
-    /// A rule of the operator's chain went, which may have been our jump.
+    /// A rule of the operator's chain went, which may have been our jump, or came, which may stand before it.
     Perhaps,
     Sure,
+}
+
+/// Elements of sets come and go by the thousand, and decide over single addresses.
+fn is_rule(event: &Raw) -> bool {
+    let kinds = [Kind::NewChain, Kind::DeleteChain, Kind::NewRule, Kind::DeleteRule, Kind::DeleteTable];
+    event.subsystem == u8::from(NetfilterSubsystem::NfTables) && kinds.contains(&Kind::from(event.kind))
 }
 
 /// Only as much of an event is read as that takes: other people's rules may hold anything.
@@ -85,6 +102,8 @@ fn of_event(place: &Place, event: &Raw) -> Option<Loss> {
             Kind::DeleteTable | Kind::DeleteChain | Kind::DeleteSet | Kind::DeleteRule => Loss::Sure,
             // Sent when its flags change, too.
             Kind::NewTable => Loss::Sure,
+            // It may drop what we accept, or accept what we drop.
+            Kind::NewRule => Loss::Sure,
             // The second attribute is the set's name.
             Kind::DeleteSetElement if place.names().is_planned(attribute(2)?) => Loss::Sure,
             _ => Loss::None,
@@ -95,8 +114,8 @@ fn of_event(place: &Place, event: &Raw) -> Option<Loss> {
         Kind::DeleteTable => Loss::Sure,
         Kind::DeleteChain if ours(attribute(3)?) || attribute(3)? == chain => Loss::Sure,
         Kind::DeleteSet if ours(attribute(2)?) => Loss::Sure,
-        Kind::DeleteRule if ours(attribute(2)?) => Loss::Sure,
-        Kind::DeleteRule if attribute(2)? == chain => Loss::Perhaps,
+        Kind::DeleteRule | Kind::NewRule if ours(attribute(2)?) => Loss::Sure,
+        Kind::DeleteRule | Kind::NewRule if attribute(2)? == chain => Loss::Perhaps,
         Kind::DeleteSetElement if ours(attribute(2)?) && place.names().is_planned(attribute(2)?) => {
             Loss::Sure
         }

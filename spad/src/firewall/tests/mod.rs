@@ -1,5 +1,6 @@
 //! Against the real kernel: every test has network namespaces of its own.
 
+mod attach;
 mod conformance;
 mod elements;
 mod listing;

@@ -4,7 +4,9 @@ use std::io::{ErrorKind, Read, Write};
 use std::net::{IpAddr, SocketAddr, TcpStream, UdpSocket};
 use std::time::Duration;
 
-use rustix::net::{AddressFamily, SocketType, bind, socket, sockopt};
+use rustix::net::{AddressFamily, SocketFlags, SocketType, bind, socket_with, sockopt};
+
+use super::world::bound;
 
 /// Long enough for a packet between two namespaces, short enough for tests that wait in vain.
 const PATIENCE: Duration = Duration::from_millis(300);
@@ -17,8 +19,8 @@ pub(super) fn connect(from: IpAddr, to: SocketAddr) -> Option<TcpStream> {
 /// Connects from an address and port of ours.
 pub(super) fn connect_by(from: SocketAddr, to: SocketAddr) -> Option<TcpStream> {
     let family = if from.is_ipv4() { AddressFamily::INET } else { AddressFamily::INET6 };
-    let socket = socket(family, SocketType::STREAM, None).unwrap();
-    bind(&socket, &from).unwrap();
+    let socket = socket_with(family, SocketType::STREAM, SocketFlags::CLOEXEC, None).unwrap();
+    bound(|| Ok(bind(&socket, &from)?));
     sockopt::set_socket_timeout(&socket, sockopt::Timeout::Send, Some(PATIENCE)).unwrap();
     rustix::net::connect(&socket, &to).ok()?;
     Some(TcpStream::from(socket))

@@ -1,7 +1,8 @@
 //! What goes wrong outside: no privilege, a foreign table of our name, a foreign flush.
 
-use std::thread::sleep;
-use std::time::Duration;
+use std::net::Ipv4Addr;
+use std::thread::{self, sleep};
+use std::time::{Duration, Instant};
 
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
 use rustix::thread::set_thread_uid;
@@ -83,6 +84,8 @@ fn a_foreign_hand_is_noticed_and_our_own_is_not() {
             ("nft delete element inet spad grants4 '{ 192.0.2.9 . tcp . 22 }'",               false),
             ("nft delete element inet spad protected '{ tcp . 22 }'",                         true),
             ("nft flush set inet spad guarded",                                              true),
+            ("nft insert rule inet spad doors drop",                                         true),
+            ("nft add rule inet spad guard accept",                                          true),
             ("nft flush chain inet spad doors",                                              true),
             ("nft add table inet spad '{ flags dormant; }'",                                 true),
             ("nft delete table inet spad",                                                   true),
@@ -103,9 +106,40 @@ fn a_foreign_hand_is_noticed_and_our_own_is_not() {
     });
 }
 
+/// The kernel makes one change of nftables in a network namespace at a time, so a knock waits for another manager's
+/// transaction, and no longer.
+#[test]
+fn a_knock_waits_for_the_transaction_of_others_and_is_not_lost() {
+    let Some(namespace) = Namespace::new() else { return };
+    let count = 200_000;
+    let addresses: Vec<_> = (0..count).map(|n| Ipv4Addr::from(0x0b00_0000 + n).to_string()).collect();
+    let huge = format!(
+        "table inet huge {{ set many {{ type ipv4_addr; elements = {{ {} }}; }}; }}",
+        addresses.join(", ")
+    );
+    namespace.run(|| {
+        let mut nftables = prepared(&plan());
+        let (slowest, knocks) = thread::scope(|scope| {
+            let loader = scope.spawn(|| namespace.run(|| load(&huge)));
+            let (mut slowest, mut knocks) = (Duration::ZERO, 0_u32);
+            while !loader.is_finished() {
+                let door = door([192, 0, 2, 1 + u8::try_from(knocks % 250).unwrap()], "tcp/22");
+                let start = Instant::now();
+                nftables.apply(&[set(door, MINUTE, "")]).unwrap();
+                slowest = slowest.max(start.elapsed());
+                knocks += 1;
+                sleep(Duration::from_millis(1));
+            }
+            (slowest, knocks)
+        });
+        println!("while {count} elements are loaded: {knocks} knocks, the slowest opens after {slowest:?}");
+        assert_eq!(nftables.grants().unwrap().len(), usize::try_from(knocks.min(250)).unwrap());
+    });
+}
+
 #[test]
 fn a_live_session_is_found() {
-    use std::net::{Ipv4Addr, Ipv6Addr, SocketAddr, TcpListener, TcpStream};
+    use std::net::{Ipv6Addr, SocketAddr, TcpListener, TcpStream};
 
     let Some(namespace) = Namespace::new() else { return };
     namespace.run(|| {
