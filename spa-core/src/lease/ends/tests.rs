@@ -97,6 +97,22 @@ fn a_close_cuts_and_what_others_hold_is_left_alone() {
 }
 
 #[test]
+fn a_profile_that_is_gone_ends_as_its_doors_would() {
+    let mut table = LeaseTable::default();
+    open(&mut table, ssh(), LAPTOP, &cutting(30), 100);
+    open(&mut table, once(), LAPTOP, &terms(30), 100);
+    open(&mut table, once(), PHONE, &terms(30), 100);
+    let phone_only = |holder| holder == PHONE;
+    assert_eq!(table.retain_holders(phone_only, boot(101)), [Change::Remove { door: ssh() }]);
+    assert_eq!(table.to_cut(), [], "the phone may come by the other door, which the kernel may have shut");
+    assert!(table.holds(once()));
+    open(&mut table, ssh(), LAPTOP, &cutting(30), 102);
+    table.forget(once());
+    table.retain_holders(phone_only, boot(103));
+    assert_eq!(table.to_cut(), [ssh()]);
+}
+
+#[test]
 fn a_prefix_that_holds_the_address_keeps_its_sessions() {
     #[rustfmt::skip]
     let rows = [
