@@ -13,7 +13,7 @@ use std::process::Command;
 use lab::repository;
 use spa_core::crypto::header::Nonce;
 use spa_core::gate::Verdict;
-use spa_core::policy::{Admission, Effect};
+use spa_core::policy::{Admission, Effect, Narrowing};
 use spa_core::reject::Reject;
 use spa_core::request::Request;
 use spa_core::scheme::native::seal_exact;
@@ -34,10 +34,15 @@ fn told(admission: &Admission) -> BTreeMap<&'static str, String> {
     let addresses: Vec<String> = admission.grantees().iter().map(ToString::to_string).collect();
     let mut told = BTreeMap::from([("address", addresses.join(","))]);
     match admission.effect() {
-        Effect::Open { services, terms, .. } => {
+        Effect::Open { services, narrowing, terms } => {
             told.insert("verb", "open".to_owned());
             told.insert("services", service::list(services));
             told.insert("window", terms.window.as_secs().to_string());
+            match narrowing {
+                Narrowing::None => {}
+                Narrowing::Once => drop(told.insert("once", "true".to_owned())),
+                Narrowing::SourcePorts(..) => panic!("no vector tells of source ports"),
+            }
         }
         Effect::Close { services } => {
             told.insert("verb", "close".to_owned());

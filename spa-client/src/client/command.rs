@@ -52,9 +52,8 @@ impl Command {
             if let Some(udp) =
                 services.iter().find(|service| args.once && service.transport() == Transport::Udp)
             {
-                return Err(Failure::usage(format!(
-                    "--once is for TCP, which has handshakes, and not for {udp}; name the others with -A"
-                )));
+                let sentence = format!("--once is for TCP, which has handshakes, and not for {udp}");
+                return Err(Failure::new(Status::Usage, sentence, "name the services of TCP: -A tcp/22,…"));
             }
             Verb::Open(Open { window, once: args.once, ..Open::plain(services) })
         };

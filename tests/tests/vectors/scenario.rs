@@ -18,7 +18,7 @@ use spa_core::scheme::native::{MAX, MIN, SealingKeys};
 use spa_core::terms::Ends;
 use spa_core::time::{BootTime, Now, UnixMillis};
 
-const OUTCOME: [&str; 4] = ["verb", "services", "address", "window"];
+const OUTCOME: [&str; 5] = ["verb", "services", "address", "window", "once"];
 #[rustfmt::skip]
 const KEYS: [&str; 17] = [
     "site-id", "site-key", "previous-site-key", "key-id", "profile-key", "suite", "open", "created", "expires", "freshness",

@@ -31,6 +31,7 @@ def admits():
     admit("window-clamped", "A wish beyond the profile's longest window is cut to it, not refused.",
           request(k6=86400), window=300)
     admit("window-largest", "The largest window that can be written.", request(k6=2**32 - 1), window=300)
+    admit("once", "For one connection: any profile may wish so.", request(k9=True), once="true")
     admit("receipt", "A receipt may be asked for; none is sent as yet.", request(k12=True))
     admit("extension", "Key 128: an extension that may be ignored.", request(k128=b"\1\2\3"))
     admit("extensions-first-and-last", "Keys 128 and 191, the second one empty.", request(k128=b"\1\2\3", k191=b""))

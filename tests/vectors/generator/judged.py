@@ -114,7 +114,10 @@ def judged():
     forbid("forward-v6", "A forward to IPv6.", request(k7=[V6, 65535]))
     forbid("ports", "A narrowing that cannot be kept is not ignored: source ports.", request(k8=[0, 65535]))
     forbid("ports-one", "A range of one port is well-formed.", request(k8=[1000, 1000]))
-    forbid("once", "A narrowing that cannot be kept is not ignored: once.", request(k9=True))
+    forbid("once", "A narrowing that cannot be kept is not ignored: once, of UDP, which has no handshake.",
+           request(services=(WIREGUARD,), k9=True))
+    forbid("once-one-of-two", "once, where one of two services is of UDP.",
+           request(services=(SSH, WIREGUARD), k9=True))
     forbid("prefix-v4", "A prefix that holds the source.", request(k5=[[V4[:3] + b"\0", 24]]))
     forbid("prefix-v6", "A prefix that holds the source, IPv6.", request(k5=[[V6[:8] + bytes(8), 64]]),
            source="2001:db8::10")

@@ -71,19 +71,19 @@ class Writer:
         assert not f, f
         rows += [("before", line) for line in self.before]
         rows += [("datagram", datagram.hex()), ("expect", expect), ("request", plain.hex() if plain else None)]
-        rows += [(key, outcome.pop(key, None)) for key in ("verb", "services", "address", "window")]
+        rows += [(key, outcome.pop(key, None)) for key in ("verb", "services", "address", "window", "once")]
         assert not outcome and self.name.startswith(expect) and self.name not in self.files, self.name
         text = "# %s\n" % why + "".join(("%s: %s" % row).rstrip() + "\n" for row in rows if row[1] is not None)
         self.files[self.name] = text
 
 
 def admit(name, why, plain, total=256, source="192.0.2.10", services="tcp/22", address=None, window=30, verb="open",
-          now=NOW, before=(), keys=None, **writer):
+          once=None, now=NOW, before=(), keys=None, **writer):
     w = Writer("admit-" + name, **writer)
     for step in before:
         w.judged_first(w.seal(step[0]), *step[1:])
     w.write(why, w.seal(plain, total, **(keys or {})), "admit", source, now, plain, verb=verb, services=services,
-            address=address or source, window=window if verb == "open" else None)
+            address=address or source, window=window if verb == "open" else None, once=once)
 
 
 def refuse(name, why, plain, source="192.0.2.10", now=NOW, before=(), total=256, **writer):
