@@ -3,7 +3,11 @@ PREFIX ?= /usr/local
 DESTDIR ?=
 BACKEND ?= nftables
 
-.PHONY: build demo test bench bench-instructions install uninstall
+N ?= 1000
+SEED ?=
+ROUND ?=
+
+.PHONY: build demo test faults bench bench-instructions install uninstall
 
 build:
 	sh tests/prepare.sh libpcap
@@ -19,6 +23,13 @@ demo:
 # Everything: format, lints, documentation, unit tests, and real packets against the real programs and kernel.
 test:
 	sh tests/run.sh
+
+# A knock, a fault at one of its steps, and what must be true afterwards: more rounds than `make test` plays, or one again:
+# `make faults N=5000`, `make faults SEED=7 ROUND=17`.
+faults:
+	sh tests/prepare.sh libpcap cc ip nft nmap unshare iptables ipset
+	FAULT_ROUNDS=$(N) $(if $(SEED),FAULT_SEED=$(SEED)) $(if $(ROUND),FAULT_ROUND=$(ROUND)) \
+		cargo test --locked -p spad-tests --test faults
 
 # How fast, beside fwknopd and knockd (installed from Debian if that is allowed): a table and target/bench.json. As root.
 # `make bench OPTIONS=--quick` takes a first look; docs/PERFORMANCE.md explains the rows.

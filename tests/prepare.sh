@@ -30,7 +30,13 @@ package() {
 
 missing=
 for thing in "$@"; do
-    here "$thing" || missing="$missing $(package "$thing")"
+    here "$thing" && continue
+    if [ "$thing" = firewalld ] && [ -d /run/systemd/system ]; then
+        # It is started as soon as it is installed, and drops what it does not know.
+        echo "not installed, because it would take over this machine's firewall: $thing" >&2
+        continue
+    fi
+    missing="$missing $(package "$thing")"
 done
 [ -n "$missing" ] || exit 0
 

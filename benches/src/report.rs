@@ -27,6 +27,8 @@ pub struct Row {
     pub title: String,
     better: Better,
     cells: BTreeMap<String, Cell>,
+    /// What the short form on the first page calls it, if it is there.
+    short: Option<&'static str>,
 }
 
 #[derive(Clone, Debug)]
@@ -50,7 +52,7 @@ impl Report {
         let title = title.into();
         let at =
             self.rows.iter().position(|row| row.table == table && row.title == title).unwrap_or_else(|| {
-                self.rows.push(Row { table, title, better, cells: BTreeMap::new() });
+                self.rows.push(Row { table, title, better, cells: BTreeMap::new(), short: None });
                 self.rows.len() - 1
             });
         &mut self.rows[at]
@@ -80,7 +82,7 @@ impl Report {
             .map(|row| {
                 let better = if row.better == Better::Less { "less" } else { "more" };
                 let cells: serde_json::Map<_, _> = row.cells.iter().map(cell).collect();
-                json!({ "table": row.table, "title": row.title, "better": better, "cells": cells })
+                json!({ "table": row.table, "title": row.title, "better": better, "cells": cells, "short": row.short })
             })
             .collect();
         json!({ "machine": machine, "rows": rows })
@@ -94,6 +96,12 @@ impl Row {
             Cell::Measured(sample) => sample.extend(values),
             cell @ Cell::Missing(_) => *cell = Cell::Measured(values.into_iter().collect()),
         }
+    }
+
+    /// Puts it into the short form, under this name.
+    pub const fn short(&mut self, name: &'static str) -> &mut Self {
+        self.short = Some(name);
+        self
     }
 
     /// Says why there is none.
@@ -150,6 +158,7 @@ fn ratio(row: &Value) -> String {
     match () {
         () if !best.is_finite() => "–".to_owned(),
         () if best == ours => "same".to_owned(),
+        () if ours == 0.0 && row["better"] == json!("less") => "∞".to_owned(),
         () if !ratio.is_finite() => "–".to_owned(),
         () => format!("× {ratio:.2}"),
     }
@@ -196,6 +205,24 @@ pub fn markdown(report: &Value, table: &str) -> String {
     text
 }
 
+/// The short form in Markdown: medians of the rows that are in it.
+#[must_use]
+pub fn summary(report: &Value) -> String {
+    let mut text = format!("| | {} |\n|---|", COLUMNS.join(" | "));
+    text.push_str(&"---|".repeat(COLUMNS.len()));
+    text.push('\n');
+    for row in report["rows"].as_array().into_iter().flatten() {
+        let Some(name) = row["short"].as_str() else { continue };
+        let _ = write!(text, "| {name} |");
+        for who in COLUMNS {
+            let median = &row["cells"][who]["median"];
+            let _ = write!(text, " {} |", number(median));
+        }
+        text.push('\n');
+    }
+    text
+}
+
 /// Names of all tables, in the order in which they were measured.
 #[must_use]
 pub fn tables(report: &Value) -> Vec<String> {
@@ -209,7 +236,7 @@ pub fn tables(report: &Value) -> Vec<String> {
     names
 }
 
-/// Writes the tables between their markers in a page: `<!-- bench TABLE -->` to `<!-- end -->`.
+/// Writes the tables between their markers in a page: `<!-- bench TABLE -->` to `<!-- end -->`; `summary` is the short form.
 ///
 /// # Panics
 /// When a file cannot be read or written, or a marker has no end.
@@ -225,6 +252,7 @@ pub fn fill(json: &Path, page: &Path) {
         let machine = || format!("{}\n", report["machine"]["text"].as_str().unwrap_or_default());
         let inside = match table {
             "machine" if !report["machine"].is_null() => machine(),
+            "summary" => summary(&report),
             _ if known.iter().any(|name| name == table) => markdown(&report, table),
             // A run of other tables leaves this one as it is.
             _ => was.trim_start_matches('\n').to_owned(),

@@ -21,19 +21,35 @@ pub fn family(pid: u32) -> Vec<u32> {
     all
 }
 
-/// Time that these processes have been on a processor, to the nanosecond (`/proc/PID/schedstat`).
+/// What processes did so far.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Effort {
+    /// On a processor, to the nanosecond.
+    pub time: Duration,
+    /// How often one of them was given a processor.
+    pub runs: u64,
+}
+
+/// Time and runs of these processes (`/proc/PID/schedstat`).
 ///
 /// Packets that the kernel handles in an interrupt meanwhile count for whoever was interrupted.
 #[must_use]
-pub fn processor_time(pids: &[u32]) -> Duration {
+pub fn effort(pids: &[u32]) -> Effort {
     let of = |pid: &u32| {
         let text = fs::read_to_string(format!("/proc/{pid}/schedstat")).unwrap_or_default();
-        text.split_whitespace()
-            .next()
-            .and_then(|field| field.parse().ok())
-            .map_or(Duration::ZERO, Duration::from_nanos)
+        let mut fields = text.split_whitespace().map(|field| field.parse().unwrap_or(0));
+        // Between the two: how long it waited for a processor.
+        let (time, runs) = (fields.next(), fields.nth(1));
+        Effort { time: Duration::from_nanos(time.unwrap_or(0)), runs: runs.unwrap_or(0) }
     };
-    pids.iter().map(of).sum()
+    let sum = |a: Effort, b: Effort| Effort { time: a.time + b.time, runs: a.runs + b.runs };
+    pids.iter().map(of).fold(Effort::default(), sum)
+}
+
+/// Time that these processes have been on a processor.
+#[must_use]
+pub fn processor_time(pids: &[u32]) -> Duration {
+    effort(pids).time
 }
 
 /// Memory of these processes in MiB: proportional set size, in which what is shared counts once in all.

@@ -229,6 +229,12 @@ impl Wiretap {
 }
 
 impl Packet {
+    /// From the IP header on.
+    #[must_use]
+    pub fn bytes(&self) -> &[u8] {
+        &self.bytes
+    }
+
     /// What a UDP packet carries.
     #[must_use]
     pub fn payload(&self) -> &[u8] {

@@ -1,4 +1,4 @@
-//! `spa-client`: one command, sealed anew for each address of the server, sent twice, never answered.
+//! `spa-client`: one command, sealed anew for each address of the server, sent more than once, never answered.
 
 mod address;
 mod args;
@@ -57,7 +57,7 @@ fn run(arguments: impl IntoIterator<Item = OsString>) -> Result<(), Failure> {
     } else {
         stamp::reserve(&profile, families.len(), &mut random)?
     };
-    let plan = Plan::new(&command.verb, command.allow, routes, first, &mut random);
+    let plan = Plan::new(&command.verb, command.allow, routes, first, &mut random).with_copies(args.copies);
     let keys = profile.file.sealing_keys();
     if args.dry_run {
         say(&preview::text(&command, &plan, &profile, first));

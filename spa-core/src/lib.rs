@@ -5,6 +5,7 @@
 #![forbid(unsafe_code)]
 
 pub mod address;
+pub mod bpf;
 pub mod cbor;
 pub mod ceiling;
 pub mod crypto;
@@ -27,5 +28,6 @@ pub mod request;
 pub mod scheme;
 pub mod service;
 pub mod settling;
+pub mod stranger;
 pub mod terms;
 pub mod time;

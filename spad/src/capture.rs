@@ -1,18 +1,24 @@
 //! Frames from the network, by libpcap: no socket is bound, no port ever shows.
 
+use std::io;
 use std::num::NonZeroU16;
 use std::os::fd::{AsFd, BorrowedFd};
 
 use pcap::{Active, Capture, Direction};
+use spa_core::crypto::header::HeaderKey;
 use spa_core::frame::Link;
 use spa_core::scheme::native;
+use spa_core::stranger;
+use tracing::debug;
+
+use crate::sys::filter;
 
 /// Bytes kept of a frame: the longest datagram and every header before it (cooked 20, two tags 8, IPv4 60, UDP 8).
 const SNAPLEN: i32 = 1400;
 /// The ring: some 2700 frames, which at 480 000 a second is 5 ms.
 const RING: i32 = 4 * 1024 * 1024;
 /// Frames taken at once, so that other descriptors have their turn during a flood.
-const BATCH: usize = 256;
+pub const BATCH: usize = 256;
 const UDP_HEADER: usize = 8;
 
 /// One interface that is listened on.
@@ -20,6 +26,8 @@ pub struct Listener {
     name: String,
     link: Link,
     capture: Capture<Active>,
+    /// Frames lost so far, at the last question.
+    lost: u32,
 }
 
 /// Why an interface cannot be listened on.
@@ -34,8 +42,9 @@ pub enum CaptureError {
 }
 
 impl Listener {
-    /// Opens a capture that sees datagrams of the right length to `port`, sent to this host, and nothing else.
-    pub fn open(name: &str, port: NonZeroU16) -> Result<Self, CaptureError> {
+    /// Opens a capture that sees datagrams of the right length to `port`, with a check word of one of these keys if the
+    /// kernel can look at it, and nothing else.
+    pub fn open(name: &str, port: NonZeroU16, keys: &[HeaderKey]) -> Result<Self, CaptureError> {
         let fail = |error: pcap::Error| {
             let text = error.to_string();
             if text.contains("permission") || text.contains("not permitted") {
@@ -54,13 +63,17 @@ impl Listener {
             .open()
             .and_then(Capture::setnonblock)
             .map_err(fail)?;
-        capture.filter(&filter(port), true).map_err(fail)?;
+        capture.filter(&expression(port), true).map_err(fail)?;
         capture.direction(Direction::In).map_err(fail)?;
         let dlt = capture.get_datalink().0;
         let link = Link::from_dlt(dlt).ok_or_else(|| {
             CaptureError::Unavailable(name.to_owned(), format!("its link type {dlt} is not known"))
         })?;
-        Ok(Self { name: name.to_owned(), link, capture })
+        match turn_strangers_away(capture.as_fd(), link, port, keys) {
+            Ok(()) => debug!("{name}: the kernel turns strangers away"),
+            Err(why) => debug!("{name}: strangers wake the worker: {why}"),
+        }
+        Ok(Self { name: name.to_owned(), link, capture, lost: 0 })
     }
 
     /// Name of the interface.
@@ -80,6 +93,12 @@ impl Listener {
             Err(error) => Err(error),
         }
     }
+
+    /// How many frames found no room in the ring since the last question. One that is gone lost none.
+    pub fn lost(&mut self) -> u32 {
+        let so_far = self.capture.stats().map_or(self.lost, |stats| stats.dropped);
+        so_far.wrapping_sub(std::mem::replace(&mut self.lost, so_far))
+    }
 }
 
 impl AsFd for Listener {
@@ -88,9 +107,21 @@ impl AsFd for Listener {
     }
 }
 
-/// The kernel drops by port and length, so that junk costs the daemon nothing. The UDP length of an IPv6 packet is at
-/// an offset of its own, as nothing stands between the headers.
-fn filter(port: NonZeroU16) -> String {
+/// Has the kernel look at the check word too. Where it cannot, libpcap's filter stays, and the worker looks.
+fn turn_strangers_away(
+    capture: BorrowedFd<'_>,
+    link: Link,
+    port: NonZeroU16,
+    keys: &[HeaderKey],
+) -> io::Result<()> {
+    let program = stranger::program(link, port, keys, SNAPLEN.cast_unsigned());
+    let program = program.ok_or(io::ErrorKind::Unsupported)?;
+    filter::attach(capture, program.instructions())
+}
+
+/// By port and length, as libpcap compiles it for this link. The UDP length of an IPv6 packet is at an offset of its own,
+/// as nothing stands between the headers.
+fn expression(port: NonZeroU16) -> String {
     let (least, most) = (native::MIN + UDP_HEADER, native::MAX + UDP_HEADER);
     format!(
         "(ip and udp dst port {port} and udp[4:2] >= {least} and udp[4:2] <= {most}) or \

@@ -17,6 +17,7 @@ pub mod identity;
 pub mod journal;
 pub mod log;
 pub mod monitor;
+pub mod overflow;
 pub mod report;
 pub mod role;
 pub mod sandbox;

@@ -19,9 +19,9 @@ const MOST: usize = 100_000;
 
 struct Since {
     said: BootTime,
-    /// Not said since then, and the latest of it.
+    /// Not said since then, and the first of it: no other is put into words, as anybody can replay by the million.
     kept: u32,
-    last: String,
+    first: String,
 }
 
 /// What has been said, and what was kept back.
@@ -54,13 +54,15 @@ impl Reporter {
         let full = self.since.len() >= MOST;
         match self.since.get_mut(&(profile.clone(), reason)) {
             Some(since) => {
-                since.kept += 1;
-                since.last = why.to_string();
+                if since.kept == 0 {
+                    since.first = why.to_string();
+                }
+                since.kept = since.kept.saturating_add(1);
             }
             None if full => {}
             None => {
                 say(profile, reason, 1, &why);
-                let since = Since { said: now, kept: 0, last: String::new() };
+                let since = Since { said: now, kept: 0, first: String::new() };
                 self.since.insert((profile.clone(), reason), since);
                 // Later than those that wait already.
                 self.due.get_or_insert(now.plus(QUIET));
@@ -80,7 +82,7 @@ impl Reporter {
             if since.kept == 0 {
                 return false;
             }
-            say(profile, reason, since.kept, &since.last);
+            say(profile, reason, since.kept, &since.first);
             since.said = now;
             since.kept = 0;
             true
@@ -100,16 +102,31 @@ fn say(profile: &str, reason: &str, times: u32, why: &dyn Display) {
 
 #[cfg(test)]
 mod tests {
+    use std::cell::Cell;
+    use std::fmt;
+
     use super::*;
+
+    /// Counts how often it is put into words.
+    struct Counted<'a>(&'a Cell<u32>);
+
+    impl Display for Counted<'_> {
+        fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+            self.0.set(self.0.get() + 1);
+            f.write_str("full")
+        }
+    }
 
     #[test]
     fn one_line_a_minute_and_the_rest_is_counted() {
         let at = |s| BootTime::new(Duration::from_secs(s));
         let profile: Arc<str> = "laptop".into();
         let mut reporter = Reporter::default();
+        let words = Cell::new(0);
         for _ in 0..1000 {
-            reporter.refused(&profile, "ceiling", "full", at(100));
+            reporter.refused(&profile, "ceiling", Counted(&words), at(100));
         }
+        assert!(words.get() <= 2, "the first, and the first of those that wait");
         let kept = |reporter: &Reporter| reporter.since.values().map(|since| since.kept).collect::<Vec<_>>();
         assert_eq!(kept(&reporter), [999], "the first was said, the others wait");
         assert_eq!(reporter.next_deadline(), Some(at(160)));
@@ -126,7 +143,7 @@ mod tests {
         let mut reporter = Reporter::default();
         let now = BootTime::new(Duration::from_secs(1));
         reporter.since = (0..MOST)
-            .map(|n| ((n.to_string().into(), "old"), Since { said: now, kept: 0, last: String::new() }))
+            .map(|n| ((n.to_string().into(), "old"), Since { said: now, kept: 0, first: String::new() }))
             .collect();
         reporter.refused(&"one more".into(), "old", "", now);
         assert_eq!(reporter.since.len(), MOST);

@@ -2,11 +2,13 @@
 //! given up, and only then the first packet is read.
 
 use std::io;
+use std::num::NonZeroU16;
 use std::os::fd::{AsFd, BorrowedFd};
 use std::path::Path;
 use std::time::{Duration, SystemTime};
 
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
+use spa_core::crypto::header::HeaderKey;
 use spa_core::file::fields::write_moment;
 use spa_core::frame::Datagram;
 use spa_core::gate::{Gate, Verdict};
@@ -20,10 +22,11 @@ use spa_core::time::{BootTime, Now, UnixMillis};
 use tracing::{debug, error, info, warn};
 
 use crate::ask::{Ask, IDS, MOST_IDS, Message};
-use crate::capture::{CaptureError, Listener};
+use crate::capture::{BATCH, CaptureError, Listener};
 use crate::config::{Config, ConfigError};
 use crate::exit::ExitStatus;
 use crate::journal::{Journal, Opened, Past};
+use crate::overflow::Overflow;
 use crate::report::Reporter;
 use crate::sandbox::{self, Descriptors};
 use crate::site::Site;
@@ -37,8 +40,8 @@ const RUN_DIR: &str = "/run/spad";
 /// How often an unsettled worker looks at the clock.
 const SETTLING: Duration = Duration::from_millis(250);
 
-/// So many frames at one waking are a flood.
-const FLOOD: usize = 32;
+/// So many frames at one waking are a flood. Of a whole batch there is more to come, and no time for gathering.
+const FLOOD: std::ops::Range<usize> = 32..BATCH;
 /// How long frames of a flood gather in the ring: a waking for each would cost thirty times its judgement.
 const GATHER: Duration = Duration::from_micros(300);
 
@@ -75,7 +78,7 @@ pub fn run(options: &Options, channel: Seqpacket) -> ExitStatus {
     match prepare(options, channel) {
         Ok(mut worker) => {
             let status = worker.serve();
-            info!("{}", worker.gate.counters());
+            info!("{} lost={}", worker.gate.counters(), worker.overflow.lost());
             status
         }
         Err(Unfit::Channel(ChannelError::Closed)) => ExitStatus::Done,
@@ -97,7 +100,9 @@ struct Worker {
     /// When the kernel was last asked whether its clock is synchronised, and what it said.
     asked: Option<(BootTime, bool)>,
     reporter: Reporter,
-    flooded: bool,
+    /// For how long frames gather before the next look; `None` to be woken by the next one.
+    gather: Option<Duration>,
+    overflow: Overflow,
     /// The journal could not be written, and whether that was said.
     deaf: bool,
 }
@@ -113,7 +118,7 @@ fn prepare(options: &Options, channel: Seqpacket) -> Result<Worker, Unfit> {
         return Err(Unfit::State(what, "give some of them to another site"));
     }
     let surroundings = Surroundings::read(&config.interfaces, &Routes::open()?)?;
-    let listeners = listen(&surroundings, site.file.port)?;
+    let listeners = listen(&surroundings, site.file.port, &site.file.header_keys())?;
     let opened = Opened::open(&options.state_dir, Path::new(RUN_DIR), site.file.id, site.file.machine())
         .map_err(|error| {
             let what = format!("{}: the journal cannot be opened: {error}", options.state_dir.display());
@@ -158,7 +163,8 @@ fn prepare(options: &Options, channel: Seqpacket) -> Result<Worker, Unfit> {
         clock_trusted: config.clock_trusted,
         asked: None,
         reporter: Reporter::default(),
-        flooded: false,
+        gather: None,
+        overflow: Overflow::default(),
         deaf: false,
     };
     worker.begin();
@@ -166,10 +172,10 @@ fn prepare(options: &Options, channel: Seqpacket) -> Result<Worker, Unfit> {
 }
 
 /// Opens what can be listened on. A missing interface is waited for: the monitor asks for a new worker when it comes.
-fn listen(surroundings: &Surroundings, port: std::num::NonZeroU16) -> Result<Vec<Listener>, Unfit> {
+fn listen(surroundings: &Surroundings, port: NonZeroU16, keys: &[HeaderKey]) -> Result<Vec<Listener>, Unfit> {
     let mut listeners = Vec::new();
     for name in surroundings.captures() {
-        match Listener::open(name, port) {
+        match Listener::open(name, port, keys) {
             Ok(listener) => listeners.push(listener),
             Err(error @ CaptureError::NotPermitted(_)) => return Err(Unfit::Capture(error)),
             Err(error) => warn!("cannot listen on {error}; waiting for the interface"),
@@ -224,6 +230,9 @@ impl Worker {
             }
             let listeners = self.listeners.len();
             let admitted = self.judge_waiting(now);
+            self.overflow.catch_up(now.boot, || {
+                self.listeners.iter_mut().map(|listener| u64::from(listener.lost())).sum()
+            });
             if self.listeners.len() < listeners {
                 // The other captures go on until the new worker has all again.
                 self.say(&Message::Renew);
@@ -242,11 +251,12 @@ impl Worker {
     fn wait(&self) -> io::Result<bool> {
         let now = BootTime::new(clock::boottime());
         let settling = self.settling.is_some().then(|| now.plus(SETTLING));
-        let gathering = self.flooded.then(|| now.plus(GATHER));
-        let deadline = [settling, gathering, self.reporter.next_deadline()].into_iter().flatten().min();
+        let gathering = self.gather.map(|pause| now.plus(pause));
+        let lines = [self.reporter.next_deadline(), self.overflow.next_deadline()];
+        let deadline = [settling, gathering].into_iter().chain(lines).flatten().min();
         let timeout = deadline.and_then(|at| Timespec::try_from(at.since(now)).ok());
         let mut descriptors = vec![PollFd::new(&self.channel, PollFlags::IN)];
-        if !self.flooded {
+        if self.gather.is_none() {
             descriptors.extend(self.listeners.iter().map(|listener| PollFd::new(listener, PollFlags::IN)));
         }
         match poll(&mut descriptors, timeout.as_ref()) {
@@ -278,7 +288,14 @@ impl Worker {
             }
             received.is_ok()
         });
-        self.flooded = frames >= FLOOD;
+        self.gather = match frames {
+            few if few < FLOOD.start => None,
+            many if FLOOD.contains(&many) => Some(GATHER),
+            _ => Some(Duration::ZERO),
+        };
+        if self.gather.is_some() {
+            self.overflow.flooded(now.boot);
+        }
         admitted
     }
 

@@ -135,6 +135,26 @@ fn a_flush_by_somebody_else_is_repaired_within_a_second() {
 }
 
 #[test]
+fn what_others_saved_and_put_back_reopens_no_door() {
+    let Some(lab) = Lab::new() else { return };
+    lab.configure(&Config::default());
+    lab.profile_with("laptop", &["--open", "tcp/22", "--max-window", "5m"]);
+    let _service = lab.serve(SERVER, &["tcp/22"]);
+    let spad = lab.spad();
+    lab.knock_with(A, &["-4", "-w", "5m"]);
+    lab.opens(A, SSH);
+    lab.sh(SERVER, "{ echo flush ruleset; nft list ruleset; } >/run/saved.nft");
+    lab.knock_with(A, &["-4", "--close"]);
+    lab.shuts(A, SSH, Duration::from_secs(1));
+    lab.sh(SERVER, "grep -q 10.77.0.2 /run/saved.nft && nft -f /run/saved.nft");
+    spad.says("putting it back");
+    lab.shuts(A, SSH, Duration::from_secs(1));
+    assert!(lab.grants().is_empty());
+    lab.knock(A);
+    lab.opens(A, SSH);
+}
+
+#[test]
 fn who_is_always_allowed_is_never_shut_out() {
     let Some(lab) = Lab::new() else { return };
     lab.configure(&Config { always_allow: vec![B.v4, B.v6], ..Config::default() });

@@ -36,9 +36,11 @@ pub fn run(bench: &Bench, report: &mut Report) {
             drop(daemon);
             let who = contestant.name();
             let opened = seen.len() as f64;
-            report.row(TABLE, OPENED, Better::More).measured(who, [opened]);
+            let row = report.row(TABLE, OPENED, Better::More).short("300 clients at once: let in");
+            row.measured(who, [opened]);
             let last = seen.values().max().map(|last| milliseconds(*last - start));
-            report.row(TABLE, LAST, Better::Less).measured(who, last);
+            let row = report.row(TABLE, LAST, Better::Less).short("… until the last of those, ms");
+            row.measured(who, last);
             report.row(TABLE, MEMORY, Better::Less).measured(who, [memory]);
         }
     }

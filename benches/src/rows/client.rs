@@ -8,28 +8,42 @@ use crate::arena::{ADDRESS, Arena};
 use crate::report::{Better, Report};
 
 const TABLE: &str = "side-by-side";
-const EXIT: &str = "client, from exec to exit, literal address, ms";
+const EXIT: &str = "client, from exec to exit, literal address, one datagram (spa-client --copies 1), ms";
+const COPIES: &str = "the same, as spa-client sends by itself: a second after a pause of 50 to 150 ms";
 const FIRST: &str = "client, from exec to its first packet on the wire, ms";
 const NOTHING: &str = "a program that does nothing (/bin/true), from exec to exit, ms";
 
-/// All three rows.
+/// All four rows.
 pub fn run(bench: &Bench, report: &mut Report) {
     let runs = if bench.quick { 10 } else { 60 };
-    let titles = [EXIT, FIRST].map(|title| (TABLE, title.to_owned()));
+    let titles = [EXIT, COPIES, FIRST].map(|title| (TABLE, title.to_owned()));
     let client = bench.arena.clients(1)[0];
     // All clients first, then all again: whatever slows the machine slows each of them.
     for _ in 0..runs {
         for contestant in bench.present(report, &titles) {
             if contestant.name() == "fwknopd -U" {
-                report.row(TABLE, EXIT, Better::Less).missing("fwknopd -U", "the same client");
-                report.row(TABLE, FIRST, Better::Less).missing("fwknopd -U", "the same client");
+                for title in [EXIT, COPIES, FIRST] {
+                    report.row(TABLE, title, Better::Less).missing("fwknopd -U", "the same client");
+                }
                 continue;
             }
-            let (exit, first) = bench.arena.at_client(|| {
-                Arena::use_source(client);
-                time(contestant.client(client), true)
-            });
-            report.row(TABLE, EXIT, Better::Less).measured(contestant.name(), [exit]);
+            let run = |arguments: &[&str]| {
+                bench.arena.at_client(|| {
+                    Arena::use_source(client);
+                    let mut command = contestant.client(client);
+                    command.args(arguments);
+                    time(command, true)
+                })
+            };
+            let once: &[&str] = if contestant.name() == "spad" { &["--copies", "1"] } else { &[] };
+            let (exit, first) = run(once);
+            let copies = report.row(TABLE, COPIES, Better::Less);
+            match contestant.name() {
+                "spad" => copies.measured("spad", [run(&[]).0]),
+                who => copies.missing(who, "sends once"),
+            }
+            let row = report.row(TABLE, EXIT, Better::Less).short("client, start to end, one datagram, ms");
+            row.measured(contestant.name(), [exit]);
             report.row(TABLE, FIRST, Better::Less).measured(contestant.name(), first);
         }
         let (exit, _) = bench.arena.at_client(|| time(Command::new("true"), false));

@@ -38,7 +38,7 @@ pub fn run(bench: &Bench, report: &mut Report) {
                     format!("{profiles} profile{}", if profiles == 1 { "" } else { "s" }),
                     Better::Less,
                 )
-                .measured(JUNK, [cost]);
+                .measured(JUNK, [cost.time]);
         }
         for doors in [1000, 10_000, 40_000] {
             open_doors(bench, &**spad, doors, report);
@@ -92,7 +92,7 @@ fn with_interfaces(bench: &Bench, interfaces: usize, label: &'static str, report
         row.measured(MEMORY, [memory(&daemon.processes())]);
         drop(daemon);
         let cost = junk::cost(bench, &spad, 1, Junk::Random, 500);
-        report.row("growth", title, Better::Less).measured(JUNK, [cost]);
+        report.row("growth", title, Better::Less).measured(JUNK, [cost.time]);
     }
     let _ = bench.arena.lab().sh(SERVER, &format!("true; {remove}"));
 }

@@ -26,7 +26,9 @@ pub fn run(bench: &Bench, report: &mut Report) {
                 bench.arena.at_client(|| (own(bench, contestant), ready(bench, contestant, 1)));
             drop(daemon);
             report.row(TABLE, OWN, Better::Less).measured(contestant.name(), own);
-            report.row(TABLE, READY, Better::Less).measured(contestant.name(), ready);
+            let row =
+                report.row(TABLE, READY, Better::Less).short("knock to first accepted TCP connection, ms");
+            row.measured(contestant.name(), ready);
         }
     }
 }

@@ -23,7 +23,11 @@ pub fn run(bench: &Bench, report: &mut Report) {
                 let daemon = contestant.serve(&bench.arena, profiles);
                 std::thread::sleep(Duration::from_millis(400));
                 let memory = memory(&daemon.processes());
-                report.row(TABLE, title, Better::Less).measured(contestant.name(), [memory]);
+                let row = report.row(TABLE, title, Better::Less);
+                if profiles == 1 {
+                    row.short("memory of all processes, MiB");
+                }
+                row.measured(contestant.name(), [memory]);
             }
         }
     }

@@ -4,18 +4,23 @@ use std::fs;
 use std::net::{IpAddr, SocketAddrV4};
 use std::num::NonZeroU16;
 use std::os::fd::AsFd;
+use std::os::unix::net::UnixDatagram;
 use std::thread;
 use std::time::{Duration, Instant};
 
 use lab::SERVER;
 use rustix::event::{PollFd, PollFlags, poll};
-use spa_core::crypto::key::{KeyId, SiteId};
+use spa_core::bpf::Instruction;
+use spa_core::crypto::header::{HeaderKey, Nonce};
+use spa_core::crypto::key::{KeyId, SiteId, SiteKey};
 use spa_core::crypto::suite::Suite;
+use spa_core::frame::Link;
 use spa_core::journal::MachineHash;
 use spa_core::lease::{Change, Door};
 use spa_core::profile::JournalEpoch;
 use spa_core::replay::{DEFAULT_SKEW, Record, Replay};
 use spa_core::request::RequestId;
+use spa_core::stranger;
 use spa_core::terms::OnClose;
 use spa_core::time::UnixMillis;
 use spad::capture::Listener;
@@ -23,11 +28,13 @@ use spad::firewall::standing::{Backend, Stand, Standing};
 use spad::firewall::{self, Interfaces, Plan};
 use spad::journal::Opened;
 use spad::socketpair::{Received, Seqpacket};
+use spad::sys::filter;
 
-use super::{Bench, microseconds};
+use super::{Bench, latency, microseconds};
 use crate::arena::{ADDRESS, CLIENT, INTERFACE};
 use crate::gate::{Operation, Site};
 use crate::report::{Better, Report};
+use crate::tools::{Contestant as _, Spad};
 use crate::wire::{Sender, noise, udp};
 
 const TABLE: &str = "stations";
@@ -35,6 +42,8 @@ const COLUMN: &str = "µs";
 const PORT: u16 = 23_571;
 /// Long enough for everybody to fall asleep, as they would be when a knock comes.
 const REST: Duration = Duration::from_millis(3);
+/// Datagrams in one measurement of what is shorter than a look at the clock.
+const BATCH: u32 = 256;
 
 /// All stations, in the order in which a knock passes them.
 pub fn run(bench: &Bench, report: &mut Report) {
@@ -47,6 +56,13 @@ pub fn run(bench: &Bench, report: &mut Report) {
         "capture: from sending until the frame is in the worker's hands, asleep before",
         capture(bench, times),
     );
+    for keys in [1, 2] {
+        let title = format!(
+            "kernel: a stranger's datagram turned away, {keys} site key{}",
+            if keys == 1 { "" } else { "s" }
+        );
+        row(&title, turn_away(keys, times));
+    }
     for suite in Suite::ALL {
         row(&format!("gate: admission, {suite}"), gate(suite, times));
     }
@@ -59,6 +75,18 @@ pub fn run(bench: &Bench, report: &mut Report) {
     row("firewall: one door opened, until the kernel has answered", one);
     row("firewall: one door shut", add);
     row("firewall: 256 doors opened in one transaction", many);
+    for (in_memory, label, title) in [
+        (false, "disk", "all of it: ready packet to first accepted connection"),
+        (true, "memory", "all of it, the journal in memory: without the disk"),
+    ] {
+        let mut spad = Spad::new(&bench.arena, label);
+        spad.journal_in_memory = in_memory;
+        for _ in 0..bench.rounds(3) {
+            let _daemon = spad.serve(&bench.arena, 1);
+            let times = bench.arena.at_client(|| latency::ready(bench, &spad, 1));
+            row(title, times.into_iter().map(|time| Duration::from_secs_f64(time / 1e3)).collect());
+        }
+    }
 }
 
 fn capture(bench: &Bench, times: usize) -> Vec<Duration> {
@@ -68,7 +96,7 @@ fn capture(bench: &Bench, times: usize) -> Vec<Duration> {
     let receiver = thread::spawn(move || {
         server.enter();
         let port = NonZeroU16::new(PORT).expect("not zero");
-        let mut listener = Listener::open(INTERFACE, port).expect("the interface is up");
+        let mut listener = Listener::open(INTERFACE, port, &[header_key()]).expect("the interface is up");
         ready.send(()).expect("somebody waits");
         for _ in 0..times {
             let mut seen = None;
@@ -82,7 +110,10 @@ fn capture(bench: &Bench, times: usize) -> Vec<Duration> {
     is_ready.recv().expect("it listens");
     let sent = bench.arena.at_client(move || {
         let sender = Sender::new();
-        let frame = [udp(SocketAddrV4::new(CLIENT, 4000), SocketAddrV4::new(ADDRESS, PORT), &noise(400))];
+        let mut payload = noise(400);
+        let nonce = Nonce(payload[..16].try_into().expect("long enough"));
+        payload[16..24].copy_from_slice(&header_key().mask(&nonce, KeyId(1)).0);
+        let frame = [udp(SocketAddrV4::new(CLIENT, 4000), SocketAddrV4::new(ADDRESS, PORT), &payload)];
         let send = |_| {
             thread::sleep(REST);
             let start = Instant::now();
@@ -93,6 +124,39 @@ fn capture(bench: &Bench, times: usize) -> Vec<Duration> {
     });
     receiver.join().expect("it ended well");
     sent
+}
+
+fn header_key() -> HeaderKey {
+    HeaderKey::derive(&SiteKey::new([3; 32]), SiteId([1; 16]))
+}
+
+/// What the kernel needs to turn a stranger's datagram away: sends to a socket whose filter looks at everything, less
+/// sends to one whose filter looks at nothing.
+pub fn turn_away(keys: usize, times: usize) -> Vec<Duration> {
+    let keys: Vec<HeaderKey> = (0..keys).map(|_| header_key()).collect();
+    let port = NonZeroU16::new(PORT).expect("not zero");
+    let program = stranger::program(Link::Raw, port, &keys, 1400).expect("it fits");
+    let nothing = [Instruction { code: 0x06, jt: 0, jf: 0, k: 0 }];
+    let [all, none] = [program.instructions(), &nothing].map(|program| {
+        let (from, to) = UnixDatagram::pair().expect("two descriptors");
+        filter::attach(to.as_fd(), program).expect("the kernel takes it");
+        (from, to)
+    });
+    let measure = |_| {
+        // New ones each time: nothing that the processor learned of the last helps it.
+        let packets: Vec<_> = (0..BATCH)
+            .map(|_| udp(SocketAddrV4::new(CLIENT, 4000), SocketAddrV4::new(ADDRESS, PORT), &noise(400)))
+            .collect();
+        let [least, whole] = [&none.0, &all.0].map(|socket| {
+            let start = Instant::now();
+            for packet in &packets {
+                socket.send(packet.bytes()).expect("a refused packet is no error");
+            }
+            start.elapsed() / BATCH
+        });
+        whole.saturating_sub(least)
+    };
+    (0..times).map(measure).collect()
 }
 
 fn gate(suite: Suite, times: usize) -> Vec<Duration> {

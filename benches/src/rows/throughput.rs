@@ -27,7 +27,7 @@ pub fn run(bench: &Bench, report: &mut Report) {
         for contestant in bench.present(report, &[(TABLE, RATE.to_owned())]) {
             let (knocks, rate) = offer(contestant.name());
             let (accepted, took) = accept(bench, contestant, knocks, rate);
-            let row = report.row(TABLE, RATE, Better::More);
+            let row = report.row(TABLE, RATE, Better::More).short("knocks accepted a second");
             row.measured(contestant.name(), [accepted as f64 / took.as_secs_f64()]);
         }
         if let Some(spad) = bench.contestants.last() {

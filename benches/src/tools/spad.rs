@@ -39,6 +39,8 @@ pub struct Spad {
     suite: Suite,
     /// The interfaces that it listens on.
     pub interfaces: String,
+    /// Whether the journal is in memory: then nothing waits for a disk. For one row.
+    pub journal_in_memory: bool,
     /// Where its sites are: two of these daemons do not share any.
     label: &'static str,
     /// Keys of the sites made so far, by their number of profiles.
@@ -61,8 +63,19 @@ impl Spad {
             profile: arena.on_disk(&format!("{label}.spa.toml")),
             suite: Suite::default(),
             interfaces: format!("\"{INTERFACE}\""),
+            journal_in_memory: false,
             sites: Mutex::default(),
         }
+    }
+
+    fn state_name(&self, profiles: usize) -> String {
+        format!("state-{}-{profiles}", self.label)
+    }
+
+    /// The folder of the journal, as the programs see it.
+    fn state(&self, arena: &Arena, profiles: usize) -> PathBuf {
+        let name = self.state_name(profiles);
+        if self.journal_in_memory { Lab::inside(&name).into() } else { arena.on_disk(&name) }
     }
 
     /// The site with so many profiles, made when it is first asked for.
@@ -73,8 +86,10 @@ impl Spad {
 
     /// spa-keygen makes the site with its journal; its profile gives way to many, an hour old already.
     fn make(&self, arena: &Arena, profiles: usize) -> Site {
-        let (lab, state) = (arena.lab(), arena.on_disk(&format!("state-{}-{profiles}", self.label)));
-        fs::DirBuilder::new().mode(0o700).create(&state).expect("the disk has room");
+        let lab = arena.lab();
+        let state = self.state(arena, profiles);
+        let made = if self.journal_in_memory { lab.path(&self.state_name(profiles)) } else { state.clone() };
+        fs::DirBuilder::new().mode(0o700).create(&made).expect("there is room");
         let folder = Lab::inside(&format!("etc-{}-{profiles}", self.label));
         let out = Lab::inside(&format!("first-{}-{profiles}.spa.toml", self.label));
         let mut keygen = lab.command(SERVER, arena.program("spa-keygen"));
@@ -172,7 +187,7 @@ impl Contestant for Spad {
                 self.interfaces
             ),
         );
-        let state = arena.on_disk(&format!("state-{}-{profiles}", self.label));
+        let state = self.state(arena, profiles);
         let arguments =
             ["--config", &Lab::inside(&config), "--state-dir", &state.to_string_lossy()].map(str::to_owned);
         arena.start(&self.program, &arguments, "spad.log", "serving")

@@ -2,7 +2,7 @@
 
 use std::ffi::OsString;
 use std::net::IpAddr;
-use std::num::NonZeroU16;
+use std::num::{NonZeroU8, NonZeroU16};
 use std::path::PathBuf;
 use std::str::FromStr;
 use std::time::Duration;
@@ -100,6 +100,10 @@ pub(super) struct Args {
     #[arg(long, conflicts_with_all = ["window", "wait"])]
     pub(super) close: bool,
 
+    /// How many datagrams go to each address, against loss, from 1 to 5
+    #[arg(long, value_name = "NUMBER", default_value = "2", value_parser = copies, conflicts_with = "wait")]
+    pub(super) copies: NonZeroU8,
+
     /// Say in clear what would be sent, and send nothing
     #[arg(long)]
     pub(super) dry_run: bool,
@@ -155,6 +159,11 @@ impl Args {
         }
         Ok(())
     }
+}
+
+/// More would be a flood, not an answer to loss.
+fn copies(text: &str) -> Result<NonZeroU8, &'static str> {
+    text.parse().ok().filter(|copies: &NonZeroU8| copies.get() <= 5).ok_or("use a number from 1 to 5")
 }
 
 /// For whom a door is to open.

@@ -3,6 +3,7 @@
 
 use std::io;
 use std::net::{SocketAddr, UdpSocket};
+use std::num::NonZeroU8;
 use std::thread;
 use std::time::Duration;
 
@@ -20,6 +21,9 @@ use crate::output::complain;
 use crate::random::Random;
 use crate::secret_file::plain;
 
+/// How many datagrams an address gets.
+const COPIES: NonZeroU8 = NonZeroU8::MIN.saturating_add(1);
+
 /// What goes to one address of the server.
 pub(super) struct Knock {
     pub(super) route: Route,
@@ -30,6 +34,8 @@ pub(super) struct Knock {
 pub(super) struct Plan {
     /// Sent and repeated one after the other.
     pub(super) groups: Vec<Vec<Knock>>,
+    /// How many datagrams each address gets.
+    pub(super) copies: NonZeroU8,
 }
 
 /// The address families on the way, in the order of their first address.
@@ -71,7 +77,12 @@ impl Plan {
         if !matches!(verb, Verb::Close(_)) {
             groups = vec![groups.into_iter().flatten().collect()];
         }
-        Self { groups }
+        Self { groups, copies: COPIES }
+    }
+
+    /// The same with so many datagrams to each address.
+    pub(super) fn with_copies(self, copies: NonZeroU8) -> Self {
+        Self { copies, ..self }
     }
 
     /// Whether anything can be sent at all.
@@ -90,7 +101,7 @@ impl Plan {
         knock.ok_or_else(|| not_sent(None)).and_then(|knock| sealed(keys, &knock.request, random))
     }
 
-    /// Sends everything twice, the repeats after a short random pause: a datagram can get lost, and nobody would say so.
+    /// Sends all copies of everything, each after a short random pause: a datagram can get lost, and nobody would say so.
     ///
     /// `saved`: the first datagram, if it was sealed already. Returns the addresses that were sent to.
     pub(super) fn send(
@@ -101,7 +112,11 @@ impl Plan {
         random: &mut Random,
     ) -> Result<Vec<SocketAddr>, Failure> {
         let mut sent = Sent::default();
-        for (group, repeat) in self.groups.iter().flat_map(|group| [(group, false), (group, true)]) {
+        let copies = 0..self.copies.get();
+        for (group, copy) in
+            self.groups.iter().flat_map(|group| copies.clone().map(move |copy| (group, copy)))
+        {
+            let repeat = copy > 0;
             if repeat && group.iter().any(|knock| sent.reached.contains(&knock.route.server)) {
                 thread::sleep(before_repeat(random));
             }

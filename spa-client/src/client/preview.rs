@@ -43,8 +43,10 @@ fn destination(command: &Command, knock: &Knock) -> String {
 }
 
 fn sizes(plan: &Plan) -> String {
-    let count = plan.knocks().filter(|knock| knock.route.local.is_ok()).count() * 2;
+    let reached = plan.knocks().filter(|knock| knock.route.local.is_ok()).count();
+    let count = reached * usize::from(plan.copies.get());
+    let datagrams = if count == 1 { "datagram" } else { "datagrams" };
     let short = plan.knocks().all(|knock| knock.request.encode().len() + OVERHEAD <= MIN);
     let (low, high) = if short { (MIN, MIDDLE) } else { (MIDDLE, MAX) };
-    format!("{count} datagrams of {low} to {high} bytes, drawn at random")
+    format!("{count} {datagrams} of {low} to {high} bytes, drawn at random")
 }

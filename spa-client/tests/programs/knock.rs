@@ -2,6 +2,7 @@
 
 use std::fs;
 use std::process::{Command, Stdio};
+use std::time::{Duration, Instant};
 
 use crate::scratch::{Listener, Scratch};
 
@@ -16,6 +17,32 @@ fn a_knock_is_two_datagrams_that_have_nothing_in_common() {
     let [first, second] = heard.as_slice() else { panic!("{} datagrams", heard.len()) };
     assert!(heard.iter().all(|datagram| (256..=640).contains(&datagram.len())));
     assert_ne!(first[..40], second[..40]);
+}
+
+#[test]
+fn as_many_copies_are_sent_as_are_asked_for_and_one_needs_no_pause() {
+    let scratch = Scratch::new();
+    let listener = scratch.profile("laptop", "--open tcp/22");
+    for copies in [1, 3] {
+        scratch.client(&format!("--copies {copies}")).ok();
+        assert_eq!(listener.heard().len(), copies, "--copies {copies}");
+    }
+    let done = scratch.client("--dry-run --copies 1").ok();
+    assert!(done.out.contains("sizes     1 datagram of 256"), "{}", done.out);
+    // The pause is 50 ms at least. The machine may be busy: the quickest of some counts.
+    let quickest = (0..20)
+        .map(|_| {
+            let start = Instant::now();
+            scratch.client("--copies 1").ok();
+            start.elapsed()
+        })
+        .min();
+    assert!(quickest < Some(Duration::from_millis(50)), "{quickest:?}");
+    for wrong in ["0", "6", "two", "-1"] {
+        let done = scratch.client(&format!("--copies={wrong}"));
+        let said = (done.status, done.err.as_str());
+        assert_eq!(said, (2, "spa-client: --copies <NUMBER>: use a number from 1 to 5\n"), "{wrong}");
+    }
 }
 
 #[test]

@@ -43,6 +43,12 @@ impl HeaderKey {
         u32::try_from(plain).ok().map(KeyId)
     }
 
+    /// The two words of the key, as SipHash names them k0 and k1: for the program that the kernel runs.
+    pub(crate) fn words(&self) -> [u64; 2] {
+        let (k0, k1) = self.0.split_at(8);
+        [k0, k1].map(|half| half.iter().rev().fold(0, |word, byte| word << 8 | u64::from(*byte)))
+    }
+
     fn stream(&self, nonce: &Nonce) -> [u8; 8] {
         let mut sip = SipHasher24::new_with_key(&self.0);
         sip.write(&nonce.0);

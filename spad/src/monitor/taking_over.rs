@@ -216,9 +216,10 @@ impl Monitor<'_> {
         serving.plan.keep.clear();
         let port = serving.plan.spa_port;
         if let Some(old) = self.serving.replace(serving) {
+            // Said before it goes: the starter would take its end for a death.
+            self.notify(Notice::Retired(old.number));
             // What it has put on disk it may still ask for: nobody else will, as it is a replay from then on.
             self.retiring = old.channel.filter(|channel| channel.finish().is_ok());
-            self.notify(Notice::Retired(old.number));
         }
         self.notify(Notice::Serving(number));
         info!("serving port={port} profiles={profiles} interfaces={interfaces} open={}", self.leases.len());

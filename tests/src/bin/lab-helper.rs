@@ -5,6 +5,11 @@
 //! lab-helper connect ADDRESS:PORT MS     TCP until it is open or MS are over: open, closed, filtered
 //! lab-helper ask ADDRESS:PORT MS         UDP until something comes back: answer, refusal, silence
 //! lab-helper send FILE ADDRESS:PORT      the file as one datagram, once: answer, refusal, silence
+//! lab-helper flood FILE KEPT COUNT RATE ADDRESS:PORT
+//!                                        so many datagrams, so many a second: the first bytes of the file, then noise
+//! lab-helper post FILE ADDRESS:PORT      says "ready"; then for each line read the file as one datagram
+//! lab-helper watch ADDRESS:PORT …        TCP again and again: for each that opens its place in the list and the
+//!                                        moment it was begun (CLOCK_MONOTONIC, microseconds)
 //! lab-helper hold ADDRESS:PORT           a TCP session: open; then for each line read: answer, silence
 //! lab-helper latency N ADDRESS:PORT -- SHUT… -- KNOCK…
 //!                                        N times: run SHUT, wait until shut, run KNOCK, time the first connection
@@ -18,6 +23,7 @@ use std::thread;
 use std::time::{Duration, Instant};
 
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
+use rustix::time::{ClockId, clock_gettime};
 use socket2::{Domain, Socket, Type};
 
 type Outcome = Result<(), Box<dyn Error>>;
@@ -33,6 +39,9 @@ fn main() -> ExitCode {
         ["connect", target, time] => connect(target, time),
         ["ask", target, time] => ask(target, time),
         ["send", file, target] => send(file, target),
+        ["flood", file, kept, count, rate, target] => flood(file, kept, [count, rate], target),
+        ["post", file, target] => post(file, target),
+        ["watch", targets @ ..] => watch(targets),
         ["hold", target] => hold(target),
         ["latency", rounds, target, "--", commands @ ..] => latency(rounds, target, commands),
         _ => Err("see the top of lab-helper.rs".into()),
@@ -99,7 +108,10 @@ fn connect_once(target: SocketAddr, patience: Duration) -> Result<&'static str, 
     match TcpStream::connect_timeout(&target, patience) {
         Ok(_) => Ok("open"),
         Err(e) if e.kind() == ErrorKind::TimedOut => Ok("filtered"),
-        Err(e) if e.kind() == ErrorKind::ConnectionRefused => Ok("closed"),
+        // A RST, or a firewall that says no instead of nothing.
+        Err(e) if [ErrorKind::ConnectionRefused, ErrorKind::HostUnreachable].contains(&e.kind()) => {
+            Ok("closed")
+        }
         Err(e) => Err(e.into()),
     }
 }
@@ -140,6 +152,68 @@ fn send(file: &str, target: &str) -> Outcome {
     let bytes = std::fs::read(file)?;
     println!("{}", exchange(&talk_to(target.parse()?)?, &bytes)?);
     Ok(())
+}
+
+fn flood(file: &str, kept: &str, [count, rate]: [&str; 2], target: &str) -> Outcome {
+    let (mut bytes, kept) = (std::fs::read(file)?, kept.parse::<usize>()?);
+    let (count, rate) = (count.parse::<u32>()?, rate.parse::<f64>()?);
+    let socket = UdpSocket::bind("[::]:0")?;
+    let target: SocketAddr = target.parse()?;
+    let target = match target.ip() {
+        std::net::IpAddr::V4(v4) => SocketAddr::new(v4.to_ipv6_mapped().into(), target.port()),
+        std::net::IpAddr::V6(_) => target,
+    };
+    let (mut noise, start) = (0x9e37_79b9_7f4a_7c15_u64, Instant::now());
+    for n in 0..count {
+        for byte in bytes.iter_mut().skip(kept) {
+            // A step of xorshift: noise enough for whoever does not know the key.
+            noise ^= noise << 13;
+            noise ^= noise >> 7;
+            noise ^= noise << 17;
+            *byte = noise.to_be_bytes()[0];
+        }
+        socket.send_to(&bytes, target)?;
+        let due = start + Duration::from_secs_f64(f64::from(n) / rate);
+        // So many at once that sleeping does not limit the rate.
+        if n % (rate / 1000.0).ceil() as u32 == 0 {
+            thread::sleep(due.saturating_duration_since(Instant::now()));
+        }
+    }
+    Ok(())
+}
+
+fn post(file: &str, target: &str) -> Outcome {
+    let socket = talk_to(target.parse()?)?;
+    println!("ready");
+    for line in std::io::stdin().lock().lines() {
+        line?;
+        // An earlier one may have met a host that was not there.
+        let bytes = std::fs::read(file)?;
+        if socket.send(&bytes).is_err() {
+            socket.send(&bytes)?;
+        }
+    }
+    Ok(())
+}
+
+fn watch(targets: &[&str]) -> Outcome {
+    let targets: Vec<SocketAddr> = targets.iter().map(|target| target.parse()).collect::<Result<_, _>>()?;
+    println!("ready");
+    loop {
+        for (place, target) in targets.iter().enumerate() {
+            let socket = Socket::new(Domain::for_address(*target), Type::STREAM, None)?;
+            socket.set_nonblocking(true)?;
+            let begun = clock_gettime(ClockId::Monotonic);
+            let _ = socket.connect(&(*target).into());
+            let wait = Timespec { tv_sec: 0, tv_nsec: 15_000_000 };
+            let ready = poll(&mut [PollFd::new(&socket, PollFlags::OUT)], Some(&wait))?;
+            // Without a way to the host, the socket is ready as well, but connected to nobody.
+            if ready == 1 && socket.take_error()?.is_none() && socket.peer_addr().is_ok() {
+                println!("{place} {}", Duration::try_from(begun)?.as_micros());
+            }
+        }
+        thread::sleep(Duration::from_millis(5));
+    }
 }
 
 fn hold(target: &str) -> Outcome {

@@ -1,4 +1,5 @@
-//! A wall clock that a test may step while programs run by it, sealed off or not (`shim/clock.c`).
+//! A wall clock that a test may step, and a disk that it may break, while programs live with them, sealed off or not
+//! (`shim/clock.c`, `shim/disk.c`).
 
 use std::fs::{File, OpenOptions};
 use std::os::unix::fs::FileExt as _;
@@ -32,13 +33,7 @@ impl Clock {
     /// When the shim cannot be compiled.
     #[must_use]
     pub fn new(lab: &Lab, name: &str) -> Self {
-        let shim = lab.path("clock.so");
-        if !shim.exists() {
-            let mut cc = Command::new("cc");
-            cc.args(["-shared", "-fPIC", "-O1", "-Wall", "-Wextra", "-Werror", "-o"]).arg(shim);
-            let done = cc.arg(repository().join("tests/shim/clock.c")).output().expect("`cc` is installed");
-            assert!(done.status.success(), "the shim: {}", String::from_utf8_lossy(&done.stderr));
-        }
+        compile(lab, "clock");
         lab.write(name, [0; 16]);
         let state = OpenOptions::new().write(true).open(lab.path(name)).expect("just written");
         let clock = Self { state, name: name.to_owned() };
@@ -80,6 +75,52 @@ impl Clock {
     fn put(&self, offset: u64, number: i64) {
         self.state.write_all_at(&number.to_ne_bytes(), offset).expect("the file is there");
     }
+}
+
+/// A disk that may break under the programs that are started with its [`Disk::environment`] (`shim/disk.c`).
+#[derive(Debug)]
+pub struct Disk {
+    state: File,
+}
+
+impl Disk {
+    /// A disk that works.
+    ///
+    /// # Panics
+    /// When the shim cannot be compiled.
+    #[must_use]
+    pub fn new(lab: &Lab) -> Self {
+        compile(lab, "disk");
+        lab.write("disk", [0; 8]);
+        Self { state: OpenOptions::new().write(true).open(lab.path("disk")).expect("just written") }
+    }
+
+    /// From now on nothing can be flushed to it, or everything again.
+    ///
+    /// # Panics
+    /// When the laboratory is gone.
+    pub fn breaks(&self, broken: bool) {
+        self.state.write_all_at(&i64::from(broken).to_ne_bytes(), 0).expect("the file is there");
+    }
+
+    /// Settings for a program that is to live on this disk.
+    #[must_use]
+    pub fn environment(&self) -> Vec<String> {
+        vec![format!("LD_PRELOAD={}", Lab::inside("disk.so")), format!("LAB_DISK={}", Lab::inside("disk"))]
+    }
+}
+
+/// Makes a shim, unless the laboratory has it already.
+fn compile(lab: &Lab, name: &str) {
+    let shim = lab.path(&format!("{name}.so"));
+    if shim.exists() {
+        return;
+    }
+    let mut cc = Command::new("cc");
+    cc.args(["-shared", "-fPIC", "-O1", "-Wall", "-Wextra", "-Werror", "-o"]).arg(shim);
+    let source = repository().join(format!("tests/shim/{name}.c"));
+    let done = cc.arg(source).output().expect("`cc` is installed");
+    assert!(done.status.success(), "the shim: {}", String::from_utf8_lossy(&done.stderr));
 }
 
 fn nanoseconds(duration: Duration) -> i64 {

@@ -183,6 +183,31 @@ impl Lab {
         self.run(host, "sh", &["-e", "-c", script]).ok().out
     }
 
+    /// Runs a few words of shell beside the hosts, where their wires meet; what is mounted there, all of them see.
+    pub fn outside(&self, script: &str) -> String {
+        let mut command = Command::new("nsenter");
+        command
+            .env("PATH", path())
+            .arg("--target")
+            .arg(self.pid.to_string())
+            .args(["--mount", "--pid", "--net"]);
+        if self.unprivileged {
+            command.args(["--user", "--preserve-credentials"]);
+        }
+        command.args(["--", "sh", "-e", "-c", script]);
+        run(command).ok().out
+    }
+
+    /// Takes a host of the switch off it: its first interface is gone.
+    pub fn unplug(&self, host: Host) {
+        self.outside(&format!("ip -n {} link del eth0", host.name));
+    }
+
+    /// Gives it one again, with the same addresses.
+    pub fn plug(&self, host: Host) {
+        self.outside(&network::plug(host));
+    }
+
     /// Starts a program on a host.
     #[must_use]
     pub fn start(&self, command: Command) -> Running {

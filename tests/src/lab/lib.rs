@@ -9,7 +9,8 @@
 //! lab.rs       the laboratory and the processes in it    network.rs   hosts, addresses, wires
 //! process.rs   a running program, its end, its children  probes.rs    connect, scan, send, hold a session
 //! programs.rs  where the programs under test are         site.rs      configuration, keys, the client
-//! spad.rs      the daemon: start, log, kill              clock.rs     a clock that tests may step
+//! spad.rs      the daemon: start, log, kill              clock.rs     a clock and a disk that tests may spoil
+//! watch.rs     when a door was open, and for whom        rules.rs     the rules of others
 //! ```
 
 mod clock;
@@ -18,11 +19,13 @@ mod network;
 mod probes;
 mod process;
 mod programs;
+mod rules;
 mod site;
 mod spad;
 mod waiting;
+mod watch;
 
-pub use clock::{Clock, Synchronised};
+pub use clock::{Clock, Disk, Synchronised};
 pub use lab::{Lab, OUTPUT_LIMIT};
 pub use network::{A, B, BOX, Extra, Host, INNER, NAT, NAT_A, NAT_B, SERVER, SSH, SSH6};
 pub use probes::{Reaction, Session};
@@ -31,3 +34,4 @@ pub use programs::{helper, program, repository};
 pub use site::Config;
 pub use spad::Spad;
 pub use waiting::{eventually, skip};
+pub use watch::{Sender, Watch, longest_stretch, now};

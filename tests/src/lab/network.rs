@@ -132,9 +132,24 @@ fn add_host(lines: &mut String, host: Host) {
 }
 
 fn on_the_switch(lines: &mut String, host: Host) {
-    let name = host.name;
-    add_namespace(lines, name);
-    let _ = writeln!(lines, "ip link add p-{name} type veth peer name eth0 netns {name}");
+    add_namespace(lines, host.name);
+    wire(lines, host);
+}
+
+/// Shell text that gives a host of the switch its first interface again.
+pub(crate) fn plug(host: Host) -> String {
+    let mut lines = String::new();
+    wire(&mut lines, host);
+    let _ = writeln!(lines, "ip -n {} route add default via 10.77.0.254", host.name);
+    lines
+}
+
+fn wire(lines: &mut String, host: Host) {
+    let Host { name, v4, .. } = host;
+    // A hardware address that stays the same, so that no neighbour has to look for it again.
+    let last = v4.rsplit('.').next().unwrap_or_default();
+    let address = format!("02:77:00:00:00:{last:0>2}");
+    let _ = writeln!(lines, "ip link add p-{name} type veth peer name eth0 address {address} netns {name}");
     let _ = writeln!(lines, "ip link set p-{name} master br0 up");
     add_host(lines, host);
 }

@@ -25,7 +25,11 @@ impl Lab {
         self.run(host, path, arguments).ok().out.trim().to_owned()
     }
 
-    fn start_helper(&self, host: Host, arguments: &[&str]) -> (Running, ChildStdin, BufReader<ChildStdout>) {
+    pub(crate) fn start_helper(
+        &self,
+        host: Host,
+        arguments: &[&str],
+    ) -> (Running, ChildStdin, BufReader<ChildStdout>) {
         let mut command = self.command(host, programs::helper());
         command.args(arguments).stdin(Stdio::piped()).stdout(Stdio::piped());
         let mut running = self.start(command);
@@ -80,6 +84,18 @@ impl Lab {
             "refusal" => Reaction::Refusal,
             other => panic!("the helper says {other:?}"),
         }
+    }
+
+    /// Sends datagrams to the SPA port from another process, until it is done or dropped: `count` of them, `rate` a
+    /// second; each is the first `kept` bytes of a file of the laboratory and noise in place of the others.
+    ///
+    /// # Panics
+    /// When it cannot be started.
+    #[must_use]
+    pub fn flood(&self, host: Host, file: &str, kept: usize, count: u32, rate: u32) -> Running {
+        let [kept, count, rate] = [kept.to_string(), count.to_string(), rate.to_string()];
+        let arguments = ["flood", &Self::inside(file), &kept, &count, &rate, &self.spa_target()];
+        self.start_helper(host, &arguments).0
     }
 
     /// Opens a TCP session that lives until the value is dropped.
@@ -187,7 +203,7 @@ impl Session {
     }
 }
 
-fn line(reader: &mut impl std::io::BufRead) -> String {
+pub(crate) fn line(reader: &mut impl std::io::BufRead) -> String {
     let mut line = String::new();
     reader.read_line(&mut line).expect("the helper writes text");
     line.trim().to_owned()

@@ -80,6 +80,12 @@ impl Running {
         let _ = kill_process(self.program, signal);
     }
 
+    /// Lets it go on after SIGSTOP, and `nsenter`, which stopped with it.
+    pub fn resume(&self) {
+        signal(self.outer.id(), Signal::CONT);
+        self.signal(Signal::CONT);
+    }
+
     /// Its exit status once it ended.
     pub fn ended(&mut self) -> Option<ExitStatus> {
         self.outer.try_wait().expect("a child can be waited for")

@@ -135,9 +135,14 @@ impl Spad {
         all
     }
 
+    /// Sends a signal to all children with a role.
+    pub fn signal_role(&self, role: &str, what: Signal) {
+        self.role(role).into_iter().for_each(|pid| signal(pid, what));
+    }
+
     /// `kill -9` of all children with a role.
     pub fn kill_role(&self, role: &str) {
-        self.role(role).into_iter().for_each(|pid| signal(pid, Signal::KILL));
+        self.signal_role(role, Signal::KILL);
     }
 
     /// `kill -9` of everything, as a power cut would; returns when nothing is left.

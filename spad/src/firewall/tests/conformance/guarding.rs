@@ -4,7 +4,7 @@ use std::net::{SocketAddr, UdpSocket};
 
 use super::super::namespace::{self, load, sh};
 use super::super::passers_by::{self, ANSWER, connects, delivers, hears};
-use super::super::world::{CLIENT, HOST, INNER, STRANGER, World};
+use super::super::world::{CLIENT, HOST, INNER, STRANGER, World, bound};
 use super::super::*;
 use super::case::Case;
 use crate::firewall::{Session, sessions};
@@ -129,7 +129,7 @@ pub(super) fn no_way_around(case: &Case) {
     let index = case.world.peer.run(|| namespace::output("ip -o link show p0 | cut -d: -f1"));
     let send = |from: &str, to: &str| {
         case.world.peer.run(|| {
-            let socket = UdpSocket::bind(from).unwrap();
+            let socket = bound(|| UdpSocket::bind(from));
             socket.set_broadcast(true).unwrap();
             socket.send_to(b"hello", to.replace("p0", index.trim())).unwrap();
         });
