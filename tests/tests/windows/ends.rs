@@ -2,7 +2,7 @@
 
 use std::time::{Duration, Instant};
 
-use lab::{A, B, Config, Lab, NAT_A, NAT_B, Running, SERVER, SSH, Spad, eventually};
+use lab::{A, B, BOX, Config, Lab, NAT_A, NAT_B, Running, SERVER, SSH, Spad, eventually};
 
 const SECOND: Duration = Duration::from_secs(1);
 
@@ -87,6 +87,8 @@ fn sessions_end_with_their_window_and_both_ends_are_told() {
     assert!(!lab.table().contains("10.77.0.2"), "nothing is left in the sets: {}", lab.table());
     lab.knock(A);
     let mut session = lab.session(A, SSH);
+    lab.sh(SERVER, "nft flush ruleset");
+    spad.says("repaired");
     lab.knock_with(A, &["-4", "--close"]);
     spad.says_times("cut tcp/22 for 10.77.0.2", 2);
     assert!(!session.lives(), "closed early");
@@ -183,4 +185,59 @@ fn a_udp_door_is_in_use_while_datagrams_come() {
     lab.knock_with(B, &["-4"]);
     std::thread::sleep(3 * SECOND);
     assert!(!lab.ask(B, &target, 0), "nothing came through that one");
+}
+
+#[test]
+fn the_same_by_iptables() {
+    for backend in ["iptables-nft", "iptables-legacy"] {
+        let Some(lab) = Lab::new() else { return };
+        let guard = "backend = \"nftables\"\nmode = \"guard\"\n";
+        let config = Config::protecting(&["tcp/22", "tcp/23"]).text();
+        lab.write("etc/spad.toml", config.replace(guard, &format!("backend = \"{backend}\"\n")));
+        let options = ["--open", "tcp/22,tcp/23", "--window", "3s"];
+        profile_saying(&lab, "laptop", &options, "on_close = \"cut\"");
+        profile_saying(&lab, "phone", &["--open", "tcp/23", "--window", "3s"], "extend_while_used = \"6s\"");
+        let _service = lab.serve(SERVER, &["tcp/22", "tcp/23"]);
+        let spad = lab.spad();
+        let telnet = format!("{}:23", SERVER.v4);
+        lab.knock_with(A, &["-4", "-A", "tcp/22"]);
+        lab.knock_with(B, &["-4", "--profile", "phone"]);
+        let knocked = Instant::now();
+        let mut cut = lab.session(A, SSH);
+        let mut extended = lab.session(B, &telnet);
+        spad.says("cut tcp/22 for 10.77.0.2");
+        assert!(!cut.lives(), "{backend}");
+        std::thread::sleep((9 * SECOND / 2).saturating_sub(knocked.elapsed()));
+        lab.opens(B, &telnet);
+        lab.shuts(B, &telnet, 4 * SECOND);
+        assert!(knocked.elapsed() > 5 * SECOND && extended.lives(), "{backend}");
+        lab.knock_with(A, &["-4", "--profile", "phone", "--once"]);
+        let mut once = lab.session(A, &telnet);
+        spad.kill_role("monitor");
+        spad.says_times("serving", 2);
+        lab.stays_shut(A, &telnet);
+        assert!(once.lives(), "{backend}");
+    }
+}
+
+#[test]
+fn a_published_port_is_in_use_and_cut_by_what_connection_tracking_knows() {
+    let Some(lab) = Lab::with(&[lab::Extra::Box]) else { return };
+    lab.configure(&Config::protecting(&["tcp/8080"]));
+    let lines = "extend_while_used = \"6s\"\non_close = \"cut\"";
+    profile_saying(&lab, "laptop", &["--open", "tcp/8080", "--window", "2s"], lines);
+    let _service = lab.serve(BOX, &["tcp/80"]);
+    let spad = lab.spad();
+    let published = format!("{}:8080", SERVER.v4);
+    lab.knock(A);
+    let knocked = Instant::now();
+    let mut session = lab.session(A, &published);
+    std::thread::sleep((9 * SECOND / 2).saturating_sub(knocked.elapsed()));
+    assert!(session.lives(), "after two windows");
+    lab.shuts(A, &published, 4 * SECOND);
+    assert!(knocked.elapsed() > 5 * SECOND);
+    assert!(!session.lives(), "nothing that the client sends arrives");
+    assert!(spad.lines(&["cut "]).is_empty(), "it may go on: the inner host has not been told");
+    let cut = lab.sh(SERVER, "nft list set inet spad cut4");
+    assert!(cut.contains("10.77.0.2 . tcp . 8080"), "{cut}");
 }
