@@ -7,7 +7,7 @@ use super::{Change, Door, Lease, LeaseTable, Limit};
 use crate::ceiling::MAX_EXTENDED;
 use crate::crypto::key::KeyId;
 use crate::grantee::Grantee;
-use crate::service::Service;
+use crate::service::{Service, Transport};
 use crate::terms::OnClose;
 use crate::time::BootTime;
 
@@ -72,8 +72,8 @@ impl LeaseTable {
         Some(self.element(door, now))
     }
 
-    /// Doors that ended since the last call and whose sessions must end with them: the lease that ended last said so, and
-    /// nothing else is open for that address to that service.
+    /// Doors that ended since the last call and whose sessions must end with them, unless something else is open for that
+    /// address to that service ([`Self::lets_in`]): the lease that ended last said so.
     pub fn to_cut(&mut self) -> Vec<Door> {
         std::mem::take(&mut self.to_cut)
     }
@@ -114,7 +114,9 @@ impl LeaseTable {
     /// Ends a lease, and remembers what is to be cut.
     pub(super) fn end(&mut self, door: Door, holder: KeyId) {
         let Some(lease) = self.take(door, holder) else { return };
-        if lease.on_close == OnClose::Cut && !self.lets_in(door.grantee.address(), door.service) {
+        // UDP has no sessions.
+        let sessions = door.service.transport() == Transport::Tcp;
+        if sessions && lease.on_close == OnClose::Cut && !self.holds(door) {
             self.to_cut.push(door);
         }
     }

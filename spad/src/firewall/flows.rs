@@ -11,6 +11,7 @@ use spa_core::service::{Service, Transport};
 use super::conntrack::{Conntrack, Entry};
 use super::error::FirewallError;
 use super::netlink::Channel;
+use super::plan::Session;
 use super::sessions::{Socket, destroy, sockets};
 
 /// Which of these doors are in use: by a TCP session that neither end has closed, or by a datagram that connection
@@ -42,14 +43,19 @@ pub fn in_use(doors: &[Door]) -> Result<Vec<Door>, FirewallError> {
 /// Ends what came in by these doors. Returns those where something may go on: a socket that this kernel cannot end, or
 /// a session of an inner host, which may yet send.
 ///
+/// - `spared`: sessions that live on, since they are older than the guard.
+///
 /// # Errors
 /// Where the kernel lacks what it takes. What could be ended has ended.
-pub fn end(doors: &[Door]) -> Result<Vec<Door>, FirewallError> {
+pub fn end(doors: &[Door], spared: &[Session]) -> Result<Vec<Door>, FirewallError> {
     let (mut left, mut outcome) = (Vec::new(), Ok(()));
+    let is_spared = |client: (IpAddr, u16)| {
+        spared.iter().any(|session| (session.client().ip(), session.client().port()) == client)
+    };
     for service in services(doors) {
         let here = || doors.iter().filter(move |door| door.service == service);
         let mut ended = Vec::new();
-        for socket in live(service)? {
+        for socket in live(service)?.into_iter().filter(|socket| !is_spared(client(socket))) {
             if here().any(|door| is_of(door, client(&socket))) {
                 let destroyed = destroy(&mut Channel::open(NETLINK_SOCK_DIAG)?, socket);
                 let list = if destroyed.is_ok() { &mut ended } else { &mut left };
@@ -59,7 +65,8 @@ pub fn end(doors: &[Door]) -> Result<Vec<Door>, FirewallError> {
         }
         // A session that nobody ends but connection tracking forgets would come back with the server's next packet.
         let entries: Vec<Entry> = Conntrack::open()?.of(service)?;
-        let of_doors = |entry: &Entry| here().any(|door| is_of(door, entry.client));
+        let of_doors =
+            |entry: &Entry| !is_spared(entry.client) && here().any(|door| is_of(door, entry.client));
         let entries: Vec<_> = entries.into_iter().filter(of_doors).collect();
         let inner =
             |door: &&Door| !ended.contains(*door) && entries.iter().any(|entry| is_of(door, entry.client));

@@ -55,19 +55,18 @@ impl Monitor<'_> {
             return;
         }
         self.cutting.doors.extend(fresh);
-        let leases = &self.leases;
-        // Who knocked again keeps them.
-        self.cutting.doors.retain(|door| !leases.lets_in(door.grantee.address(), door.service));
         self.cutting.at = None;
-        if self.cutting.doors.is_empty() {
-            return;
-        }
-        let left = firewall::end(&self.cutting.doors).unwrap_or_else(|error| {
-            if !std::mem::replace(&mut self.cutting.said, true) {
-                warn!("sessions are cut off, but their ends are not told: {error}");
-            }
-            self.cutting.doors.clone()
-        });
+        let (leases, serving) = (&self.leases, &self.serving);
+        // Who knocked again has what that lease says.
+        self.cutting.doors.retain(|door| !leases.holds(*door));
+        let always =
+            serving.as_ref().map(|serving| serving.config.always_allow.as_slice()).unwrap_or_default();
+        let stays = |door: &&Door| {
+            let address = door.grantee.address();
+            leases.lets_in(address, door.service) || always.contains(&address)
+        };
+        let ending: Vec<Door> = self.cutting.doors.iter().filter(|door| !stays(door)).copied().collect();
+        let left = self.end_sessions(&ending);
         let gone: Vec<Door> =
             self.cutting.doors.iter().filter(|door| !left.contains(door)).copied().collect();
         if let Err(error) = self.firewall().and_then(|firewall| firewall.uncut(&gone)) {
@@ -75,9 +74,25 @@ impl Monitor<'_> {
             self.cutting.at = Some(now.plus(KEPT));
             return;
         }
-        gone.iter().for_each(|door| info!("cut {door}: its sessions ended"));
+        gone.iter()
+            .filter(|door| ending.contains(door))
+            .for_each(|door| info!("cut {door}: its sessions ended"));
         self.cutting.doors.retain(|door| left.contains(door));
         self.cutting.at = (!self.cutting.doors.is_empty()).then(|| now.plus(KEPT));
+    }
+
+    /// Returns the doors where something may go on.
+    fn end_sessions(&mut self, doors: &[Door]) -> Vec<Door> {
+        if doors.is_empty() {
+            return Vec::new();
+        }
+        let spared = self.firewall().and_then(|firewall| firewall.kept());
+        spared.and_then(|spared| firewall::end(doors, &spared)).unwrap_or_else(|error| {
+            if !std::mem::replace(&mut self.cutting.said, true) {
+                warn!("sessions are cut off, but their ends are not told: {error}");
+            }
+            doors.to_vec()
+        })
     }
 }
 

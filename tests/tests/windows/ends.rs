@@ -130,6 +130,42 @@ fn a_session_lives_on_where_somebody_else_keeps_the_door() {
 }
 
 #[test]
+fn a_session_older_than_the_guard_and_one_of_somebody_always_allowed_are_not_cut() {
+    let Some(lab) = Lab::new() else { return };
+    lab.configure(&Config { always_allow: vec![B.v4], ..Config::default() });
+    profile_saying(&lab, "laptop", &["--open", "tcp/22", "--window", "2s"], "on_close = \"cut\"");
+    let _service = lab.serve(SERVER, &["tcp/22"]);
+    let mut old = lab.session(A, SSH);
+    let spad = lab.spad();
+    lab.knock(A);
+    lab.knock(B);
+    let mut new = lab.session(A, SSH);
+    let mut always = lab.session(B, SSH);
+    spad.says("cut tcp/22 for 10.77.0.2");
+    spad.says("closed tcp/22 for 10.77.0.3");
+    assert!(!new.lives());
+    assert!(old.lives() && always.lives());
+    eventually("nothing is dropped any more", 3 * SECOND, || !lab.table().contains("10.77.0.3 . tcp"));
+    assert!(always.lives());
+}
+
+#[test]
+fn a_door_for_one_connection_waits_beside_one_that_cuts() {
+    let Some(lab) = Lab::with(&[lab::Extra::Nat]) else { return };
+    let (_service, spad) = guard(&lab, "2s", "on_close = \"cut\"");
+    lab.profile_with("phone", &["--open", "tcp/22", "--window", "1m"]);
+    spad.reload();
+    spad.says_times("serving", 2);
+    lab.knock_with(NAT_B, &["-4", "-a", "source", "--profile", "phone", "--once"]);
+    lab.knock_with(NAT_A, &["-4", "-a", "source"]);
+    let mut first = lab.session(NAT_A, SSH);
+    spad.says("closed tcp/22");
+    assert!(first.lives(), "the phone may be who it was");
+    lab.opens(NAT_B, SSH);
+    lab.stays_shut(NAT_B, SSH);
+}
+
+#[test]
 fn a_door_stays_open_while_it_is_in_use_and_no_longer() {
     let Some(lab) = Lab::new() else { return };
     let (_service, spad) = guard(&lab, "2s", "extend_while_used = \"1m\"");
