@@ -1,6 +1,8 @@
 # Thin on purpose: each line is a command that one could type.
 PREFIX ?= /usr/local
 DESTDIR ?=
+UNITS ?= /etc/systemd/system
+SYSUSERS ?= /usr/lib/sysusers.d
 BACKEND ?= nftables
 
 N ?= 1000
@@ -40,7 +42,7 @@ bench:
 bench-instructions:
 	sh benches/instructions.sh
 
-# After `make`, as root: it builds nothing, because root seldom has a Rust toolchain.
+# After `make`, as root: it builds nothing, because root seldom has a Rust toolchain. Starts, enables and guards nothing.
 install:
 	test -x target/release/spad || { echo "first, as yourself: make"; exit 1; }
 	install -d $(DESTDIR)$(PREFIX)/sbin $(DESTDIR)$(PREFIX)/bin
@@ -51,13 +53,20 @@ install:
 	install -m 644 docs/man/*.1 $(DESTDIR)$(PREFIX)/share/man/man1
 	install -m 644 docs/man/*.5 $(DESTDIR)$(PREFIX)/share/man/man5
 	install -m 644 docs/man/*.8 $(DESTDIR)$(PREFIX)/share/man/man8
-	install -d $(DESTDIR)/etc/systemd/system $(DESTDIR)/usr/lib/sysusers.d
-	sed 's|/usr/sbin/spad|$(PREFIX)/sbin/spad|' packaging/spad.service > $(DESTDIR)/etc/systemd/system/spad.service
-	install -m 644 packaging/sysusers.d/spad.conf $(DESTDIR)/usr/lib/sysusers.d/spad.conf
+	install -d $(DESTDIR)$(UNITS) $(DESTDIR)$(SYSUSERS) $(DESTDIR)$(PREFIX)/share/doc/spad/spad.service.d
+	sed 's|/usr/sbin/spad|$(PREFIX)/sbin/spad|' packaging/spad.service > $(DESTDIR)$(UNITS)/spad.service
+	sed 's|/usr/sbin/spad|$(PREFIX)/sbin/spad|' packaging/spad-guard.service > $(DESTDIR)$(UNITS)/spad-guard.service
+	install -m 644 packaging/spad.service.d/iptables.conf $(DESTDIR)$(PREFIX)/share/doc/spad/spad.service.d/iptables.conf
+	install -m 644 packaging/sysusers.d/spad.conf $(DESTDIR)$(SYSUSERS)/spad.conf
 
-# Opens nothing and forgets nothing: run `spad teardown` first to take the guard away.
+# Stops spad and takes the guard away, or removes nothing: a guard without spad would shut everybody out for good.
+# Below a DESTDIR it only removes files. Keys, configuration and journal stay.
 uninstall:
+	test -n "$(DESTDIR)" || ! test -d /run/systemd/system || ! systemctl cat spad.service >/dev/null 2>&1 || \
+		systemctl disable --now spad.service spad-guard.service
+	test -n "$(DESTDIR)" || ! test -x $(PREFIX)/sbin/spad || $(PREFIX)/sbin/spad teardown
 	rm -f $(DESTDIR)$(PREFIX)/sbin/spad $(DESTDIR)$(PREFIX)/sbin/spa-keygen $(DESTDIR)$(PREFIX)/bin/spa-client
-	rm -f $(DESTDIR)/etc/systemd/system/spad.service $(DESTDIR)/usr/lib/sysusers.d/spad.conf
+	rm -f $(DESTDIR)$(UNITS)/spad.service $(DESTDIR)$(UNITS)/spad-guard.service $(DESTDIR)$(SYSUSERS)/spad.conf
+	rm -rf $(DESTDIR)$(PREFIX)/share/doc/spad
 	rm -f $(DESTDIR)$(PREFIX)/share/man/man1/spa-client.1 $(DESTDIR)$(PREFIX)/share/man/man1/spa-keygen.1
 	rm -f $(DESTDIR)$(PREFIX)/share/man/man5/spad.toml.5 $(DESTDIR)$(PREFIX)/share/man/man8/spad.8

@@ -87,6 +87,7 @@ impl Site {
             key_id: KeyId(n + 1),
             keys: SuiteKeys::derive(&profile_key(n), SITE, suite),
             open: services(),
+            forward: Vec::new(),
             window: DEFAULT_WINDOW,
             max_window: DEFAULT_MAX_WINDOW,
             ends: Ends::default(),

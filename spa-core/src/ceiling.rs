@@ -2,11 +2,14 @@
 //! worker opens nothing else, and nothing for longer at a time.
 
 use std::collections::HashSet;
+use std::net::IpAddr;
 use std::time::Duration;
 
 use crate::address;
 use crate::grantee::Grantee;
 use crate::service::Service;
+use crate::target::Target;
+use crate::terms::{Forward, SourceNat};
 
 /// Longest window at all, unless spad.toml says otherwise.
 pub const DEFAULT_MAX_WINDOW: Duration = Duration::from_secs(60 * 60);
@@ -22,6 +25,10 @@ pub const DEFAULT_MAX_GRANTS_PER_PROFILE: usize = 1024;
 pub struct Ceiling {
     /// What may be opened: the protected services. Anything else is not spad's to open.
     pub services: HashSet<Service>,
+    /// Where doors may lead beyond this host.
+    pub forward: HashSet<Target>,
+    /// Addresses that inner hosts may see as the sender, besides the client's and the outgoing interface's.
+    pub forward_sources: HashSet<IpAddr>,
     /// Longest window; a longer wish is cut to it.
     pub max_window: Duration,
     /// Most open doors.
@@ -39,6 +46,18 @@ pub enum AboveCeiling {
     /// An address for which nothing ever opens.
     #[error("nothing opens for this address")]
     Address,
+    /// Not in `firewall.forward`.
+    #[error("the target is not among firewall.forward in spad.toml")]
+    Target,
+    /// Not in `firewall.forward_sources`.
+    #[error("the sender's address is not among firewall.forward_sources in spad.toml")]
+    Source,
+    /// From one family to the other, or for more than one address.
+    #[error("only what comes from one address of the target's family can be forwarded")]
+    Unforwardable,
+    /// Somebody else's door.
+    #[error("the same port leads elsewhere for that address as long as another door is open")]
+    LeadsElsewhere,
     /// A window of no time.
     #[error("the window is empty")]
     Window,
@@ -66,5 +85,18 @@ impl Ceiling {
         }
         let window = window.min(self.max_window);
         if window.is_zero() { Err(AboveCeiling::Window) } else { Ok(window) }
+    }
+
+    /// Whether doors may lead there at all.
+    pub fn permit_forward(&self, forward: &Forward) -> Result<(), AboveCeiling> {
+        if !self.forward.contains(&forward.to) {
+            return Err(AboveCeiling::Target);
+        }
+        match forward.source {
+            SourceNat::Address(address) if !self.forward_sources.contains(&address) => {
+                Err(AboveCeiling::Source)
+            }
+            SourceNat::Keep | SourceNat::Masquerade | SourceNat::Address(_) => Ok(()),
+        }
     }
 }

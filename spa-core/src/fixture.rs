@@ -61,6 +61,7 @@ pub(crate) fn profile(id: KeyId) -> Profile {
         key_id: id,
         keys: SuiteKeys::derive(&profile_key(id), SITE, Suite::Aes256Gcm),
         open: services("tcp/22,udp/51820"),
+        forward: Vec::new(),
         window: DEFAULT_WINDOW,
         max_window: DEFAULT_MAX_WINDOW,
         ends: Ends::default(),

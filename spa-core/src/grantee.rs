@@ -37,21 +37,33 @@ impl Grantee {
 impl Grantee {
     /// Whether it opens for packets from that address. Of a link-local address the interface is not asked.
     pub fn includes(self, address: IpAddr) -> bool {
-        let begin_alike = |one: u128, other: u128, width: u8, bits: u8| {
-            let tail = u32::from(width.saturating_sub(bits));
-            (one ^ other).checked_shr(tail).unwrap_or(0) == 0
-        };
-        match (self, address) {
-            (Self::Prefix { first: IpAddr::V4(first), bits }, IpAddr::V4(other)) => {
-                begin_alike(first.to_bits().into(), other.to_bits().into(), 32, bits)
-            }
-            (Self::Prefix { first: IpAddr::V6(first), bits }, IpAddr::V6(other)) => {
-                begin_alike(first.to_bits(), other.to_bits(), 128, bits)
-            }
-            (Self::Prefix { .. }, _) => false,
-            (Self::Address(_) | Self::OnLink { .. }, _) => self.address() == address,
+        match self {
+            Self::Prefix { first, bits } => begins_with(address, (first, bits)),
+            Self::Address(_) | Self::OnLink { .. } => self.address() == address,
         }
     }
+
+    /// Whether some address is of both.
+    pub fn meets(self, other: Self) -> bool {
+        let (address, prefix) = match (self, other) {
+            (Self::Prefix { first, bits }, Self::Prefix { bits: longer, .. }) if bits <= longer => {
+                (other.address(), (first, bits))
+            }
+            (_, Self::Prefix { first, bits }) => (self.address(), (first, bits)),
+            (Self::Prefix { first, bits }, _) => (other.address(), (first, bits)),
+            _ => return self == other,
+        };
+        begins_with(address, prefix)
+    }
+}
+
+fn begins_with(address: IpAddr, (first, bits): (IpAddr, u8)) -> bool {
+    let same = match (address, first) {
+        (IpAddr::V4(address), IpAddr::V4(first)) => (address.to_bits() ^ first.to_bits()).leading_zeros(),
+        (IpAddr::V6(address), IpAddr::V6(first)) => (address.to_bits() ^ first.to_bits()).leading_zeros(),
+        _ => return false,
+    };
+    same >= u32::from(bits)
 }
 
 impl From<IpAddr> for Grantee {
@@ -66,6 +78,36 @@ impl fmt::Display for Grantee {
             Self::Address(address) => write!(f, "{address}"),
             Self::Prefix { first, bits } => write!(f, "{first}/{bits}"),
             Self::OnLink { address, interface } => write!(f, "{address}%{interface}"),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn two_grantees_meet_where_an_address_is_of_both() {
+        let one = |address: &str| Grantee::Address(address.parse().unwrap());
+        let all = |first: &str, bits| Grantee::Prefix { first: first.parse().unwrap(), bits };
+        let on = |interface| Grantee::OnLink { address: "fe80::7".parse().unwrap(), interface };
+        #[rustfmt::skip]
+        let rows = [
+            // the one, the other, meet, why
+            (one("192.0.2.7"),        one("192.0.2.7"),        true,  "the same"),
+            (one("192.0.2.7"),        one("192.0.2.8"),        false, "another"),
+            (one("192.0.2.7"),        all("192.0.2.0", 24),    true,  "one of them"),
+            (one("192.0.3.7"),        all("192.0.2.0", 24),    false, "none of them"),
+            (all("192.0.0.0", 16),    all("192.0.2.0", 24),    true,  "a part"),
+            (all("192.0.2.0", 24),    all("192.0.3.0", 24),    false, "beside it"),
+            (one("2001:db8::7"),      all("2001:db8::", 64),   true,  "IPv6"),
+            (one("192.0.2.7"),        all("::", 0),            false, "the other family"),
+            (on(2),                   on(2),                   true,  "the same link"),
+            (on(2),                   on(3),                   false, "another link"),
+        ];
+        for (one, other, meet, why) in rows {
+            assert_eq!(one.meets(other), meet, "{one} {other}: {why}");
+            assert_eq!(other.meets(one), meet, "{other} {one}: {why}");
         }
     }
 }

@@ -149,7 +149,7 @@ pub enum Entry {
     Superseded,
 }
 
-fn checksum(bytes: &[u8]) -> [u8; 8] {
+pub(crate) fn checksum(bytes: &[u8]) -> [u8; 8] {
     let hash: [u8; 32] = Sha256::digest(bytes).into();
     let mut first = [0; 8];
     first.copy_from_slice(&hash[..8]);

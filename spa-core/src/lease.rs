@@ -10,7 +10,7 @@ use crate::ceiling::{AboveCeiling, Ceiling};
 use crate::crypto::key::KeyId;
 use crate::grantee::Grantee;
 use crate::service::Service;
-use crate::terms::{Forward, OnClose, Terms};
+use crate::terms::{Forward, OnClose, SourceNat, Terms};
 use crate::time::{BootTime, UnixMillis};
 
 mod ends;
@@ -115,6 +115,8 @@ pub struct LeaseTable {
     /// Doors that ended, and whose sessions must end.
     to_cut: Vec<Door>,
     held: HashMap<KeyId, usize>,
+    /// How many leases lead beyond this host.
+    forwards: usize,
 }
 
 impl LeaseTable {
@@ -139,6 +141,15 @@ impl LeaseTable {
         ceiling: &Ceiling,
     ) -> Result<Change, AboveCeiling> {
         let window = ceiling.permit(door.service, door.grantee, terms.window)?;
+        if let Some(forward) = &terms.forward {
+            ceiling.permit_forward(forward)?;
+            if !is_forwardable(door, forward) {
+                return Err(AboveCeiling::Unforwardable);
+            }
+        }
+        if self.leads_elsewhere(door, holder, terms.forward, now) {
+            return Err(AboveCeiling::LeadsElsewhere);
+        }
         let old = self.lease(door, holder);
         if old.is_none() {
             if self.held.get(&holder).copied().unwrap_or(0) >= ceiling.max_grants_per_profile {
@@ -212,10 +223,16 @@ impl LeaseTable {
         [&self.by_end, &self.looks].into_iter().filter_map(|times| times.first()).map(|&(at, _, _)| at).min()
     }
 
-    /// Ends every lease that the ceiling no longer allows: a service that is not protected any more.
+    /// Ends every lease that the ceiling no longer allows: a service that is not protected any more, a target that is
+    /// not named any more.
     pub fn retain(&mut self, ceiling: &Ceiling) -> Vec<Change> {
+        let gone = |door: &Door, leases: &[Lease]| {
+            let led_away =
+                |lease: &Lease| lease.forward.is_some_and(|to| ceiling.permit_forward(&to).is_err());
+            !ceiling.services.contains(&door.service) || leases.iter().any(led_away)
+        };
         let gone: Vec<Door> =
-            self.doors.keys().filter(|door| !ceiling.services.contains(&door.service)).copied().collect();
+            self.doors.iter().filter(|(door, leases)| gone(door, leases)).map(|(&door, _)| door).collect();
         for &door in &gone {
             let mut leases = self.doors.get(&door).cloned().unwrap_or_default();
             leases.sort_by_key(|lease| lease.until);
@@ -258,16 +275,46 @@ impl LeaseTable {
 
     /// Takes over an element that the kernel held when this process started. Its comment names the leases; an element
     /// without a comment of ours is left to its own timeout.
-    pub fn restore(&mut self, door: Door, remaining: Duration, comment: &str, now: BootTime) {
+    ///
+    /// - `forward`: where the kernel has it lead.
+    pub fn restore(
+        &mut self,
+        door: Door,
+        remaining: Duration,
+        comment: &str,
+        forward: Option<Forward>,
+        now: BootTime,
+    ) {
         let end = now.plus(remaining);
         for lease in comment.split(' ').filter_map(parse) {
             // Whatever the comment says, nothing is held longer than the kernel holds it.
             let until = lease.until.min(end);
             if until > now && self.lease(door, lease.holder).is_none() {
                 let extension = lease.extension.map(|extension| extension.within_reason(now));
-                self.put(door, Lease { until, extension, ..lease });
+                self.put(door, Lease { until, extension, forward, ..lease });
             }
         }
+    }
+
+    /// Whether packets of this door would go elsewhere because of another one, or the other's because of this one: the
+    /// kernel leads all that comes from one address to one port the same way. What one profile holds it may change.
+    fn leads_elsewhere(&self, door: Door, holder: KeyId, forward: Option<Forward>, now: BootTime) -> bool {
+        if forward.is_none() && self.forwards == 0 {
+            return false;
+        }
+        self.doors.iter().any(|(other, leases)| {
+            let mut held = leases.iter().filter(|lease| lease.until > now);
+            if *other == door {
+                return held.any(|lease| lease.holder != holder && lease.forward != forward);
+            }
+            if !other.grantee.meets(door.grantee) {
+                return false;
+            }
+            let one_way = |lease: &Lease| other.service == door.service && lease.forward != forward;
+            held.any(|lease| {
+                one_way(lease) || are_told_apart_by_nothing(other, lease.forward, &door, forward)
+            })
+        })
     }
 
     /// Whether an element of the kernel names leases of which none is left here.
@@ -280,6 +327,7 @@ impl LeaseTable {
     }
 
     fn put(&mut self, door: Door, lease: Lease) {
+        self.forwards += usize::from(lease.forward.is_some());
         self.doors.entry(door).or_default().push(lease);
         self.by_end.insert((lease.until, door, lease.holder));
         self.looks.extend(lease.look().map(|at| (at, door, lease.holder)));
@@ -290,6 +338,7 @@ impl LeaseTable {
         let leases = self.doors.get_mut(&door)?;
         let at = leases.iter().position(|lease| lease.holder == holder)?;
         let lease = leases.swap_remove(at);
+        self.forwards -= usize::from(lease.forward.is_some());
         if leases.is_empty() {
             self.doors.remove(&door);
         }
@@ -317,6 +366,26 @@ impl LeaseTable {
             forward: last.forward,
         }
     }
+}
+
+/// Only what comes from one address can be sent on, and only within its address family.
+fn is_forwardable(door: Door, forward: &Forward) -> bool {
+    let same_family = |address: IpAddr| {
+        address.is_ipv4() == forward.to.address().is_ipv4()
+            && match forward.source {
+                SourceNat::Address(source) => source.is_ipv4() == address.is_ipv4(),
+                SourceNat::Keep | SourceNat::Masquerade => true,
+            }
+    };
+    door.limit == Limit::None && matches!(door.grantee, Grantee::Address(address) if same_family(address))
+}
+
+/// Behind this host nothing tells any more by which port a packet came: the sender that an inner service sees is the
+/// same for all that one address sends to it.
+fn are_told_apart_by_nothing(one: &Door, to: Option<Forward>, other: &Door, there: Option<Forward>) -> bool {
+    let (Some(to), Some(there)) = (to, there) else { return false };
+    let same_end = one.service.transport() == other.service.transport() && to.to == there.to;
+    same_end && (to.source, there.source) != (SourceNat::Keep, SourceNat::Keep)
 }
 
 /// nftables' own limit for a comment, its closing zero not counted.

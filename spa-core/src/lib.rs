@@ -28,6 +28,8 @@ pub mod request;
 pub mod scheme;
 pub mod service;
 pub mod settling;
+pub mod slots;
 pub mod stranger;
+pub mod target;
 pub mod terms;
 pub mod time;

@@ -1,5 +1,7 @@
 //! What a profile may have. The last judgement of the pure half; the monitor's ceiling is asked after it.
 
+use std::net::IpAddr;
+use std::num::NonZeroU16;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -11,7 +13,7 @@ use crate::reject::Forbidden;
 use crate::replay::Fresh;
 use crate::request::{Open, Verb};
 use crate::service::{Service, Transport};
-use crate::terms::{OnClose, Terms};
+use crate::terms::{Forward, OnClose, Terms};
 use crate::time::UnixMillis;
 
 /// A request that may be carried out. Only [`authorize`] can make one.
@@ -121,7 +123,7 @@ pub fn authorize(fresh: Fresh<'_>, now: UnixMillis) -> Result<Admission, Forbidd
             if !allowed(&open.services) {
                 return Err(Forbidden::Service);
             }
-            if open.forward.is_some() || open.ports.is_some() {
+            if open.ports.is_some() {
                 return Err(Forbidden::Narrowing);
             }
             let ends = profile.ends;
@@ -130,11 +132,16 @@ pub fn authorize(fresh: Fresh<'_>, now: UnixMillis) -> Result<Admission, Forbidd
                 return Err(Forbidden::Narrowing);
             }
             let narrowing = if once { Narrowing::Once } else { Narrowing::None };
+            let forward = match open.forward {
+                Some(_) if open.services.len() > 1 => return Err(Forbidden::Narrowing),
+                Some(target) => Some(lead(target, profile, &grantees)?),
+                None => None,
+            };
             let wished = open.window.map_or(profile.window, |s| Duration::from_secs(s.get().into()));
             let extend_to =
                 ends.extend_to.filter(|_| !once).map(|longest| longest.min(until_expiry(profile, now)));
             let window = clamp(wished, profile, now);
-            let terms = Terms { extend_to, on_close: ends.on_close, ..Terms::plain(window) };
+            let terms = Terms { extend_to, on_close: ends.on_close, forward, ..Terms::plain(window) };
             Effect::Open { services: open.services, narrowing, terms }
         }
         Verb::Close(services) => Effect::Close { services },
@@ -150,6 +157,24 @@ fn ends_fit(open: &Open, once: bool, on_close: OnClose, grantees: &[Grantee]) ->
     let tcp = open.services.iter().all(|service| service.transport() == Transport::Tcp);
     let plain = grantees.iter().all(|grantee| matches!(grantee, Grantee::Address(_)));
     plain && open.ports.is_none() && !(once && (!tcp || open.forward.is_some() || on_close == OnClose::Cut))
+}
+
+/// Where a door for these may lead, of what the profile has.
+fn lead(
+    (address, port): (IpAddr, NonZeroU16),
+    profile: &Profile,
+    grantees: &[Grantee],
+) -> Result<Forward, Forbidden> {
+    let asked = |forward: &&Forward| forward.to.address() == address && forward.to.port() == port;
+    let forward = profile.forward.iter().find(asked).ok_or(Forbidden::Target)?;
+    for grantee in grantees {
+        match grantee {
+            Grantee::Address(client) if client.is_ipv4() == address.is_ipv4() => {}
+            Grantee::Address(_) => return Err(Forbidden::Family),
+            Grantee::Prefix { .. } | Grantee::OnLink { .. } => return Err(Forbidden::Narrowing),
+        }
+    }
+    Ok(*forward)
 }
 
 fn clamp(wished: Duration, profile: &Profile, now: UnixMillis) -> Duration {

@@ -6,7 +6,7 @@ use std::time::Duration;
 use crate::crypto::key::KeyId;
 use crate::crypto::suite::SuiteKeys;
 use crate::service::Service;
-use crate::terms::Ends;
+use crate::terms::{Ends, Forward};
 use crate::time::UnixMillis;
 
 /// Window of a grant unless the profile or the request says otherwise.
@@ -38,6 +38,8 @@ pub struct Profile {
     pub keys: SuiteKeys,
     /// What it may open.
     pub open: Vec<Service>,
+    /// Where a request may have a door lead, if not to the service itself.
+    pub forward: Vec<Forward>,
     /// Window if the request wishes none.
     pub window: Duration,
     /// Longest window.

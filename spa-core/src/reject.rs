@@ -53,8 +53,17 @@ pub enum Forbidden {
     /// A prefix instead of an address.
     #[error("a prefix, and the profile allows only addresses")]
     Prefix,
-    /// A forward, a source-port range or `once`: a narrowing that cannot be kept is never ignored.
-    #[error("a narrowing (forward, ports or once) that this server does not offer")]
+    /// A forward to where the profile does not lead.
+    #[error("a target that is not in the profile's forward")]
+    Target,
+    /// A forward to an address of the other family.
+    #[error("a forward from one address family to the other")]
+    Family,
+    /// A forward, a source-port range or `once` that is not offered, or not together: a narrowing that cannot be kept is
+    /// never ignored.
+    #[error(
+        "a narrowing (forward, ports or once) that this server does not offer, or not together with the rest"
+    )]
     Narrowing,
     /// A verb that the profile does not allow.
     #[error("a verb that the profile does not allow")]

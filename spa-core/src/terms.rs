@@ -1,10 +1,14 @@
 //! On which terms a door opens: what of a profile goes beyond who may open what.
 
-use std::net::{IpAddr, SocketAddr};
+use std::fmt;
+use std::net::IpAddr;
 use std::num::NonZeroU32;
+use std::str::FromStr;
 use std::time::Duration;
 
 use serde::Deserialize;
+
+use crate::target::{Target, is_one_host};
 
 /// On which terms a door opens.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -53,8 +57,8 @@ pub struct Ends {
 /// Where a door leads: a service of an inner host.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct Forward {
-    /// Address and port of the inner service.
-    pub to: SocketAddr,
+    /// The inner service.
+    pub to: Target,
     /// What the inner host sees as the sender.
     pub source: SourceNat,
 }
@@ -69,4 +73,74 @@ pub enum SourceNat {
     Masquerade,
     /// This address of ours.
     Address(IpAddr),
+}
+
+impl fmt::Display for Forward {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}", self.to)?;
+        match self.source {
+            SourceNat::Keep => Ok(()),
+            SourceNat::Masquerade => f.write_str(" masqueraded"),
+            SourceNat::Address(address) => write!(f, " as {address}"),
+        }
+    }
+}
+
+/// Text that says nothing of a sender.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[error(
+    "\"{0}\" is not what an inner host can see as the sender: write keep, masquerade, or an address of this host"
+)]
+pub struct BadSource(String);
+
+impl FromStr for SourceNat {
+    type Err = BadSource;
+
+    fn from_str(text: &str) -> Result<Self, BadSource> {
+        match text {
+            "keep" => Ok(Self::Keep),
+            "masquerade" => Ok(Self::Masquerade),
+            _ => {
+                let address = text.parse().ok().filter(|address| is_one_host(*address));
+                address.map(Self::Address).ok_or_else(|| BadSource(text.to_owned()))
+            }
+        }
+    }
+}
+
+impl fmt::Display for SourceNat {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Keep => f.write_str("keep"),
+            Self::Masquerade => f.write_str("masquerade"),
+            Self::Address(address) => write!(f, "{address}"),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_the_inner_host_sees_is_a_word_or_an_address() {
+        #[rustfmt::skip]
+        let rows = [
+            // text, valid, why
+            ("keep",         true,  "the client's own"),
+            ("masquerade",   true,  "that of the interface"),
+            ("192.0.2.1",    true,  "an address"),
+            ("fd00::1",      true,  "an address"),
+            ("127.0.0.1",    false, "loopback"),
+            ("169.254.0.1",  false, "link-local"),
+            ("eth1",         false, "an interface"),
+        ];
+        for (text, valid, why) in rows {
+            let source = text.parse::<SourceNat>();
+            assert_eq!(source.is_ok(), valid, "{text}: {why}");
+            if let Ok(source) = source {
+                assert_eq!(source.to_string(), text);
+            }
+        }
+    }
 }

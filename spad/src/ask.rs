@@ -1,7 +1,7 @@
 //! What the worker may say to the monitor: fixed-size messages, read strictly. Anything else ends the worker: only a
 //! captured one would send it.
 
-use std::net::{IpAddr, SocketAddr};
+use std::net::IpAddr;
 use std::num::{NonZeroU16, NonZeroU32};
 use std::sync::Arc;
 use std::time::Duration;
@@ -12,6 +12,7 @@ use spa_core::policy::{Admission, Effect, Narrowing};
 use spa_core::reader::Reader;
 use spa_core::request::Request;
 use spa_core::service::{Service, Transport};
+use spa_core::target::Target;
 use spa_core::terms::{Forward, OnClose, SourceNat, Terms};
 use spa_core::time::UnixMillis;
 
@@ -257,8 +258,8 @@ fn put_terms(bytes: &mut Vec<u8>, terms: &Terms) {
     bytes.push(u8::from(terms.on_close == OnClose::Cut));
     bytes.push(u8::from(terms.forward.is_some()));
     let Some(Forward { to, source }) = terms.forward else { return };
-    put_address(bytes, to.ip());
-    bytes.extend_from_slice(&to.port().to_be_bytes());
+    put_address(bytes, to.address());
+    bytes.extend_from_slice(&to.port().get().to_be_bytes());
     match source {
         SourceNat::Keep => bytes.push(0),
         SourceNat::Masquerade => bytes.push(1),
@@ -279,7 +280,7 @@ fn terms(r: &mut Reader<'_>) -> Option<Terms> {
 }
 
 fn forward(r: &mut Reader<'_>) -> Option<Forward> {
-    let to = SocketAddr::new(address(r)?, r.u16().ok()?);
+    let to = Target::new(address(r)?, NonZeroU16::new(r.u16().ok()?)?)?;
     let source = match r.u8().ok()? {
         0 => SourceNat::Keep,
         1 => SourceNat::Masquerade,
@@ -331,7 +332,7 @@ mod tests {
                     extend_to: Some(Duration::from_millis(u64::MAX)),
                     on_close: OnClose::Cut,
                     forward: Some(Forward {
-                        to: SocketAddr::new([1; 16].into(), 1),
+                        to: Target::new([1; 16].into(), NonZeroU16::MIN).unwrap(),
                         source: SourceNat::Address([2; 16].into()),
                     }),
                     most_doors: Some(NonZeroU32::MAX),
@@ -359,6 +360,10 @@ mod tests {
         behind[SIZE - 1] = 1;
         assert_eq!(Message::decode(&behind), Err(NotAMessage), "a byte behind the fields");
         assert_eq!(Message::decode(&[0; SIZE]), Err(NotAMessage), "no kind");
+        let mut target = largest().encode();
+        let at = target.windows(16).rposition(|bytes| bytes == [1; 16]).unwrap();
+        target[at..at + 16].copy_from_slice(&std::net::Ipv6Addr::LOCALHOST.octets());
+        assert_eq!(Message::decode(&target), Err(NotAMessage), "a target that is none");
         for (ids, why) in [(vec![], "nobody"), (vec![2, 1], "falling"), (vec![1, 1], "one twice")] {
             let ids = Message::Serves(ids.into_iter().map(KeyId).collect());
             assert_eq!(Message::decode(&ids.encode()), Err(NotAMessage), "{why}");

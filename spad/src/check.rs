@@ -9,9 +9,10 @@ use tracing::error;
 
 use crate::config::Config;
 use crate::exit::ExitStatus;
-use crate::firewall::{self, Plan};
+use crate::firewall;
 use crate::foreign;
 use crate::monitor;
+use crate::session;
 use crate::site::Site;
 use crate::starter::Options;
 use crate::surroundings::{Interface, Routes, Surroundings};
@@ -35,23 +36,24 @@ pub fn run(options: &Options) -> ExitStatus {
         Ok(surroundings) => surroundings,
         Err(error) => return refuse(&error),
     };
+    if let Err(refusal) = monitor::refuse_itself(&config, &surroundings) {
+        return refuse(&refusal);
+    }
     let mut warnings: Vec<String> =
         site.left_out.iter().map(|reason| format!("left out: {reason}")).collect();
     interfaces(&config, &surroundings, &mut warnings);
     ports(&config, &site, &mut warnings);
     profiles(&config, &site, &mut warnings);
+    forwarding(&config, &surroundings, &mut warnings);
     state(options, &config, &mut warnings);
-    warnings.extend(foreign::deny(&config.protect, &config.standing.stand));
+    warnings.extend(foreign::deny(&config.protect, &config.forward, &config.standing.stand));
     for warning in &warnings {
         println!("warning: {warning}");
     }
-    let plan = Plan {
-        interfaces: monitor::guarded(&config, &surroundings),
-        protect: config.protect,
-        always_allow: config.always_allow,
-        spa_port: site.file.port,
-        keep: Vec::new(),
-    };
+    if let Some(line) = session::would_live_on(&config.standing.stand, &config.protect) {
+        println!("{line}");
+    }
+    let plan = config.plan(monitor::guarded(&config, &surroundings), site.file.port);
     match firewall::text(&config.standing, &plan) {
         Ok((text, why)) => {
             println!("firewall: {why}\n\n# what would be loaded\n{text}");
@@ -135,6 +137,12 @@ fn profiles(config: &Config, site: &Site, warnings: &mut Vec<String>) {
         for service in profile.open.iter().filter(|service| !protected.contains(service)) {
             warnings.push(format!("profile {} may open {service}, which is not protected", profile.name));
         }
+        for forward in profile.forward.iter().filter(|to| config.ceiling.permit_forward(to).is_err()) {
+            warnings.push(format!(
+                "profile {} leads to {forward}, which firewall.forward and forward_sources do not allow",
+                profile.name
+            ));
+        }
         if profile.max_window > config.ceiling.max_window {
             warnings.push(format!(
                 "profile {}: max_window is cut to ceiling.max_window, {}",
@@ -142,6 +150,31 @@ fn profiles(config: &Config, site: &Site, warnings: &mut Vec<String>) {
                 humantime::format_duration(config.ceiling.max_window)
             ));
         }
+    }
+}
+
+/// What would keep the kernel from leading on what a door lets in.
+fn forwarding(config: &Config, surroundings: &Surroundings, warnings: &mut Vec<String>) {
+    #[rustfmt::skip]
+    let switches = [
+        // IPv4 or not, its name, where the kernel has it, what sets it
+        (true,  "IPv4", "/proc/sys/net/ipv4/ip_forward",          "net.ipv4.ip_forward=1"),
+        (false, "IPv6", "/proc/sys/net/ipv6/conf/all/forwarding", "net.ipv6.conf.all.forwarding=1"),
+    ];
+    for (v4, family, path, setting) in switches {
+        let wanted = config.forward.iter().any(|target| target.address().is_ipv4() == v4);
+        let on = fs::read_to_string(path).is_ok_and(|value| value.trim() != "0");
+        if wanted && !on {
+            warnings.push(format!(
+                "firewall.forward leads to {family}, but this host forwards none: `sysctl -w {setting}`, and put it \
+                 into /etc/sysctl.d (spad never changes it)"
+            ));
+        }
+    }
+    for source in config.forward_sources.iter().filter(|source| !surroundings.addresses.contains(source)) {
+        warnings.push(format!(
+            "firewall.forward_sources: {source} is no address of this host; answers to it may go elsewhere"
+        ));
     }
 }
 

@@ -4,6 +4,7 @@ use std::fmt;
 use std::hash::{DefaultHasher, Hash, Hasher};
 use std::io::Read;
 use std::net::IpAddr;
+use std::num::NonZeroU16;
 use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
@@ -13,8 +14,10 @@ use spa_core::ceiling::{self, Ceiling};
 use spa_core::file::{self, BadFile, Secrecy, fields};
 use spa_core::replay::DEFAULT_SKEW;
 use spa_core::service::Protected;
+use spa_core::target::{Target, is_one_host};
 
 use crate::firewall::standing::{self, AttachPoint, Standing, Variant};
+use crate::firewall::{Interfaces, Plan};
 
 /// A file that spad cannot run with: one sentence and one hint.
 #[derive(Debug)]
@@ -55,6 +58,10 @@ pub struct Config {
     pub standing: Standing,
     /// What is shut until somebody knocks.
     pub protect: Vec<Protected>,
+    /// Services of inner hosts that doors may lead to.
+    pub forward: Vec<Target>,
+    /// Addresses of this host that those may see as the sender.
+    pub forward_sources: Vec<IpAddr>,
     /// Who is never shut out.
     pub always_allow: Vec<IpAddr>,
     /// Distance between the clocks that is allowed.
@@ -63,6 +70,8 @@ pub struct Config {
     pub clock_trusted: bool,
     /// What may be opened at most.
     pub ceiling: Ceiling,
+    /// The text that all this was read from.
+    pub text: String,
     /// Of the whole text: worker and monitor read the file one after the other, and it may change in between.
     pub fingerprint: u64,
 }
@@ -99,6 +108,10 @@ struct FirewallTable {
     protect: Vec<Protected>,
     #[serde(default, deserialize_with = "fields::texts")]
     always_allow: Vec<IpAddr>,
+    #[serde(default, deserialize_with = "fields::texts")]
+    forward: Vec<Target>,
+    #[serde(default, deserialize_with = "fields::texts")]
+    forward_sources: Vec<IpAddr>,
 }
 
 #[derive(Default, Deserialize)]
@@ -158,6 +171,11 @@ struct CeilingTable {
     max_grants_per_profile: Option<usize>,
 }
 
+/// Most targets, and most addresses as the sender: the rules for them fit one message.
+pub const MOST_TARGETS: usize = 64;
+/// See [`MOST_TARGETS`].
+pub const MOST_SOURCES: usize = 16;
+
 const HINT: &str = "mend it, then run `spad check`; spad.toml(5) explains every field";
 
 impl Config {
@@ -178,6 +196,10 @@ impl Config {
         let Some(skew) = within_skew(file.freshness.skew.unwrap_or(DEFAULT_SKEW)) else {
             return refuse("freshness.skew is longer than an hour, which would be an invitation to replay");
         };
+        let (forward, forward_sources) = (file.firewall.forward, file.firewall.forward_sources);
+        if let Some(reason) = beyond(&forward, &forward_sources) {
+            return refuse(&reason);
+        }
         let attaches = file.firewall.mode == Mode::Attach;
         let standing = Standing::new(file.firewall.backend.into(), attaches, file.firewall.attach)
             .map_err(|reason| BadFile { line: None, reason })?;
@@ -186,12 +208,15 @@ impl Config {
         text.hash(&mut hasher);
         Ok(Self {
             fingerprint: hasher.finish(),
+            text: text.to_owned(),
             interfaces,
             standing,
             skew,
             clock_trusted: file.freshness.clock == Clock::Trusted,
             ceiling: Ceiling {
                 services: file.firewall.protect.iter().map(|protected| protected.service).collect(),
+                forward: forward.iter().copied().collect(),
+                forward_sources: forward_sources.iter().copied().collect(),
                 max_window: limits.max_window.unwrap_or(ceiling::DEFAULT_MAX_WINDOW),
                 max_grants: limits.max_grants.unwrap_or(ceiling::DEFAULT_MAX_GRANTS),
                 max_grants_per_profile: limits
@@ -200,7 +225,22 @@ impl Config {
             },
             protect: file.firewall.protect,
             always_allow: file.firewall.always_allow,
+            forward,
+            forward_sources,
         })
+    }
+
+    /// What the guard is to do, with what the host and the site add to it.
+    pub fn plan(&self, interfaces: Interfaces, spa_port: NonZeroU16) -> Plan {
+        Plan {
+            interfaces,
+            protect: self.protect.clone(),
+            always_allow: self.always_allow.clone(),
+            forward: self.forward.clone(),
+            forward_sources: self.forward_sources.clone(),
+            spa_port,
+            keep: Vec::new(),
+        }
     }
 
     /// Reads `spad.toml` from an open file, refusing one that others may write: whoever can, decides what is guarded.
@@ -224,6 +264,17 @@ impl Config {
         })?;
         Self::read(&mut file, path)
     }
+}
+
+/// What cannot be forwarded to, or in whose name.
+fn beyond(forward: &[Target], sources: &[IpAddr]) -> Option<String> {
+    if forward.len() > MOST_TARGETS || sources.len() > MOST_SOURCES {
+        return Some(format!(
+            "firewall.forward holds {MOST_TARGETS} targets and firewall.forward_sources {MOST_SOURCES} addresses at most"
+        ));
+    }
+    let odd = sources.iter().find(|source| !is_one_host(**source))?;
+    Some(format!("firewall.forward_sources: {odd} is not an address that an inner host could answer"))
 }
 
 fn some_chain<'de, D: serde::Deserializer<'de>>(d: D) -> Result<Option<AttachPoint>, D::Error> {
@@ -273,6 +324,9 @@ mod tests {
             ("\"guard\"",         "\"attach\"",          None,    "needs firewall.attach"),
             ("\"guard\"",         "\"attach\"\nattach = \"input\"", Some(7), "is no chain"),
             ("\"guard\"",         "\"guard\"\nattach = \"inet filter input\"", None, "mode = \"attach\" only"),
+            ("protect",           "forward = [\"10.0.0.0/24:443\"]\nprotect", Some(7), "is not a target"),
+            ("protect",           "forward = [\"127.0.0.1:22\"]\nprotect", Some(7), "cannot be a target"),
+            ("protect",           "forward_sources = [\"::1\"]\nprotect", None, "::1 is not an address"),
             ("mode",              "mood",                Some(6), "unknown field `mood`"),
             ("protect = [\"tcp/22\"]\n", "",             None,    "missing field `protect`"),
             ("interfaces = ",     "interfaces ",         Some(3), "expected"),

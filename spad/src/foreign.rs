@@ -5,11 +5,13 @@ use std::process::Command;
 
 use serde_json::Value;
 use spa_core::service::{Protected, Service};
+use spa_core::target::Target;
 
 use crate::firewall::standing::{AttachPoint, Stand};
 
-/// One sentence for each chain of another table that drops a protected service of this host.
-pub fn deny(protect: &[Protected], stand: &Stand) -> Vec<String> {
+/// One sentence for each chain of another table that drops a protected service of this host, or what is led on to an
+/// inner one.
+pub fn deny(protect: &[Protected], forward: &[Target], stand: &Stand) -> Vec<String> {
     let listing = Command::new("nft").args(["-j", "list", "ruleset"]).output();
     let Ok(listing) = listing else {
         return vec!["the program nft is not here, so rules of others were not looked at".to_owned()];
@@ -20,6 +22,39 @@ pub fn deny(protect: &[Protected], stand: &Stand) -> Vec<String> {
     let mut found = Vec::new();
     for protected in protect.iter().filter(|protected| protected.host.is_none()) {
         found.extend(denies(&ruleset, protected.service, stand));
+    }
+    found.extend(holds_back(&ruleset, forward));
+    found
+}
+
+/// Chains at the forward hook that drop by policy, and accept nothing that is translated or goes to the target.
+fn holds_back(ruleset: &Value, forward: &[Target]) -> Vec<String> {
+    let entries = ruleset["nftables"].as_array().map(Vec::as_slice).unwrap_or_default();
+    let mut found = Vec::new();
+    for chain in entries.iter().map(|entry| &entry["chain"]) {
+        if chain["hook"] != "forward" || chain["policy"] != "drop" {
+            continue;
+        }
+        let part = |name: &str| chain[name].as_str().unwrap_or("?").to_owned();
+        let rules = entries.iter().map(|entry| &entry["rule"]).filter(|rule| {
+            // Chains that it jumps to are in its table; which of them it reaches does not matter for a warning.
+            rule["table"] == chain["table"] && rule["family"] == chain["family"] && ends_in(rule, &["accept"])
+        });
+        let accepting: Vec<String> = rules.map(|rule| rule["expr"].to_string()).collect();
+        for target in forward {
+            let address = target.address();
+            let sees = chain["family"] == "inet" || (chain["family"] == "ip") == address.is_ipv4();
+            let lets = |rule: &String| {
+                // What nft does not read of iptables-nft's rules is listed without its meaning.
+                rule.contains("\"dnat\"") || rule.contains(&format!("\"{address}\""))
+            };
+            if sees && !accepting.iter().any(lets) {
+                found.push(format!(
+                    "{} {} {}: its policy is drop, and no rule there is seen to accept what is led to {target}; add `ct status dnat accept` (iptables: -d {address} -j ACCEPT), and accept established replies",
+                    part("family"), part("table"), part("name")
+                ));
+            }
+        }
     }
     found
 }
@@ -134,6 +169,36 @@ mod tests {
         ];
         for (policy, port, verdict, found, why) in rows {
             assert_eq!(denies(&ruleset(policy, port, verdict), service, &Stand::Guard).len(), found, "{why}");
+        }
+    }
+
+    #[test]
+    fn what_holds_back_a_forward_is_found() {
+        let translated = json!({"match": {"op": "in", "left": {"ct": {"key": "status"}}, "right": "dnat"}});
+        let to = |address: &str| {
+            let field = json!({"payload": {"protocol": "ip", "field": "daddr"}});
+            json!({"match": {"op": "==", "left": field, "right": address}})
+        };
+        #[rustfmt::skip]
+        let rows = [
+            // family, policy, accepted, found, why
+            ("ip",   "drop",   json!([]),              1, "nothing is accepted"),
+            ("inet", "drop",   json!([to("10.0.0.6")]), 1, "another host is"),
+            ("ip",   "drop",   json!([translated]),    0, "what is translated is"),
+            ("ip",   "drop",   json!([to("10.0.0.5")]), 0, "the target is"),
+            ("ip",   "accept", json!([]),              0, "everything is"),
+            ("ip6",  "drop",   json!([]),              0, "a chain that sees no IPv4"),
+        ];
+        for (family, policy, accepted, found, why) in rows {
+            let mut expressions = accepted.as_array().cloned().unwrap_or_default();
+            expressions.push(json!({"accept": null}));
+            let accepts = if expressions.len() > 1 { expressions } else { Vec::new() };
+            let chain = json!({"family": family, "table": "filter", "name": "FORWARD", "type": "filter", "hook": "forward",
+                               "prio": 0, "policy": policy});
+            let rule = json!({"family": family, "table": "filter", "chain": "FORWARD", "handle": 4, "expr": accepts});
+            let ruleset = json!({"nftables": [{"chain": chain}, {"rule": rule}]});
+            let held = holds_back(&ruleset, &["10.0.0.5:443".parse().unwrap()]);
+            assert_eq!(held.len(), found, "{why}: {held:?}");
         }
     }
 

@@ -5,6 +5,7 @@
 
 #![deny(unsafe_code)]
 
+pub mod apply;
 pub mod ask;
 pub mod capture;
 pub mod check;
@@ -13,14 +14,18 @@ pub mod control;
 pub mod exit;
 pub mod firewall;
 pub mod foreign;
+pub mod guard;
 pub mod identity;
 pub mod journal;
+pub mod kept;
+pub mod lock;
 pub mod log;
 pub mod monitor;
 pub mod overflow;
 pub mod report;
 pub mod role;
 pub mod sandbox;
+pub mod session;
 pub mod site;
 pub mod socketpair;
 pub mod starter;

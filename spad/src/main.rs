@@ -3,21 +3,20 @@
 //! The process that is started is the starter; it starts the monitor and the worker (docs/ARCHITECTURE.md).
 
 use std::ffi::OsString;
-use std::fs::{File, OpenOptions};
-use std::os::unix::fs::OpenOptionsExt;
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
+use std::time::Duration;
 
 use clap::{Parser, Subcommand, ValueEnum};
-use rustix::fs::FlockOperation;
 use rustix::thread::CapabilitySet;
 use tracing::error;
 
 use spad::exit::ExitStatus;
 use spad::firewall::{self, FirewallError, iptables};
+use spad::lock::Lock;
 use spad::role::Role;
 use spad::starter::{self, Options};
-use spad::{check, log, monitor, worker};
+use spad::{apply, check, guard, kept, log, monitor, worker};
 
 /// Watches a closed port and opens the firewall for whoever proves to hold a key.
 #[derive(Parser)]
@@ -32,7 +31,7 @@ struct Arguments {
     /// The configuration; site.toml and profiles/ stand beside it
     #[arg(long, value_name = "FILE", default_value = "/etc/spad/spad.toml", global = true)]
     config: PathBuf,
-    /// Folder of the replay journal
+    /// Folder of the replay journal, and of what `spad guard` loads
     #[arg(long, value_name = "DIR", default_value = "/var/lib/spad", global = true)]
     state_dir: PathBuf,
     /// Say more in the log
@@ -58,6 +57,16 @@ enum RoleName {
 enum Command {
     /// Say what is wrong with the files and the host, and print the text that would be loaded
     Check,
+    /// Load the guard as it stood last, for the time before spad runs: at boot, before there is a network
+    Guard,
+    /// Try the changed spad.toml, and go back to what was in force unless that is confirmed in time
+    Apply {
+        /// How long to wait for Enter or `spad confirm`, 1s to 1h
+        #[arg(long, value_name = "TIME", value_parser = humantime::parse_duration)]
+        confirm: Duration,
+    },
+    /// Keep the configuration that `spad apply` tries
+    Confirm,
     /// Remove all of spad's from the firewall: the guard, what it attached, and every open door
     Teardown,
 }
@@ -79,6 +88,9 @@ fn main() -> ExitCode {
         (Some(RoleName::Worker), _) => enter(Role::Worker, &options),
         (Some(RoleName::Loader), _) => enter(Role::Loader, &options),
         (None, Some(Command::Check)) => check::run(&options),
+        (None, Some(Command::Guard)) => guard::run(&options.state_dir),
+        (None, Some(Command::Apply { confirm })) => apply::run(&options, confirm),
+        (None, Some(Command::Confirm)) => apply::confirm(&options),
         (None, Some(Command::Teardown)) => teardown(&options.state_dir),
         (None, None) => start(options),
     };
@@ -106,8 +118,11 @@ fn start(options: Options) -> ExitStatus {
         return ExitStatus::NotPermitted;
     }
     // Held until this process ends, however it ends.
-    match only_one(&options.state_dir) {
-        Ok(_lock) => starter::run(options),
+    match Lock::take(&options.state_dir) {
+        Ok(mut lock) => {
+            lock.sign(&options.config);
+            starter::run(options)
+        }
         Err((status, reason)) => {
             error!("{reason}");
             status
@@ -115,29 +130,25 @@ fn start(options: Options) -> ExitStatus {
     }
 }
 
-/// Two daemons with one journal would each admit what the other has already seen.
-fn only_one(state_dir: &Path) -> Result<File, (ExitStatus, String)> {
-    let path = state_dir.join("lock");
-    let file = OpenOptions::new().write(true).create(true).truncate(false).mode(0o600).open(&path);
-    let file = file.map_err(|error| {
-        let hint = "make the folder with `install -d -m 700`, or name another with --state-dir";
-        (ExitStatus::Configuration, format!("{}: cannot be opened: {error} (hint: {hint})", path.display()))
-    })?;
-    match rustix::fs::flock(&file, FlockOperation::NonBlockingLockExclusive) {
-        Ok(()) => Ok(file),
-        Err(_) => {
-            let reason = "another spad runs with this state folder (hint: stop it first; `pgrep -a spad`)";
-            Err((ExitStatus::Failure, format!("{}: {reason}", path.display())))
-        }
-    }
-}
-
 fn teardown(state_dir: &Path) -> ExitStatus {
     // A daemon that runs would put the table back at once. Without a state folder there is none.
-    if let Err((ExitStatus::Failure, reason)) = only_one(state_dir) {
-        error!("{reason}");
-        return ExitStatus::Failure;
-    }
+    let _lock = match Lock::take(state_dir) {
+        Ok(lock) => Some(lock),
+        Err((ExitStatus::Failure, reason)) => {
+            error!("{reason}");
+            return ExitStatus::Failure;
+        }
+        Err(_) => None,
+    };
+    // First: nothing that is taken down now may come back at the next boot.
+    let forgotten = match kept::forget(state_dir) {
+        Ok(true) => ", nor will be at the next boot",
+        Ok(false) => "",
+        Err(error) => {
+            error!("{error}");
+            return ExitStatus::Failure;
+        }
+    };
     match firewall::teardown() {
         Ok(removed) => {
             let removed = if removed.is_empty() {
@@ -145,7 +156,7 @@ fn teardown(state_dir: &Path) -> ExitStatus {
             } else {
                 format!("removed: {}", removed.join(", "))
             };
-            println!("{removed}; nothing is guarded, and the rules of others are as they were");
+            println!("{removed}; nothing is guarded{forgotten}, and the rules of others are as they were");
             ExitStatus::Done
         }
         Err(error) => {

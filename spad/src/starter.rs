@@ -15,6 +15,7 @@ mod child;
 mod events;
 mod newcomer;
 mod signals;
+mod trial;
 mod workers;
 
 use std::ffi::OsString;
@@ -33,7 +34,10 @@ use backoff::Backoff;
 use child::Child;
 use newcomer::{StartError, start_worker};
 use signals::Signals;
+use trial::Trial;
 use workers::Workers;
+
+pub use trial::{LONGEST, path as trial_path};
 
 /// How long a process may take to end by itself once its channel is closed.
 const GRACE: Duration = Duration::from_secs(5);
@@ -75,6 +79,7 @@ struct Starter {
     leaving: Vec<Child>,
     /// Somebody asked for a new worker, and none was started since.
     renew: bool,
+    trial: Trial,
 }
 
 struct Monitor {
@@ -93,6 +98,7 @@ impl Starter {
             worker_backoff: Backoff::default(),
             leaving: Vec::new(),
             renew: false,
+            trial: Trial::default(),
         }
     }
 
@@ -101,6 +107,7 @@ impl Starter {
             let now = Instant::now();
             let started = self.start_what_is_missing(now);
             self.kill_overdue(now);
+            self.renew |= self.trial.is_over(now);
             let heard = started.and_then(|()| {
                 self.wait(self.next_deadline());
                 self.hear()
@@ -128,7 +135,8 @@ impl Starter {
         if let (Some(monitor), true) = (&self.monitor, wanted) {
             self.renew = false;
             self.worker_backoff.started(now);
-            match start_worker(&self.options, &monitor.control, &mut self.workers, now) {
+            let options = self.trial.options(&self.options);
+            match start_worker(&options, &monitor.control, &mut self.workers, now) {
                 Ok(()) => {}
                 Err(StartError::Config(error)) if !self.workers.has_served() => {
                     error!(
@@ -174,7 +182,7 @@ impl Starter {
             _ => None,
         };
         let kills = self.leaving.iter().filter_map(Child::deadline).chain(self.workers.next_deadline());
-        kills.chain(start).min()
+        kills.chain(start).chain(self.trial.ends()).min()
     }
 
     /// Waits for a signal, a message, or the deadline.

@@ -43,6 +43,7 @@ fn told(admission: &Admission) -> BTreeMap<&'static str, String> {
                 Narrowing::Once => drop(told.insert("once", "true".to_owned())),
                 Narrowing::SourcePorts(..) => panic!("no vector tells of source ports"),
             }
+            told.extend(terms.forward.map(|forward| ("leads-to", forward.to.to_string())));
         }
         Effect::Close { services } => {
             told.insert("verb", "close".to_owned());

@@ -245,6 +245,8 @@ fn firewall(bench: &Bench, times: usize) -> [Vec<Duration>; 3] {
             interfaces: Interfaces::Any,
             protect: vec!["tcp/22".parse().expect("a service")],
             always_allow: Vec::new(),
+            forward: Vec::new(),
+            forward_sources: Vec::new(),
             spa_port: NonZeroU16::new(PORT).expect("not zero"),
             keep: Vec::new(),
         };

@@ -11,6 +11,7 @@ use clap::{Parser, Subcommand};
 use spa_core::address::may_be_granted;
 use spa_core::request::Request;
 use spa_core::service::Service;
+use spa_core::target::Target;
 
 use crate::failure::Failure;
 use crate::host::Host;
@@ -27,7 +28,7 @@ Examples:
   spa-client --dry-run               say what would be sent, and send nothing";
 
 /// What other clients for knocking call it.
-pub(super) const HABITS: [Habits; 21] = [
+pub(super) const HABITS: [Habits; 23] = [
     ("-k", "--profile"),
     ("--key", "--profile"),
     ("--key-file", "--profile"),
@@ -46,6 +47,8 @@ pub(super) const HABITS: [Habits; 21] = [
     ("--host", "--destination"),
     ("--open", "--access"),
     ("--service", "--access"),
+    ("-N", "--forward"),
+    ("--nat-access", "--forward"),
     ("-T", "--dry-run"),
     ("--test", "--dry-run"),
     ("-B", "--save-packet"),
@@ -58,6 +61,10 @@ pub(super) struct Args {
     /// What to open, like tcp/22 or tcp/22,udp/51820 [default: all that the profile opens]
     #[arg(short = 'A', long, value_name = "SERVICE", value_delimiter = ',', global = true)]
     pub(super) access: Vec<Service>,
+
+    /// Where the one service is to lead instead of the server itself: an inner host and port, like 10.0.0.5:443
+    #[arg(long, value_name = "TARGET", conflicts_with = "close")]
+    pub(super) forward: Option<Target>,
 
     /// Name or address of the server [default: the profile's]
     #[arg(short = 'D', long, value_name = "HOST", global = true)]
@@ -156,6 +163,15 @@ impl Args {
             return Err(Failure::usage(format!(
                 "one request holds {most} services; ask for the others in a second"
             )));
+        }
+        if self.forward.is_some() && usage::without_repeats(&self.access).len() > 1 {
+            return Err(Failure::usage(
+                "--forward leads one service to its target; name one with -A".to_owned(),
+            ));
+        }
+        if self.forward.is_some_and(|to| if to.address().is_ipv4() { self.ipv6 } else { self.ipv4 }) {
+            let sentence = "a forward stays within its address family: leave out -4 and -6";
+            return Err(Failure::usage(sentence.to_owned()));
         }
         Ok(())
     }

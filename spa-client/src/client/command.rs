@@ -47,6 +47,11 @@ impl Command {
                 let sentence = format!("opens more than the {} services of a request", Request::MAX_SERVICES);
                 return Err(wrong(sentence, "name those that you need: -A tcp/22,…"));
             }
+            if args.forward.is_some() && services.len() > 1 {
+                let sentence = "opens several services, and --forward leads one to its target".to_owned();
+                return Err(wrong(sentence, "name the one: -A tcp/8443"));
+            }
+            let forward = args.forward.map(|target| (target.address(), target.port()));
             // Checked where the command line was read: between a second and the largest u32 of them.
             let window = args.window.and_then(|w| NonZeroU32::new(u32::try_from(w.as_secs()).ok()?));
             if let Some(udp) =
@@ -55,16 +60,18 @@ impl Command {
                 let sentence = format!("--once is for TCP, which has handshakes, and not for {udp}");
                 return Err(Failure::new(Status::Usage, sentence, "name the services of TCP: -A tcp/22,…"));
             }
-            Verb::Open(Open { window, once: args.once, ..Open::plain(services) })
+            Verb::Open(Open { window, forward, once: args.once, ..Open::plain(services) })
         };
         Ok(Self {
             verb,
             allow: args.allow,
             host,
             port: args.port.unwrap_or(file.port),
-            only: match (args.ipv4, args.ipv6) {
-                (true, _) => Some(Family::V4),
-                (_, true) => Some(Family::V6),
+            only: match (args.ipv4, args.ipv6, args.forward) {
+                (true, ..) => Some(Family::V4),
+                (_, true, _) => Some(Family::V6),
+                // What comes by the other family is never led there.
+                (.., Some(target)) => Some(Family::of(target.address())),
                 _ => None,
             },
             window: args.window.unwrap_or(file.window),
@@ -88,7 +95,17 @@ impl Command {
             Allow::Address(address) => Some(Family::of(address)),
             Allow::Auto | Allow::Source => None,
         };
-        let addresses = resolve::addresses(&self.host, self.only, rather)?;
+        let addresses = resolve::addresses(&self.host, self.only, rather).map_err(|failure| {
+            let led = matches!(self.verb, Verb::Open(Open { forward: Some(_), .. }));
+            if failure.status != Status::Name || !led {
+                return failure;
+            }
+            Failure::new(
+                failure.status,
+                failure.sentence,
+                "a forward stays within the address family of its target",
+            )
+        })?;
         Ok(addresses.into_iter().map(|ip| SocketAddr::new(ip, self.port.get())).collect())
     }
 
@@ -117,6 +134,9 @@ impl Command {
         match (&self.verb, services(&self.verb)) {
             (Verb::Close(_), []) => "close everything that this profile opened".to_owned(),
             (Verb::Close(_), named) => format!("close {}", service::list(named)),
+            (Verb::Open(Open { forward: Some((address, port)), .. }), named) => {
+                format!("open {} to {}", service::list(named), SocketAddr::new(*address, port.get()))
+            }
             (_, named) => {
                 let once = if self.is_once() { " for one connection" } else { "" };
                 format!("open {}{once}", service::list(named))

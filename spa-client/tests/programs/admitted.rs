@@ -52,6 +52,24 @@ fn reject(verdict: Verdict) -> Option<Reject> {
 }
 
 #[test]
+fn a_forward_asks_for_what_the_profile_has() {
+    let scratch = Scratch::new();
+    let listener = scratch.profile("laptop", "--open tcp/8443");
+    let half = "etc/profiles/laptop.toml";
+    let lines = "forward = [\"10.0.0.5:443\"]\nforward_source = \"masquerade\"\n";
+    let text = scratch.read(half) + lines;
+    std::fs::write(scratch.path(half), text).unwrap();
+    let done = scratch.client("--forward 10.0.0.5:443").ok();
+    assert_eq!(done.out, "asked 127.0.0.1 to open tcp/8443 to 10.0.0.5:443 for 30s\n");
+    let heard = listener.heard();
+    let mut gate = gate(&scratch, "laptop");
+    let Verdict::Admit(admission) = judge(&mut gate, &heard[0], CLIENT) else { panic!("not admitted") };
+    let Effect::Open { terms, .. } = admission.effect() else { panic!("{admission:?}") };
+    let forward = terms.forward.expect("a target");
+    assert_eq!(forward.to_string(), "10.0.0.5:443 masqueraded");
+}
+
+#[test]
 fn a_knock_is_admitted_once_by_both_suites_and_both_ways_of_freshness() {
     for suite in ["aes256gcm", "xchacha20poly1305"] {
         for freshness in ["clock", "monotonic"] {

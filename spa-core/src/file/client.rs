@@ -147,7 +147,7 @@ impl ClientFile {
             self.key_id,
             self.key.to_base64().as_str(),
             self.suite,
-            fields::write_services(&self.open),
+            fields::write_list(&self.open),
             format_duration(self.window),
             self.freshness.name(),
             fields::write_moment(self.created),

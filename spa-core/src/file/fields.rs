@@ -149,8 +149,8 @@ pub fn write_text(text: &str) -> String {
     toml::Value::String(text.to_owned()).to_string()
 }
 
-/// A list of services as it stands in a file.
-pub fn write_services(services: &[Service]) -> String {
-    let quoted: Vec<String> = services.iter().map(|service| format!("\"{service}\"")).collect();
+/// A list of services or targets as it stands in a file.
+pub fn write_list(items: &[impl std::fmt::Display]) -> String {
+    let quoted: Vec<String> = items.iter().map(|item| format!("\"{item}\"")).collect();
     format!("[{}]", quoted.join(", "))
 }

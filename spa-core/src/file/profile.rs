@@ -12,7 +12,8 @@ use crate::crypto::key::{KeyId, ProfileKey, SiteId, to_base64};
 use crate::crypto::suite::{Suite, SuiteKeys};
 use crate::profile::{DEFAULT_MAX_WINDOW, DEFAULT_WINDOW, Freshness, JournalEpoch, Profile};
 use crate::service::{Service, Transport};
-use crate::terms::{Ends, OnClose};
+use crate::target::Target;
+use crate::terms::{Ends, Forward, OnClose, SourceNat};
 use crate::time::UnixMillis;
 
 /// How `freshness` is written; also used by the client's half.
@@ -53,6 +54,12 @@ pub struct ProfileFile {
     /// What the profile may open.
     #[serde(deserialize_with = "fields::services")]
     pub open: Vec<Service>,
+    /// Services of inner hosts that the profile may reach through its doors.
+    #[serde(default, deserialize_with = "fields::texts")]
+    pub forward: Vec<Target>,
+    /// What those hosts see as the sender.
+    #[serde(default, deserialize_with = "fields::text")]
+    pub forward_source: SourceNat,
     /// Window unless the request wishes another.
     #[serde(default = "default_window", deserialize_with = "fields::duration")]
     pub window: Duration,
@@ -104,6 +111,11 @@ impl ProfileFile {
         }
         if let Some(reason) = file.ends_at_odds() {
             return refuse(&reason);
+        }
+        if let SourceNat::Address(source) = file.forward_source
+            && file.forward.iter().any(|target| target.address().is_ipv4() != source.is_ipv4())
+        {
+            return refuse("forward_source is an address of another family than a target in forward");
         }
         match (file.freshness, file.journal) {
             (FreshnessName::Clock, Some(_)) => {
@@ -159,6 +171,8 @@ impl ProfileFile {
             key,
             suite,
             open,
+            forward: Vec::new(),
+            forward_source: SourceNat::Keep,
             window: DEFAULT_WINDOW,
             max_window: DEFAULT_MAX_WINDOW,
             once: false,
@@ -194,6 +208,7 @@ impl ProfileFile {
             keys: SuiteKeys::derive(&self.key, site, self.suite),
             freshness: self.freshness(),
             open: self.open,
+            forward: self.forward.iter().map(|&to| Forward { to, source: self.forward_source }).collect(),
             window: self.window,
             max_window: self.max_window,
             ends: Ends { once: self.once, on_close: self.on_close, extend_to: self.extend_while_used },
@@ -213,7 +228,7 @@ impl ProfileFile {
             self.key_id,
             self.key.to_base64().as_str(),
             self.suite,
-            fields::write_services(&self.open),
+            fields::write_list(&self.open),
             format_duration(self.window),
             format_duration(self.max_window),
             fields::write_moment(self.created),
@@ -232,6 +247,12 @@ impl ProfileFile {
         }
         if let Some(epoch) = self.journal {
             text.push_str(&format!("freshness = \"monotonic\"\njournal = \"{}\"\n", to_base64(&epoch)));
+        }
+        if !self.forward.is_empty() {
+            text.push_str(&format!("forward = {}\n", fields::write_list(&self.forward)));
+        }
+        if self.forward_source != SourceNat::Keep {
+            text.push_str(&format!("forward_source = \"{}\"\n", self.forward_source));
         }
         if self.any_address {
             text.push_str("any_address = true\n");

@@ -1,3 +1,5 @@
+use std::collections::HashSet;
+
 use super::*;
 
 const LAPTOP: KeyId = KeyId(1);
@@ -22,6 +24,8 @@ fn asked(millis: u64) -> UnixMillis {
 fn ceiling() -> Ceiling {
     Ceiling {
         services: ["tcp/22", "tcp/443"].map(|service| service.parse().unwrap()).into(),
+        forward: ["10.0.0.5:443", "10.0.0.6:22", "[fd00::5]:443"].map(|to| to.parse().unwrap()).into(),
+        forward_sources: [IpAddr::from([192, 0, 2, 1])].into(),
         max_window: Duration::from_secs(3600),
         max_grants: 6,
         max_grants_per_profile: 4,
@@ -193,7 +197,7 @@ fn the_kernels_elements_carry_the_leases_over_a_restart() {
         panic!("it is open")
     };
     let mut again = LeaseTable::default();
-    again.restore(door, timeout, &comment, boot(110));
+    again.restore(door, timeout, &comment, None, boot(110));
     assert_eq!(again.elements(boot(110)), table.elements(boot(110)));
     assert_eq!(
         left(&again.close(PHONE, &[], asked(200_000), boot(111))[0]),
@@ -222,7 +226,7 @@ fn what_the_kernel_says_is_not_believed_beyond_its_own_timeout() {
     ];
     for (comment, remaining, expected, why) in rows {
         let mut table = LeaseTable::default();
-        table.restore(ssh(), Duration::from_secs(remaining), &comment, boot(110));
+        table.restore(ssh(), Duration::from_secs(remaining), &comment, None, boot(110));
         let elements = table.elements(boot(110));
         assert_eq!(elements.first().and_then(left), expected, "{why}");
         assert_eq!(table.expire(boot(131)).len(), elements.len(), "{why}");
@@ -248,7 +252,114 @@ fn a_comment_fits_nftables_and_keeps_the_longest_lived() {
     }
     let mut again = LeaseTable::default();
     let change = table.elements(boot(100)).remove(0);
-    again.restore(ssh(), Duration::from_secs(29), text(&change), boot(100));
+    again.restore(ssh(), Duration::from_secs(29), text(&change), None, boot(100));
     assert_eq!(again.elements(boot(100)).first().and_then(left), Some(29), "the element ends when it did");
     assert!(again.expire(boot(1000)).iter().all(|ended| ended.holder.0 > 15));
+}
+
+fn to(target: &str, source: SourceNat) -> Option<Forward> {
+    Some(Forward { to: target.parse().unwrap(), source })
+}
+
+/// Opens for ten seconds from the hundredth on.
+fn led(
+    table: &mut LeaseTable,
+    door: Door,
+    holder: KeyId,
+    forward: Option<Forward>,
+) -> Result<(), AboveCeiling> {
+    let terms = Terms { forward, ..Terms::plain(Duration::from_secs(10)) };
+    table.open(door, holder, asked(100_000), &terms, boot(100), &ceiling()).map(|change| match change {
+        Change::Set { forward: set, .. } => assert_eq!(set, forward),
+        Change::Remove { .. } => panic!("opened"),
+    })
+}
+
+#[test]
+fn a_door_leads_to_what_the_ceiling_names_and_to_nothing_else() {
+    use AboveCeiling::{Source, Target, Unforwardable};
+    use SourceNat::{Address, Keep, Masquerade};
+
+    let once = Door { limit: Limit::Once, ..ssh() };
+    let prefix = Door { grantee: Grantee::Prefix { first: [192, 0, 2, 0].into(), bits: 24 }, ..ssh() };
+    let (ours, theirs) = (IpAddr::from([192, 0, 2, 1]), IpAddr::from([10, 0, 0, 9]));
+    #[rustfmt::skip]
+    let rows = [
+        // door, target, sender, verdict, why
+        (ssh(),                         "10.0.0.5:443",  Keep,            Ok(()),             "named"),
+        (ssh(),                         "10.0.0.5:443",  Masquerade,      Ok(()),             "as this host"),
+        (ssh(),                         "10.0.0.5:443",  Address(ours),   Ok(()),             "as a named address"),
+        (door("2001:db8::7", "tcp/22"), "[fd00::5]:443", Keep,            Ok(()),             "IPv6"),
+        (ssh(),                         "10.0.0.7:443",  Keep,            Err(Target),        "another host"),
+        (ssh(),                         "10.0.0.5:22",   Keep,            Err(Target),        "another port"),
+        (ssh(),                         "10.0.0.5:443",  Address(theirs), Err(Source),        "in the name of an inner host"),
+        (door("2001:db8::7", "tcp/22"), "10.0.0.5:443",  Keep,            Err(Unforwardable), "from IPv6 to IPv4"),
+        (once,                          "10.0.0.5:443",  Keep,            Err(Unforwardable), "once"),
+        (prefix,                        "10.0.0.5:443",  Keep,            Err(Unforwardable), "for a prefix"),
+    ];
+    for (door, target, source, verdict, why) in rows {
+        assert_eq!(led(&mut LeaseTable::default(), door, LAPTOP, to(target, source)), verdict, "{why}");
+    }
+}
+
+#[test]
+fn nobody_turns_a_door_that_another_profile_holds() {
+    use SourceNat::{Keep, Masquerade};
+
+    let (web, other) = (to("10.0.0.5:443", Keep), to("10.0.0.6:22", Keep));
+    let masqueraded = to("10.0.0.5:443", Masquerade);
+    let second_port = door("192.0.2.10", "tcp/443");
+    let prefix = Door { grantee: Grantee::Prefix { first: [192, 0, 2, 0].into(), bits: 24 }, ..ssh() };
+    let refused = Err(AboveCeiling::LeadsElsewhere);
+    #[rustfmt::skip]
+    let rows = [
+        // first, by the laptop; then; by whom; verdict; why
+        ((ssh(), web),  (ssh(), web),                         PHONE,  Ok(()),  "the same way"),
+        ((ssh(), web),  (ssh(), other),                       PHONE,  refused, "elsewhere"),
+        ((ssh(), web),  (ssh(), masqueraded),                 PHONE,  refused, "with another sender"),
+        ((ssh(), web),  (ssh(), None),                        PHONE,  refused, "to this host itself"),
+        ((ssh(), None), (ssh(), web),                         PHONE,  refused, "away from this host"),
+        ((ssh(), web),  (ssh(), other),                       LAPTOP, Ok(()),  "its own door"),
+        ((ssh(), web),  (ssh(), None),                        LAPTOP, Ok(()),  "its own door"),
+        ((ssh(), web),  (door("192.0.2.11", "tcp/22"), other), PHONE, Ok(()),  "from another address"),
+        ((ssh(), web),  (second_port, other),                 PHONE,  Ok(()),  "by another port"),
+        ((ssh(), web),  (second_port, web),                   PHONE,  Ok(()),  "the same by another port"),
+        ((ssh(), masqueraded), (second_port, masqueraded),    PHONE,  refused, "which nothing tells apart behind"),
+        ((ssh(), web),  (second_port, masqueraded),           PHONE,  refused, "which nothing tells apart behind"),
+        ((ssh(), web),  (prefix, None),                       PHONE,  refused, "for a prefix around it"),
+        ((prefix, None), (ssh(), web),                        PHONE,  refused, "for one of a prefix"),
+        ((ssh(), web),  (Door { limit: Limit::Once, ..ssh() }, None), PHONE, refused, "once"),
+    ];
+    for ((first, forward), (then, asked), by, verdict, why) in rows {
+        let mut table = LeaseTable::default();
+        led(&mut table, first, LAPTOP, forward).unwrap();
+        assert_eq!(led(&mut table, then, by, asked), verdict, "{why}");
+        table.expire(boot(110));
+        led(&mut table, then, by, asked).expect("free again");
+    }
+}
+
+#[test]
+fn a_lease_that_has_ended_leads_nowhere() {
+    let mut table = LeaseTable::default();
+    led(&mut table, ssh(), LAPTOP, to("10.0.0.5:443", SourceNat::Keep)).unwrap();
+    // It ends in the second in which somebody else asks, and nobody has swept it away yet.
+    let terms = Terms::plain(Duration::from_secs(10));
+    assert!(table.open(ssh(), PHONE, asked(110_000), &terms, boot(110), &ceiling()).is_ok());
+}
+
+#[test]
+fn where_a_door_leads_survives_a_restart_and_ends_with_its_target() {
+    let mut table = LeaseTable::default();
+    let web = to("10.0.0.5:443", SourceNat::Masquerade);
+    led(&mut table, ssh(), LAPTOP, web).unwrap();
+    let elements = table.elements(boot(101));
+    let Some(Change::Set { comment, forward, .. }) = elements.first() else { panic!("{elements:?}") };
+    let mut again = LeaseTable::default();
+    again.restore(ssh(), Duration::from_secs(9), comment, *forward, boot(101));
+    assert_eq!(again.elements(boot(101)), elements);
+    assert!(again.retain(&ceiling()).is_empty(), "still named");
+    let fewer = Ceiling { forward: HashSet::new(), ..ceiling() };
+    assert_eq!(again.retain(&fewer), [Change::Remove { door: ssh() }], "not named any more");
+    assert!(again.is_empty());
 }

@@ -6,7 +6,7 @@ use crate::keyring::Keyring;
 use crate::profile::Freshness;
 use crate::replay::{DEFAULT_SKEW, Replay};
 use crate::request::{Open, Request, Stated};
-use crate::terms::Ends;
+use crate::terms::{Ends, OnClose, SourceNat};
 
 fn judge(profile: Profile, request: &Request) -> Result<Admission, Forbidden> {
     let keyring = Keyring::new([profile]);
@@ -38,7 +38,7 @@ fn what_a_profile_allows() {
         (Verb::Open(plain("tcp/443")),            Err(Forbidden::Service),   "not in open"),
         (Verb::Open(plain("udp/22")),             Err(Forbidden::Service),   "the other transport"),
         (Verb::Open(plain("tcp/22,tcp/443")),     Err(Forbidden::Service),   "the whole request, never a part"),
-        (Verb::Open(Open { forward, ..plain("tcp/22") }),                 Err(Forbidden::Narrowing), "forward"),
+        (Verb::Open(Open { forward, ..plain("tcp/22") }),                 Err(Forbidden::Target),    "a forward, and the profile has none"),
         (Verb::Open(Open { ports: Some((0, 65535)), ..plain("tcp/22") }), Err(Forbidden::Narrowing), "ports, even all"),
         (Verb::Open(Open { once: true, ..plain("tcp/22") }),              Ok(Some(30)), "once"),
         (Verb::Open(Open { once: true, ..plain("tcp/22,udp/51820") }),    Err(Forbidden::Narrowing), "once, of UDP"),
@@ -81,6 +81,44 @@ fn how_a_profiles_doors_end() {
         });
         assert_eq!(got, expected, "{why}");
         assert!(got.is_some() || verdict == Err(Forbidden::Narrowing), "{why}");
+    }
+}
+
+#[test]
+fn a_forward_leads_where_the_profile_says() {
+    let to = |text: &str| text.parse().unwrap();
+    let masqueraded = |text: &str| Forward { to: to(text), source: SourceNat::Masquerade };
+    let forward = ["10.0.0.5:443", "10.0.0.6:22", "[fd00::5]:443"].map(masqueraded);
+    let gateway = || Profile { forward: forward.to_vec(), any_address: true, ..profile(LAPTOP) };
+    let none = Vec::new;
+    let v4 = || vec![Stated { address: ip(HOME), prefix: None }];
+    let v6 = || vec![Stated { address: ip("2001:db8::7"), prefix: None }];
+    let target = |address: &str, port: u16| Some((ip(address), NonZeroU16::new(port).unwrap()));
+    let led = |forward, text: &str| Open { forward, ..plain(text) };
+    #[rustfmt::skip]
+    let rows = [
+        // asked, for whom, where it leads or the refusal, why
+        (plain("tcp/22"),                                 none(), Ok(None),                   "no forward: this host's own service"),
+        (led(target("10.0.0.5", 443), "tcp/22"),          none(), Ok(Some("10.0.0.5:443")),   "a target"),
+        (led(target("10.0.0.6", 22), "udp/51820"),        v4(),   Ok(Some("10.0.0.6:22")),    "another, by another port"),
+        (led(target("fd00::5", 443), "tcp/22"),           v6(),   Ok(Some("[fd00::5]:443")),  "IPv6"),
+        (led(target("10.0.0.7", 443), "tcp/22"),          none(), Err(Forbidden::Target),     "another host"),
+        (led(target("10.0.0.5", 22), "tcp/22"),           none(), Err(Forbidden::Target),     "another port of it"),
+        (led(target("127.0.0.1", 22), "tcp/22"),          none(), Err(Forbidden::Target),     "loopback"),
+        (led(target("fd00::5", 443), "tcp/22"),           v4(),   Err(Forbidden::Family),     "from IPv4 to IPv6"),
+        (led(target("10.0.0.5", 443), "tcp/22"),          v6(),   Err(Forbidden::Family),     "from IPv6 to IPv4"),
+        (led(target("10.0.0.5", 443), "tcp/443"),         none(), Err(Forbidden::Service),    "an outer port that is not in open"),
+        (led(target("10.0.0.5", 443), "tcp/22,udp/51820"), none(), Err(Forbidden::Narrowing), "two services to one target"),
+        (Open { once: true, ..led(target("10.0.0.5", 443), "tcp/22") }, none(), Err(Forbidden::Narrowing), "with once"),
+        (Open { ports: Some((1, 2)), ..led(target("10.0.0.5", 443), "tcp/22") }, none(), Err(Forbidden::Narrowing), "with source ports"),
+    ];
+    for (open, addresses, expected, why) in rows {
+        let request = Request { addresses, ..request(0, 1, Verb::Open(open)) };
+        let verdict = judge(gateway(), &request).map(|admission| match admission.effect() {
+            Effect::Open { terms, .. } => terms.forward,
+            Effect::Close { .. } => None,
+        });
+        assert_eq!(verdict, expected.map(|text| text.map(masqueraded)), "{why}");
     }
 }
 

@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use spa_core::lease::{Change, Door, Limit};
 use spa_core::service::Transport;
-use spa_core::terms::OnClose;
+use spa_core::terms::{Forward, OnClose};
 
 /// The most bytes of a comment that nft shows; ipset takes more.
 const COMMENT_MOST: usize = 127;
@@ -18,6 +18,8 @@ pub struct Element {
     pub remaining: Option<Duration>,
     /// Who opened it.
     pub comment: String,
+    /// Where it leads, if not to this host's own service.
+    pub forward: Option<Forward>,
 }
 
 /// The comment as it can be stored, and as nft and ipset can print it and read it again.

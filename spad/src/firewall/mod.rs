@@ -48,7 +48,8 @@ pub trait Firewall: fmt::Display + Send {
     fn exists(&mut self) -> Result<bool, FirewallError>;
 
     /// Makes what is ours what the plan says, whether it was there or not, without a moment in which more is
-    /// open than before or after. Open doors stay open for their remaining time, and kept sessions stay kept.
+    /// open than before or after. Open doors stay open for their remaining time, but for those that lead to a target
+    /// which the plan does not name; kept sessions stay kept.
     ///
     /// Where a program has to load rules, and waits for a lock that somebody else holds, nobody waits for it here:
     /// [`Self::prepared`] tells when it is done. Doors can be opened and closed meanwhile.

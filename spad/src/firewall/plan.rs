@@ -6,6 +6,7 @@ use std::num::NonZeroU16;
 use std::str::FromStr;
 
 use spa_core::service::Protected;
+use spa_core::target::Target;
 
 /// What the guard is to do.
 #[derive(Clone, Debug)]
@@ -16,6 +17,10 @@ pub struct Plan {
     pub protect: Vec<Protected>,
     /// Who is never shut out.
     pub always_allow: Vec<IpAddr>,
+    /// Services of inner hosts that doors may lead to.
+    pub forward: Vec<Target>,
+    /// Addresses of this host that those may see as the sender.
+    pub forward_sources: Vec<IpAddr>,
     /// Port of the SPA datagrams: dropped silently, before connection tracking.
     pub spa_port: NonZeroU16,
     /// Sessions older than the guard, which live on. Added to those that are kept already.
@@ -29,6 +34,8 @@ impl Plan {
             interfaces: Interfaces::Named(Vec::new()),
             protect: Vec::new(),
             always_allow: Vec::new(),
+            forward: Vec::new(),
+            forward_sources: Vec::new(),
             spa_port: NonZeroU16::MIN,
             keep: Vec::new(),
         }
@@ -42,6 +49,17 @@ pub enum Interfaces {
     Any,
     /// These, whether they exist already or not.
     Named(Vec<InterfaceName>),
+}
+
+impl fmt::Display for Interfaces {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Any => f.write_str("every interface"),
+            Self::Named(names) => {
+                f.write_str(&names.iter().map(InterfaceName::as_str).collect::<Vec<_>>().join(", "))
+            }
+        }
+    }
 }
 
 /// Name of a network interface that both the kernel and nft's text can carry.

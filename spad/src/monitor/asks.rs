@@ -109,7 +109,8 @@ impl Monitor<'_> {
             }
             match self.leases.open(door, ask.key_id, ask.time, terms, now, ceiling) {
                 Ok(change) => {
-                    work.lines.push(format!("opened {door} profile={profile} window={window}"));
+                    let led = terms.forward.map(|to| format!(" to {to}")).unwrap_or_default();
+                    work.lines.push(format!("opened {door}{led} profile={profile} window={window}"));
                     work.changes.push(change);
                 }
                 Err(above) => {

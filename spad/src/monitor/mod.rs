@@ -22,7 +22,7 @@ use spa_core::lease::LeaseTable;
 use spa_core::time::BootTime;
 use tracing::{debug, error, warn};
 
-pub use self::taking_over::guarded;
+pub use self::taking_over::{guarded, refuse_itself};
 
 use self::ending::Cutting;
 use self::preparing::Preparing;
@@ -32,6 +32,7 @@ use crate::control::{MonitorEnd, Notice, WorkerNumber};
 use crate::exit::ExitStatus;
 use crate::firewall::iptables::Loader;
 use crate::firewall::{Firewall, FirewallError, Plan};
+use crate::kept::Keeper;
 use crate::report::Reporter;
 use crate::sandbox;
 use crate::socketpair::{Received, Seqpacket};
@@ -90,6 +91,8 @@ struct Monitor<'o> {
     retiring: Option<Seqpacket>,
     leases: LeaseTable,
     cutting: Cutting,
+    /// `None` where the state folder has no room for it.
+    keeper: Option<Keeper>,
     reporter: Reporter,
     /// When to look at the surroundings again.
     look: Option<BootTime>,
@@ -116,6 +119,13 @@ impl<'o> Monitor<'o> {
     fn confined(options: &'o Options, control: Seqpacket) -> Result<Self, (ExitStatus, String)> {
         let failed = |error: io::Error| (ExitStatus::Failure, error.to_string());
         let routes = Routes::open().map_err(failed)?;
+        let keeper = Keeper::open(&options.state_dir);
+        if let Err(error) = &keeper {
+            warn!(
+                "what is in force cannot be kept, so that `spad guard` knows nothing of it at boot: {error}"
+            );
+        }
+        let keeper = keeper.ok();
         // Afterwards no program can be started.
         let loader = Loader::start(&options.log).map_err(failed)?;
         let report = sandbox::seal_monitor().map_err(|error| ((&error).into(), error.to_string()))?;
@@ -135,6 +145,7 @@ impl<'o> Monitor<'o> {
             retiring: None,
             leases: LeaseTable::default(),
             cutting: Cutting::default(),
+            keeper,
             reporter: Reporter::default(),
             look: None,
             repair: None,

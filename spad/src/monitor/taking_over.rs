@@ -8,6 +8,7 @@ use std::time::Duration;
 use spa_core::crypto::key::KeyId;
 use spa_core::lease::Change;
 use spa_core::service::Protected;
+use spa_core::target::Target;
 use spa_core::time::BootTime;
 use tracing::{error, info, warn};
 
@@ -19,6 +20,8 @@ use crate::config::{Config, ConfigError};
 use crate::control::{NewWorker, Notice, WorkerNumber};
 use crate::exit::ExitStatus;
 use crate::firewall::{self, FirewallError, Interfaces, Plan};
+use crate::kept::{Keeper, Kept};
+use crate::session;
 use crate::socketpair::{Received, Seqpacket};
 use crate::surroundings::Surroundings;
 use crate::sys::clock;
@@ -40,6 +43,8 @@ pub(super) enum Refusal {
     Standing,
     #[error("the firewall: {0}")]
     Firewall(#[from] FirewallError),
+    #[error(transparent)]
+    Itself(#[from] Itself),
     #[error("{0}")]
     Io(#[from] io::Error),
 }
@@ -47,7 +52,7 @@ pub(super) enum Refusal {
 impl From<&Refusal> for ExitStatus {
     fn from(refusal: &Refusal) -> Self {
         match refusal {
-            Refusal::Config(_) | Refusal::Standing => Self::Configuration,
+            Refusal::Config(_) | Refusal::Standing | Refusal::Itself(_) => Self::Configuration,
             Refusal::Firewall(FirewallError::NotPermitted) => Self::NotPermitted,
             Refusal::Firewall(_) => Self::Firewall,
             Refusal::Changed | Refusal::Io(_) => Self::Failure,
@@ -172,6 +177,7 @@ impl Monitor<'_> {
             return Err(Refusal::Standing);
         }
         let stands_on = Surroundings::read(&config.interfaces, &self.routes)?;
+        refuse_itself(&config, &stands_on)?;
         if self.firewall.is_none() {
             let (mut firewall, why) = firewall::choose(&config.standing, self.loader.take())?;
             firewall.listen()?;
@@ -180,13 +186,8 @@ impl Monitor<'_> {
         }
         // Whoever is connected to a service before it is guarded, stays connected.
         let newly = self.newly_protected(&config)?;
-        let plan = Plan {
-            interfaces: guarded(&config, &stands_on),
-            protect: config.protect.clone(),
-            always_allow: config.always_allow.clone(),
-            spa_port: port,
-            keep: firewall::sessions(&newly)?,
-        };
+        let mut plan = config.plan(guarded(&config, &stands_on), port);
+        plan.keep = firewall::sessions(&newly)?;
         let serving = Serving { number, channel: Some(channel), config, plan, surroundings, serves };
         Ok(Successor { number, serving, newly, counts: (profiles, interfaces) })
     }
@@ -198,6 +199,9 @@ impl Monitor<'_> {
         // And whoever came in between the look and the guard.
         let keep = firewall::sessions(&newly)?;
         self.firewall()?.keep(&keep)?;
+        if let Some(line) = session::live_on(&serving.config.standing.stand, &keep) {
+            info!("{line}");
+        }
         let endless = if self.serving.is_none() { self.take_stock(now)? } else { Vec::new() };
         if self.serving.is_none() {
             self.inherit_cuts(now)?;
@@ -215,6 +219,8 @@ impl Monitor<'_> {
         self.look = Some(now.plus(COMES_TO_REST));
         serving.plan.keep.clear();
         let port = serving.plan.spa_port;
+        let stands_on = serving.plan.interfaces.clone();
+        let kept = Kept { config: serving.config.clone(), interfaces: stands_on, spa_port: port };
         if let Some(old) = self.serving.replace(serving) {
             // Said before it goes: the starter would take its end for a death.
             self.notify(Notice::Retired(old.number));
@@ -222,17 +228,32 @@ impl Monitor<'_> {
             self.retiring = old.channel.filter(|channel| channel.finish().is_ok());
         }
         self.notify(Notice::Serving(number));
+        self.keep(&kept);
         info!("serving port={port} profiles={profiles} interfaces={interfaces} open={}", self.leases.len());
         Ok(())
     }
 
+    /// Keeps what is in force now for the next boot.
+    fn keep(&mut self, kept: &Kept) {
+        let Some(keeper) = &mut self.keeper else { return };
+        if let Err(error) = keeper.keep(kept) {
+            warn!(
+                "this configuration cannot be kept, so that `spad guard` would load an earlier one: {error}"
+            );
+        }
+    }
+
     /// What the present guard does not protect yet; everything if there is none.
     fn newly_protected(&mut self, config: &Config) -> Result<Vec<Protected>, FirewallError> {
-        // A guard that outlived a monitor: who was connected before it is in its sets already.
-        if self.serving.is_none() && self.firewall()?.exists()? {
-            return Ok(Vec::new());
-        }
-        let old = self.serving.as_ref().map(|serving| serving.plan.protect.as_slice()).unwrap_or_default();
+        let old = if let Some(serving) = &self.serving {
+            serving.plan.protect.clone()
+        } else if self.firewall()?.exists()? {
+            // A guard of `spad guard`, or one that outlived a monitor: who was connected before it is in its sets.
+            let kept = self.keeper.as_ref().and_then(Keeper::kept);
+            kept.map_or_else(|| config.protect.clone(), |kept| kept.config.protect)
+        } else {
+            Vec::new()
+        };
         Ok(config.protect.iter().filter(|protected| !old.contains(protected)).copied().collect())
     }
 
@@ -241,12 +262,25 @@ impl Monitor<'_> {
         let mut endless = Vec::new();
         for element in self.firewall()?.grants()? {
             match element.remaining {
-                Some(remaining) => self.leases.restore(element.door, remaining, &element.comment, now),
+                Some(remaining) => {
+                    self.leases.restore(element.door, remaining, &element.comment, element.forward, now);
+                }
                 None => endless.push(Change::Remove { door: element.door }),
             }
         }
         Ok(endless)
     }
+}
+
+/// A target that is this host: a forward there would walk around the guard of its inner port.
+#[derive(Debug, thiserror::Error)]
+#[error("firewall.forward: {0} is this host itself, not an inner host (hint: protect that service instead)")]
+pub struct Itself(Target);
+
+/// Refuses a target at an address of this host.
+pub fn refuse_itself(config: &Config, surroundings: &Surroundings) -> Result<(), Itself> {
+    let own = |target: &&Target| surroundings.addresses.contains(&target.address());
+    config.forward.iter().find(own).map_or(Ok(()), |target| Err(Itself(*target)))
 }
 
 /// Where the guard stands. A default route that is not there yet must not leave the door open until it is.

@@ -18,8 +18,12 @@ impl Starter {
             info!("asked to end");
             return Err(ExitStatus::Done);
         }
-        self.renew |= signals.reload;
         let now = Instant::now();
+        if signals.reload {
+            self.trial.end();
+            self.renew = true;
+        }
+        self.renew |= signals.attempt && self.trial.begin(&self.options.config, now);
         // Messages before deaths: what a process said before it died still counts.
         self.hear_monitor(now);
         self.bury_workers(now)?;
@@ -46,7 +50,10 @@ impl Starter {
 
     fn obey(&mut self, notice: Notice, now: Instant) {
         match notice {
-            Notice::Serving(number) => self.workers.took_over(number, now),
+            Notice::Serving(number) => {
+                self.workers.took_over(number, now);
+                self.trial.took_over();
+            }
             Notice::Retired(number) => self.workers.dismiss(number, now + GRACE),
             Notice::Refused(number) => {
                 // Otherwise it died before, and its death was counted.
@@ -59,7 +66,8 @@ impl Starter {
         }
     }
 
-    pub(super) fn report_refusal(&self, why: &str) {
+    pub(super) fn report_refusal(&mut self, why: &str) {
+        self.renew |= self.trial.was_refused();
         match self.workers.serving() {
             true => warn!("reload refused: {why}; the old worker goes on"),
             false => warn!("no worker serves: {why}; starting another"),

@@ -6,7 +6,7 @@ use std::os::unix::net::UnixStream;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
-use signal_hook::consts::{SIGCHLD, SIGHUP, SIGINT, SIGTERM};
+use signal_hook::consts::{SIGCHLD, SIGHUP, SIGINT, SIGTERM, SIGUSR1};
 
 /// Readable when a signal came; ready to be polled.
 #[derive(Debug)]
@@ -14,6 +14,7 @@ pub(super) struct Signals {
     wake: UnixStream,
     end: Arc<AtomicBool>,
     reload: Arc<AtomicBool>,
+    attempt: Arc<AtomicBool>,
 }
 
 /// What came since the last look. A child's death is only a wake-up: the children are asked themselves.
@@ -23,20 +24,22 @@ pub(super) struct Heard {
     pub(super) end: bool,
     /// SIGHUP.
     pub(super) reload: bool,
+    /// SIGUSR1, from `spad apply`.
+    pub(super) attempt: bool,
 }
 
 impl Signals {
     pub(super) fn listen() -> io::Result<Self> {
         let (wake, waker) = UnixStream::pair()?;
         wake.set_nonblocking(true)?;
-        let (end, reload) = (Arc::new(AtomicBool::new(false)), Arc::new(AtomicBool::new(false)));
-        for (signal, flag) in [(SIGTERM, &end), (SIGINT, &end), (SIGHUP, &reload)] {
+        let [end, reload, attempt] = [(); 3].map(|()| Arc::new(AtomicBool::new(false)));
+        for (signal, flag) in [(SIGTERM, &end), (SIGINT, &end), (SIGHUP, &reload), (SIGUSR1, &attempt)] {
             // In this order: whoever is woken finds the flag set.
             signal_hook::flag::register(signal, Arc::clone(flag))?;
             signal_hook::low_level::pipe::register(signal, waker.try_clone()?)?;
         }
         signal_hook::low_level::pipe::register(SIGCHLD, waker)?;
-        Ok(Self { wake, end, reload })
+        Ok(Self { wake, end, reload, attempt })
     }
 
     /// What came, each told once.
@@ -46,6 +49,7 @@ impl Signals {
         Heard {
             end: self.end.swap(false, Ordering::SeqCst),
             reload: self.reload.swap(false, Ordering::SeqCst),
+            attempt: self.attempt.swap(false, Ordering::SeqCst),
         }
     }
 }

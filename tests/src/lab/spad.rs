@@ -2,7 +2,7 @@
 
 use std::fs::{self, File};
 use std::path::PathBuf;
-use std::process::Stdio;
+use std::process::{ChildStdin, Stdio};
 use std::sync::atomic::{AtomicU32, Ordering};
 use std::time::Duration;
 
@@ -67,6 +67,22 @@ impl Lab {
         let mut command = self.bounded(SERVER, &[], program("spad"));
         command.args(folders()).args(arguments);
         run(command)
+    }
+
+    /// Starts a subcommand of spad on the server, with a standard input that stays open; all that it says goes to this
+    /// file of the laboratory.
+    ///
+    /// # Panics
+    /// When the file cannot be made.
+    #[must_use]
+    pub fn start_spad_command(&self, arguments: &[&str], says: &str) -> (Running, ChildStdin) {
+        let mut command = self.command(SERVER, program("spad"));
+        let out = File::create(self.path(says)).expect("the laboratory has room");
+        command.args(folders()).args(arguments).stdin(Stdio::piped());
+        command.stdout(out.try_clone().expect("a descriptor")).stderr(out);
+        let mut running = self.start(command);
+        let input = running.pipes().0.expect("asked for");
+        (running, input)
     }
 }
 

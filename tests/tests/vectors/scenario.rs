@@ -15,14 +15,14 @@ use spa_core::keyring::Keyring;
 use spa_core::profile::{DEFAULT_MAX_WINDOW, DEFAULT_WINDOW, Freshness, JournalEpoch, Profile};
 use spa_core::replay::Replay;
 use spa_core::scheme::native::{MAX, MIN, SealingKeys};
-use spa_core::terms::Ends;
+use spa_core::terms::{Ends, Forward, SourceNat};
 use spa_core::time::{BootTime, Now, UnixMillis};
 
-const OUTCOME: [&str; 5] = ["verb", "services", "address", "window", "once"];
+const OUTCOME: [&str; 6] = ["verb", "services", "address", "window", "leads-to", "once"];
 #[rustfmt::skip]
-const KEYS: [&str; 17] = [
-    "site-id", "site-key", "previous-site-key", "key-id", "profile-key", "suite", "open", "created", "expires", "freshness",
-    "any-address", "require-stated", "journal", "skew-ms", "source", "server-time", "datagram",
+const KEYS: [&str; 18] = [
+    "site-id", "site-key", "previous-site-key", "key-id", "profile-key", "suite", "open", "forward", "created", "expires",
+    "freshness", "any-address", "require-stated", "journal", "skew-ms", "source", "server-time", "datagram",
 ];
 const OWN: [&str; 2] = ["203.0.113.1", "2001:db8:1::1"];
 
@@ -151,6 +151,10 @@ impl Scenario {
             key_id: self.key_id(),
             keys: self.suite_keys(),
             open: self.field("open").split(',').map(|service| service.parse().unwrap()).collect(),
+            forward: self.get("forward").map_or_else(Vec::new, |targets| {
+                let keep = |to: &str| Forward { to: to.parse().unwrap(), source: SourceNat::Keep };
+                targets.split(',').map(keep).collect()
+            }),
             window: DEFAULT_WINDOW,
             max_window: DEFAULT_MAX_WINDOW,
             ends: Ends::default(),

@@ -104,9 +104,9 @@ impl Server {
     /// Starts all processes; with the kernel's elements, if there are any.
     pub fn start(&mut self, devices: &[Device], now: Now, random: &mut StdRng) {
         self.leases = LeaseTable::default();
-        for (door, remaining, comment) in self.firewall.elements(self.boot_time(now)) {
+        for (door, remaining, comment, forward) in self.firewall.elements(self.boot_time(now)) {
             if !self.has(Flaw::LeasesAreForgotten) {
-                self.leases.restore(door, remaining, comment, self.boot_time(now));
+                self.leases.restore(door, remaining, comment, forward, self.boot_time(now));
             }
         }
         self.new_worker(devices, now, random);

@@ -39,6 +39,8 @@ pub fn header_key() -> HeaderKey {
 pub fn ceiling() -> Ceiling {
     Ceiling {
         services: SERVICES.map(|service| service.parse().expect("a service")).into(),
+        forward: Default::default(),
+        forward_sources: Default::default(),
         max_window: spa_core::ceiling::DEFAULT_MAX_WINDOW,
         max_grants: 1000,
         max_grants_per_profile: 100,
@@ -111,6 +113,7 @@ impl Device {
             key_id: self.key_id,
             keys: self.suite_keys(),
             open: SERVICES.map(|service| service.parse().expect("a service")).into(),
+            forward: Vec::new(),
             window: DEFAULT_WINDOW,
             max_window: DEFAULT_MAX_WINDOW,
             ends: Ends::default(),

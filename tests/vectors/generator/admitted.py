@@ -26,6 +26,13 @@ def admits():
           open=names)
     admit("service-port-65535", "The largest port.", request(services=([6, 65535],)), services="tcp/65535",
           open="tcp/65535")
+    targets = "10.0.0.5:443,10.0.0.6:22,[fd00::5]:443"
+    admit("forward", "The profile has the target.", request(k7=[bytes([10, 0, 0, 6]), 22]), forward=targets,
+          leads_to="10.0.0.6:22")
+    admit("forward-v6", "The profile has the target, IPv6.", request(k7=[bytes([0xfd] + [0] * 14 + [5]), 443]),
+          forward=targets, leads_to="[fd00::5]:443", source="2001:db8::10")
+    admit("forward-not-asked", "The profile has targets, and the request is for the server's own service.", request(),
+          forward=targets)
     admit("window", "A wished window.", request(k6=45), window=45)
     admit("window-one-second", "The shortest window.", request(k6=1), window=1)
     admit("window-clamped", "A wish beyond the profile's longest window is cut to it, not refused.",

@@ -110,8 +110,15 @@ def judged():
     forbid("invoke-largest", "The longest action and argument that are well-formed.",
            request(verb=2, services=(), k10="é" * 32, k11=["a" * 128]), total=640)
     forbid("ping", "Ping is not offered.", request(verb=3, services=(), k12=True))
-    forbid("forward", "A forward is not offered.", request(k7=[bytes([10, 0, 0, 5]), 22]))
-    forbid("forward-v6", "A forward to IPv6.", request(k7=[V6, 65535]))
+    forbid("forward", "A forward, and the profile has no target.", request(k7=[bytes([10, 0, 0, 5]), 22]))
+    forbid("forward-v6", "A forward to IPv6, and the profile has no target.", request(k7=[V6, 65535]))
+    web = dict(forward="10.0.0.5:443,[fd00::5]:443")
+    forbid("forward-other-port", "Another port of a target.", request(k7=[bytes([10, 0, 0, 5]), 22]), **web)
+    forbid("forward-other-family", "From IPv4 to IPv6.", request(k7=[bytes([0xfd] + [0] * 14 + [5]), 443]), **web)
+    forbid("forward-two-services", "Two services to one target.",
+           request(services=(SSH, WIREGUARD), k7=[bytes([10, 0, 0, 5]), 443]), **web)
+    forbid("forward-once", "A forward for one connection only is not offered.",
+           request(k7=[bytes([10, 0, 0, 5]), 443], k9=True), **web)
     forbid("ports", "A narrowing that cannot be kept is not ignored: source ports.", request(k8=[0, 65535]))
     forbid("ports-one", "A range of one port is well-formed.", request(k8=[1000, 1000]))
     forbid("once", "A narrowing that cannot be kept is not ignored: once, of UDP, which has no handshake.",

@@ -63,7 +63,7 @@ class Writer:
             ("site-id", SITE_ID.hex()), ("site-key", SITE_KEY.hex()),
             ("previous-site-key", f.pop("previous_site_key", None)),
             ("key-id", "%08x" % self.key_id), ("profile-key", PROFILE_KEY.hex()), ("suite", self.suite),
-            ("open", f.pop("open", "tcp/22,udp/51820")), ("created", f.pop("created", CREATED)),
+            ("open", f.pop("open", "tcp/22,udp/51820")), ("forward", f.pop("forward", None)), ("created", f.pop("created", CREATED)),
             ("expires", f.pop("expires", None)), ("freshness", f.pop("freshness", "clock")),
             ("any-address", f.pop("any_address", None)), ("require-stated", f.pop("require_stated", None)),
             ("journal", f.pop("journal", None)), ("skew-ms", SKEW), ("source", source), ("server-time", now),
@@ -71,19 +71,21 @@ class Writer:
         assert not f, f
         rows += [("before", line) for line in self.before]
         rows += [("datagram", datagram.hex()), ("expect", expect), ("request", plain.hex() if plain else None)]
-        rows += [(key, outcome.pop(key, None)) for key in ("verb", "services", "address", "window", "once")]
+        told = ("verb", "services", "address", "window", "leads-to", "once")
+        rows += [(key, outcome.pop(key, None)) for key in told]
         assert not outcome and self.name.startswith(expect) and self.name not in self.files, self.name
         text = "# %s\n" % why + "".join(("%s: %s" % row).rstrip() + "\n" for row in rows if row[1] is not None)
         self.files[self.name] = text
 
 
 def admit(name, why, plain, total=256, source="192.0.2.10", services="tcp/22", address=None, window=30, verb="open",
-          once=None, now=NOW, before=(), keys=None, **writer):
+          once=None, now=NOW, before=(), keys=None, leads_to=None, **writer):
     w = Writer("admit-" + name, **writer)
     for step in before:
         w.judged_first(w.seal(step[0]), *step[1:])
     w.write(why, w.seal(plain, total, **(keys or {})), "admit", source, now, plain, verb=verb, services=services,
-            address=address or source, window=window if verb == "open" else None, once=once)
+            address=address or source, window=window if verb == "open" else None, once=once,
+            **{"leads-to": leads_to})
 
 
 def refuse(name, why, plain, source="192.0.2.10", now=NOW, before=(), total=256, **writer):

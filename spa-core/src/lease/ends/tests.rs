@@ -36,6 +36,8 @@ fn open(table: &mut LeaseTable, door: Door, holder: KeyId, terms: &Terms, at: u6
         max_window: Duration::from_secs(3600),
         max_grants: usize::MAX,
         max_grants_per_profile: usize::MAX,
+        forward: Default::default(),
+        forward_sources: Default::default(),
     };
     table.open(door, holder, asked(at), terms, boot(at), &ceiling).unwrap()
 }
@@ -216,7 +218,7 @@ fn how_a_door_ends_survives_a_restart() {
             panic!("it opens")
         };
         let mut again = LeaseTable::default();
-        again.restore(door, timeout, &comment, boot(100));
+        again.restore(door, timeout, &comment, None, boot(100));
         assert_eq!(again.elements(boot(100)), table.elements(boot(100)), "{comment}");
         assert_eq!(again.next_deadline(), table.next_deadline(), "{comment}");
         again.expire(boot(130));
@@ -240,11 +242,11 @@ fn a_strange_ending_in_a_comment_is_no_lease() {
     ];
     for (ending, valid, why) in rows {
         let mut table = LeaseTable::default();
-        table.restore(ssh(), Duration::from_secs(9), &format!("1:1:ffffff{ending}"), boot(1));
+        table.restore(ssh(), Duration::from_secs(9), &format!("1:1:ffffff{ending}"), None, boot(1));
         assert_eq!(!table.is_empty(), valid, "{why}");
     }
     let mut table = LeaseTable::default();
-    table.restore(ssh(), Duration::from_secs(9), "1:1:ffffff:wffffffffffff:lffffffffffff", boot(1));
+    table.restore(ssh(), Duration::from_secs(9), "1:1:ffffff:wffffffffffff:lffffffffffff", None, boot(1));
     let at = table.to_look_at(boot(9)).len();
     assert_eq!(at, 1);
     let day = left(table.extend(ssh(), LAPTOP, boot(9)));

@@ -7,6 +7,7 @@
 
 use std::collections::VecDeque;
 use std::io;
+use std::net::IpAddr;
 use std::os::fd::{AsFd, BorrowedFd};
 use std::os::unix::process::CommandExt;
 use std::process::{Child, Command, Stdio};
@@ -14,10 +15,14 @@ use std::thread::sleep;
 use std::time::{Duration, Instant};
 
 use rustix::event::{PollFd, PollFlags, poll};
+use spa_core::reader::Reader;
+use spa_core::target::{Target, is_one_host};
 use tracing::{debug, error};
 
+use super::forward::Leads;
 use super::programs;
 use super::rules::Stand;
+use crate::config::{MOST_SOURCES, MOST_TARGETS};
 use crate::exit::ExitStatus;
 use crate::firewall::Progress;
 use crate::firewall::error::FirewallError;
@@ -32,8 +37,9 @@ const PATIENCE: Duration = Duration::from_secs(25);
 /// How long it may take to end.
 const ENDS: Duration = Duration::from_secs(1);
 
-/// Task (1 byte), variant (1 byte), length of the chain's name (1 byte, 0 for guard mode), its bytes.
-const REQUEST: usize = 3 + 32;
+/// Task (1 byte), variant (1 byte), length of the chain's name (1 byte, 0 for guard mode), its bytes; what NAT is to do
+/// (1 byte), how many targets and senders (1 byte each), their bytes; zeros.
+const REQUEST: usize = 3 + 32 + 3 + MOST_TARGETS * 19 + MOST_SOURCES * 17;
 
 /// Length of the reason (0: it is loaded), its bytes.
 const ANSWER: usize = 1 + 255;
@@ -52,8 +58,10 @@ pub struct Loader {
     /// `None` once it is not to be heard any more.
     channel: Option<Seqpacket>,
     child: Child,
-    /// What was asked and is not answered yet: each task once at most.
+    /// What was asked and is not answered yet.
     asked: VecDeque<Task>,
+    /// What the rules that were asked for last are to do.
+    leads: Leads,
     /// When the last of it is answered at the latest.
     deadline: Option<Instant>,
     displaced: bool,
@@ -76,26 +84,41 @@ impl Loader {
             .stdin(theirs.into_descriptor())
             .stdout(Stdio::null())
             .spawn()?;
-        let asked = VecDeque::new();
-        Ok(Self { channel: Some(channel), child, asked, deadline: None, displaced: false })
+        let (asked, leads) = (VecDeque::new(), Leads::Nowhere);
+        Ok(Self { channel: Some(channel), child, asked, leads, deadline: None, displaced: false })
     }
 
-    /// Begins to load the rules. Of two that are begun one after the other the first is enough: the text is the same.
-    pub(super) fn load(&mut self, variant: Variant, stand: &Stand) -> Result<(), FirewallError> {
-        self.tell(Task::Load, variant, stand)
+    /// Begins to load the rules. Of two that are begun one after the other the first is enough, if the text is the same.
+    pub(super) fn load(
+        &mut self,
+        variant: Variant,
+        stand: &Stand,
+        leads: &Leads,
+    ) -> Result<(), FirewallError> {
+        if self.asked.contains(&Task::Load) && self.leads == *leads {
+            return Ok(());
+        }
+        self.leads = leads.clone();
+        self.tell(Task::Load, variant, stand, leads)
     }
 
     /// Begins to look whether the jump is still at the head of its chain.
     pub(super) fn look(&mut self, variant: Variant, stand: &Stand) -> Result<(), FirewallError> {
-        self.tell(Task::Look, variant, stand)
-    }
-
-    fn tell(&mut self, task: Task, variant: Variant, stand: &Stand) -> Result<(), FirewallError> {
-        if self.asked.contains(&task) {
+        if self.asked.contains(&Task::Look) {
             return Ok(());
         }
+        self.tell(Task::Look, variant, stand, &Leads::Nowhere)
+    }
+
+    fn tell(
+        &mut self,
+        task: Task,
+        variant: Variant,
+        stand: &Stand,
+        leads: &Leads,
+    ) -> Result<(), FirewallError> {
         let channel = self.channel.as_ref().ok_or_else(|| gone(&"it was ended"))?;
-        channel.send(&request(task, variant, stand)).map_err(|error| gone(&error))?;
+        channel.send(&request(task, variant, stand, leads)).map_err(|error| gone(&error))?;
         self.asked.push_back(task);
         self.deadline = Some(Instant::now() + PATIENCE);
         Ok(())
@@ -141,7 +164,7 @@ impl Loader {
             };
             self.asked.pop_front();
             match task {
-                Task::Load if reason.is_empty() => self.displaced = false,
+                Task::Load if reason.is_empty() => (failed, self.displaced) = (None, false),
                 Task::Load => failed = Some(reason),
                 Task::Look => self.displaced = !reason.is_empty(),
             }
@@ -188,12 +211,12 @@ pub fn run(channel: &Seqpacket) -> ExitStatus {
             Ok(Received::Closed) => return ExitStatus::Done,
             _ => None,
         };
-        let Some((task, variant, stand)) = request else {
+        let Some((task, variant, stand, leads)) = request else {
             error!("the monitor sent what no monitor sends; the loader ends");
             return ExitStatus::Failure;
         };
         let outcome = match task {
-            Task::Load => programs::load(variant, &stand),
+            Task::Load => programs::load(variant, &stand, &leads),
             Task::Look => programs::look(variant, &stand),
         };
         if channel.send(&answer(outcome.err().as_deref())).is_err() {
@@ -202,7 +225,7 @@ pub fn run(channel: &Seqpacket) -> ExitStatus {
     }
 }
 
-fn request(task: Task, variant: Variant, stand: &Stand) -> [u8; REQUEST] {
+fn request(task: Task, variant: Variant, stand: &Stand, leads: &Leads) -> [u8; REQUEST] {
     let chain = match stand {
         Stand::Guard => "",
         Stand::Attach(chain) => chain,
@@ -213,31 +236,85 @@ fn request(task: Task, variant: Variant, stand: &Stand) -> [u8; REQUEST] {
         Variant::Legacy => 2,
     };
     // A chain's name has 28 bytes at most (`AttachPoint`).
-    let mut bytes = [0; REQUEST];
-    for (to, from) in
-        bytes.iter_mut().zip([task as u8, variant, chain.len() as u8].iter().chain(chain.as_bytes()))
-    {
-        *to = *from;
+    let mut bytes = vec![task as u8, variant, chain.len() as u8];
+    bytes.extend_from_slice(chain.as_bytes());
+    bytes.resize(3 + 32, 0);
+    let kind = match leads {
+        Leads::Nowhere => 0,
+        Leads::NoLonger => 1,
+        Leads::To(..) => 2,
+    };
+    // spad.toml names no more than fit (`MOST_TARGETS`).
+    bytes.extend([kind, leads.targets().len() as u8, leads.sources().len() as u8]);
+    for target in leads.targets() {
+        put_address(&mut bytes, target.address());
+        bytes.extend_from_slice(&target.port().get().to_be_bytes());
     }
-    bytes
+    for source in leads.sources() {
+        put_address(&mut bytes, *source);
+    }
+    bytes.resize(REQUEST, 0);
+    bytes.try_into().unwrap_or([u8::MAX; REQUEST])
 }
 
-/// Nothing but what `request` makes: the name of a chain becomes part of a text that the programs read.
-fn understand(bytes: &[u8; REQUEST]) -> Option<(Task, Variant, Stand)> {
-    let [task, variant, length, rest @ ..] = bytes;
-    let task = [Task::Load, Task::Look].into_iter().find(|one| *one as u8 == *task)?;
-    let variant = match variant {
+fn put_address(bytes: &mut Vec<u8>, address: IpAddr) {
+    match address {
+        IpAddr::V4(v4) => {
+            bytes.push(4);
+            bytes.extend_from_slice(&v4.octets());
+        }
+        IpAddr::V6(v6) => {
+            bytes.push(6);
+            bytes.extend_from_slice(&v6.octets());
+        }
+    }
+}
+
+/// Nothing but what `request` makes: the name of a chain becomes part of a text that the programs read, and so do
+/// addresses and ports.
+fn understand(bytes: &[u8; REQUEST]) -> Option<(Task, Variant, Stand, Leads)> {
+    let (task, variant, stand, leads) = parse(bytes)?;
+    (request(task, variant, &stand, &leads) == *bytes).then_some((task, variant, stand, leads))
+}
+
+fn parse(bytes: &[u8; REQUEST]) -> Option<(Task, Variant, Stand, Leads)> {
+    let mut r = Reader::new(bytes);
+    let task = r.u8().ok()?;
+    let task = [Task::Load, Task::Look].into_iter().find(|one| *one as u8 == task)?;
+    let variant = match r.u8().ok()? {
         0 => Variant::Host,
         1 => Variant::Nft,
         2 => Variant::Legacy,
         _ => return None,
     };
-    let chain = std::str::from_utf8(rest.get(..usize::from(*length))?).ok()?;
-    if chain.is_empty() {
-        return Some((task, variant, Stand::Guard));
+    let length = usize::from(r.u8().ok()?);
+    let chain = r.array::<32>().ok()?;
+    let chain = std::str::from_utf8(chain.get(..length)?).ok()?;
+    let stand = if chain.is_empty() {
+        Stand::Guard
+    } else {
+        Stand::Attach(format!("filter {chain}").parse::<AttachPoint>().ok()?.chain)
+    };
+    let [kind, targets, sources] = *r.array::<3>().ok()?;
+    let mut target = || Target::new(address(&mut r)?, r.u16().ok()?.try_into().ok()?);
+    let targets: Vec<_> = (0..targets).map(|_| target()).collect::<Option<_>>()?;
+    let mut source = || address(&mut r).filter(|address| is_one_host(*address));
+    let sources: Vec<_> = (0..sources).map(|_| source()).collect::<Option<_>>()?;
+    let leads = match kind {
+        0 => Leads::Nowhere,
+        1 => Leads::NoLonger,
+        2 => Leads::To(targets, sources),
+        _ => return None,
+    };
+    Some((task, variant, stand, leads))
+}
+
+fn address(r: &mut Reader<'_>) -> Option<IpAddr> {
+    match r.u8().ok()? {
+        4 => Some(IpAddr::from(*r.array::<4>().ok()?)),
+        6 => Some(IpAddr::from(*r.array::<16>().ok()?)),
+        _ => None,
     }
-    let point: AttachPoint = format!("filter {chain}").parse().ok()?;
-    Some((task, variant, Stand::Attach(point.chain)))
 }
 
 fn answer(reason: Option<&str>) -> [u8; ANSWER] {
@@ -258,8 +335,10 @@ mod tests {
     fn a_request_is_understood_and_nothing_else_is() {
         for stand in [Stand::Guard, Stand::Attach("ufw-user-input".to_owned())] {
             for task in [Task::Load, Task::Look] {
-                let bytes = request(task, Variant::Legacy, &stand);
-                assert_eq!(understand(&bytes), Some((task, Variant::Legacy, stand.clone())));
+                for leads in [Leads::Nowhere, Leads::NoLonger, most()] {
+                    let bytes = request(task, Variant::Legacy, &stand, &leads);
+                    assert_eq!(understand(&bytes), Some((task, Variant::Legacy, stand.clone(), leads)));
+                }
             }
         }
         #[rustfmt::skip]
@@ -275,6 +354,35 @@ mod tests {
             let mut bytes = [0; REQUEST];
             bytes[..5].copy_from_slice(&first);
             assert_eq!(understand(&bytes), None, "{why}");
+        }
+    }
+
+    /// As many as spad.toml may name.
+    fn most() -> Leads {
+        let target = |n: u16| Target::new([0xfd; 16].into(), n.try_into().unwrap()).unwrap();
+        let targets = (1..=MOST_TARGETS as u16).map(target).collect();
+        Leads::To(targets, vec![[0xfd; 16].into(); MOST_SOURCES])
+    }
+
+    #[test]
+    fn a_target_that_is_none_ends_the_loader() {
+        let one = Leads::To(vec!["10.0.0.5:443".parse().unwrap()], vec!["192.0.2.1".parse().unwrap()]);
+        #[rustfmt::skip]
+        let rows = [
+            // which byte, what, why
+            (35, 0,   "a target, and yet none is wanted"),
+            (35, 3,   "no such kind"),
+            (36, 65,  "more than there are"),
+            (38, 5,   "no such family"),
+            (39, 127, "loopback"),
+            (43, 0,   "another port, still good"),
+            (46, 224, "a multicast address as the sender"),
+            (REQUEST - 1, 1, "a byte behind the fields"),
+        ];
+        for (at, byte, why) in rows {
+            let mut bytes = request(Task::Load, Variant::Nft, &Stand::Guard, &one);
+            bytes[at] = byte;
+            assert_eq!(understand(&bytes).is_some(), why.contains("still good"), "{why}");
         }
     }
 

@@ -49,7 +49,8 @@ const OTHER_ADDRESS: u16 = 20;
 const INTERFACE: u16 = 23;
 const COMMENT: u16 = 26;
 
-/// `IPSET_FLAG_LIST_HEADER`, `IPSET_FLAG_WITH_COMMENT`.
+/// `IPSET_FLAG_LIST_SETNAME`, `IPSET_FLAG_LIST_HEADER`, `IPSET_FLAG_WITH_COMMENT`.
+const NAMES_ONLY: u32 = 1 << 1;
 const HEADER_ONLY: u32 = 1 << 2;
 const WITH_COMMENT: u32 = 1 << 4;
 
@@ -120,6 +121,17 @@ pub(super) fn header(set: &str) -> Raw {
     raw(LIST, about(set).big_endian(FLAGS, &HEADER_ONLY.to_be_bytes()))
 }
 
+/// The question for the names of all sets.
+pub(super) fn names() -> Raw {
+    let all = Attributes::default().bytes(VERSION, &[PROTOCOL]);
+    raw(LIST, all.big_endian(FLAGS, &NAMES_ONLY.to_be_bytes()))
+}
+
+/// The names in the kernel's answer.
+pub(super) fn to_names(answers: &[Raw]) -> impl Iterator<Item = &str> {
+    answers.iter().filter_map(|answer| name(answer.attributes.get(SET)?))
+}
+
 fn about(set: &str) -> Attributes {
     Attributes::default().bytes(VERSION, &[PROTOCOL]).text(SET, set)
 }
@@ -141,6 +153,9 @@ fn of_key(key: &Key) -> Attributes {
             let port = service.port().get().to_be_bytes();
             let all = all.nest(ADDRESS, &of_address(*address)).big_endian(PORT, &port);
             all.bytes(TRANSPORT, &[service.transport().number()])
+        }
+        Key::Flow(client, service, host) => {
+            of_key(&Key::Door(*client, *service)).nest(OTHER_ADDRESS, &of_address(*host))
         }
         Key::Session(one, port, other) => all
             .nest(ADDRESS, &of_address(*one))
@@ -183,9 +198,21 @@ pub(super) fn to_elements(answers: &[Raw], limit: Limit) -> Vec<Element> {
             door: Door { limit, ..Door::plain(address, Service::new(transport, port.try_into().ok()?)) },
             remaining: left.map(|left| Duration::from_secs(u64::from(left) + 1)),
             comment: get(data, COMMENT).and_then(name).unwrap_or_default().to_owned(),
+            forward: None,
         })
     };
     elements(answers).filter_map(element).collect()
+}
+
+/// Translated flows in the kernel's answer.
+pub(super) fn to_flows(answers: &[Raw]) -> Vec<Key> {
+    let flow = |data: &[u8]| {
+        let (client, port) = to_end(data, ADDRESS)?;
+        let transport = Transport::from_number((*get(data, TRANSPORT)?.first()?).into())?;
+        let service = Service::new(transport, port.try_into().ok()?);
+        Some(Key::Flow(client, service, to_address(get(data, OTHER_ADDRESS)?)?))
+    };
+    elements(answers).filter_map(flow).collect()
 }
 
 /// One address with its port, the other address, and the comment, of each session in the kernel's answer.

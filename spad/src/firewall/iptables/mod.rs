@@ -5,13 +5,14 @@
 //! that the monitor closes a door on time and the kernel within a second of it; several changes are made one
 //! after the other, not as one; and nobody tells of changes by others, so that they are looked for.
 
+mod forward;
 mod loader;
 mod message;
 mod programs;
 mod rules;
 mod set;
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
 use std::net::SocketAddr;
 use std::os::fd::BorrowedFd;
@@ -24,6 +25,7 @@ use spa_core::lease::{Change, Door, Limit};
 
 pub use self::loader::{Loader, run as run_loader};
 
+use self::forward::{Held, Leads};
 use self::rules::Stand;
 use self::set::{Family, Key, NEW, Set};
 use super::element::{Element, cuts, printable};
@@ -40,6 +42,11 @@ const LOOK: Duration = Duration::from_millis(400);
 
 /// How often the loader looks at rules that only a program can read: it starts two for it.
 const LOOK_BY_PROGRAM: Duration = Duration::from_secs(1);
+/// A set whose name the question says.
+const ANY: &str = "of ours";
+
+/// How long the monitor waits for that, of a set that does no harm.
+const SOON: Duration = Duration::from_millis(50);
 
 /// iptables-nft lets go of a set a moment after its rules are gone.
 const LETS_GO: Duration = Duration::from_secs(3);
@@ -57,6 +64,12 @@ pub struct Iptables {
     order: Option<Order>,
     /// When the loader was last asked to look at it.
     looked: Option<Instant>,
+    /// What the last plan says of inner hosts.
+    leads: Leads,
+    /// Sets of targets and senders of an earlier plan, which rules may still look into.
+    gone: Vec<String>,
+    /// Doors that lead to them, as the kernel had them last.
+    held: Held,
 }
 
 impl Iptables {
@@ -71,7 +84,9 @@ impl Iptables {
             standing::Stand::Attach(point) => Stand::Attach(point.chain.clone()),
         };
         let channel = Channel::open(NETLINK_NETFILTER)?;
-        Ok(Self { channel, stand, variant, loader, planned: BTreeMap::new(), order: None, looked: None })
+        let (planned, leads, held) = (BTreeMap::new(), Leads::Nowhere, Held::new());
+        let (order, looked, gone) = (None, None, Vec::new());
+        Ok(Self { channel, stand, variant, loader, planned, order, looked, leads, gone, held })
     }
 
     fn guards(&self) -> bool {
@@ -94,28 +109,99 @@ impl Iptables {
     }
 
     /// Elements and references of a set.
-    fn header(&mut self, set: &'static str) -> Result<(u32, u32), FirewallError> {
-        let aim = Aim::Ipset { set, feature: super::error::IP_SET };
+    fn header(&mut self, set: &str) -> Result<(u32, u32), FirewallError> {
+        let aim = Aim::Ipset { set: ANY, feature: super::error::IP_SET };
         message::to_header(&self.channel.dump(message::header(set), &aim)?).ok_or(FirewallError::Absent)
     }
 
-    fn list(&mut self, set: &'static str) -> Result<Vec<Raw>, FirewallError> {
-        self.channel.dump(message::list(set), &Aim::Ipset { set, feature: super::error::IP_SET })
+    fn list(&mut self, set: &str) -> Result<Vec<Raw>, FirewallError> {
+        self.channel.dump(message::list(set), &Aim::Ipset { set: ANY, feature: super::error::IP_SET })
     }
 
     /// Whether every set is there, holds what the last plan put there, and every rule looks into them.
     fn whole(&mut self) -> Result<bool, FirewallError> {
         for set in self.sets(&Plan::empty()) {
             let least = self.planned.get(set.name).copied().unwrap_or(0);
-            let (elements, references) = match self.header(set.name) {
-                Err(FirewallError::Absent) => return Ok(false),
-                header => header?,
-            };
-            if elements < least || references < rules::references(&self.stand, set.name) {
+            if !self.is_whole(set.name, least)? {
+                return Ok(false);
+            }
+        }
+        for (name, _) in self.leads.sets() {
+            if !self.is_whole(&name, 0)? {
                 return Ok(false);
             }
         }
         Ok(true)
+    }
+
+    fn is_whole(&mut self, set: &str, least: u32) -> Result<bool, FirewallError> {
+        match self.header(set) {
+            Err(FirewallError::Absent) => Ok(false),
+            header => {
+                let (elements, references) = header?;
+                Ok(elements >= least && references >= rules::references(&self.stand, &self.leads, set))
+            }
+        }
+    }
+
+    /// Names of the sets that were made for targets and senders.
+    fn made(&mut self) -> Result<Vec<String>, FirewallError> {
+        let aim = Aim::Ipset { set: ANY, feature: super::error::IP_SET };
+        let answers = self.channel.dump(message::names(), &aim)?;
+        Ok(message::to_names(&answers).filter(|name| forward::is_made(name)).map(str::to_owned).collect())
+    }
+
+    /// Makes the sets of the plan's targets and senders, and shuts the doors that lead where it leads no more.
+    fn make_leads(&mut self, plan: &Plan) -> Result<(), FirewallError> {
+        let before = self.made()?;
+        self.leads = match Leads::of(plan) {
+            Leads::Nowhere if !before.is_empty() => Leads::NoLonger,
+            leads => leads,
+        };
+        let made = self.leads.sets();
+        let create = |(name, set): &(String, Set)| {
+            let aim = Aim::Ipset { set: set.name, feature: set.kind.feature() };
+            (message::create(set, name), NLM_F_CREATE, aim)
+        };
+        self.channel.series(made.iter().map(create).collect())?;
+        self.gone = before.into_iter().filter(|old| !made.iter().any(|(name, _)| name == old)).collect();
+        for old in self.gone.clone().iter().filter(|old| forward::is_of_target(old)) {
+            self.shut_all_in(old)?;
+        }
+        Ok(())
+    }
+
+    /// Shuts the doors that lead to a target which the plan names no more: nobody else may find them open meanwhile.
+    fn shut_all_in(&mut self, made: &str) -> Result<(), FirewallError> {
+        let doors = message::to_elements(&self.list(made)?, Limit::None);
+        let shut = doors.into_iter().map(|Element { door, .. }| {
+            let set = Family::of(door.grantee.address()).names().forwarded;
+            let message = message::delete(set, &Key::door(door.grantee.address(), door.service));
+            (message, 0, Aim::Ipset { set, feature: super::error::IP_SET })
+        });
+        self.channel.series(shut.collect())
+    }
+
+    /// Asks the kernel which doors lead where.
+    fn read_held(&mut self) -> Result<Held, FirewallError> {
+        let mut flows = BTreeSet::new();
+        for family in Family::BOTH {
+            flows.extend(message::to_flows(&self.list(family.names().flows)?));
+        }
+        let mut sources = BTreeMap::new();
+        for source in self.leads.sources().to_vec() {
+            let of_source = message::to_flows(&self.list(&forward::of_source(source))?);
+            sources.extend(of_source.into_iter().map(|flow| (flow, source)));
+        }
+        let mut held = Held::new();
+        for target in self.leads.targets().to_vec() {
+            for Element { door, .. } in
+                message::to_elements(&self.list(&forward::of_target(target))?, Limit::None)
+            {
+                held.insert(door, forward::source_of(&door, target, &flows, &sources));
+            }
+        }
+        Ok(held)
     }
 
     /// Gives a planned set the plan's elements, all at once.
@@ -135,8 +221,8 @@ impl Iptables {
 
     fn load(&mut self) -> Result<Progress, FirewallError> {
         match &mut self.loader {
-            Some(loader) => loader.load(self.variant, &self.stand).map(|()| Progress::Waits),
-            None => programs::load(self.variant, &self.stand)
+            Some(loader) => loader.load(self.variant, &self.stand, &self.leads).map(|()| Progress::Waits),
+            None => programs::load(self.variant, &self.stand, &self.leads)
                 .map(|()| Progress::Done)
                 .map_err(FirewallError::Program),
         }
@@ -156,7 +242,17 @@ impl Iptables {
 
     /// Did the rules get where the packets go? The kernel counts those that look into a set.
     fn loaded(&mut self, progress: Progress) -> Result<Progress, FirewallError> {
-        if progress == Progress::Waits || self.whole()? { Ok(progress) } else { Err(FirewallError::Absent) }
+        if progress == Progress::Waits {
+            return Ok(progress);
+        }
+        for set in std::mem::take(&mut self.gone) {
+            match self.destroy(&set, SOON) {
+                // What is still held is found again by the next plan.
+                Ok(()) | Err(FirewallError::Refused { .. }) => {}
+                Err(error) => return Err(error),
+            }
+        }
+        if self.whole()? { Ok(progress) } else { Err(FirewallError::Absent) }
     }
 
     /// Removes the rules, by this process: the loader only loads.
@@ -164,10 +260,10 @@ impl Iptables {
         programs::unload(self.variant).map_err(FirewallError::Program)
     }
 
-    fn destroy(&mut self, set: &'static str) -> Result<(), FirewallError> {
-        let deadline = Instant::now() + LETS_GO;
+    fn destroy(&mut self, set: &str, patience: Duration) -> Result<(), FirewallError> {
+        let deadline = Instant::now() + patience;
         loop {
-            let aim = Aim::Ipset { set, feature: super::error::IP_SET };
+            let aim = Aim::Ipset { set: ANY, feature: super::error::IP_SET };
             match self.channel.series(vec![(message::destroy(set), 0, aim)]) {
                 Err(FirewallError::Refused { .. }) if Instant::now() < deadline => {
                     sleep(Duration::from_millis(10));
@@ -208,6 +304,8 @@ impl Firewall for Iptables {
             self.planned.insert(set.name, set.elements.len().try_into().unwrap_or(u32::MAX));
         }
         self.keep(&plan.keep)?;
+        self.make_leads(plan)?;
+        self.held = self.read_held()?;
         let progress = self.load()?;
         self.loaded(progress)
     }
@@ -228,6 +326,15 @@ impl Firewall for Iptables {
             let names = family.names();
             grants.extend(message::to_elements(&self.list(names.grants)?, Limit::None));
             grants.extend(message::to_elements(&self.list(names.once)?, Limit::Once));
+        }
+        self.held = self.read_held()?;
+        for family in Family::BOTH {
+            let forwarded = message::to_elements(&self.list(family.names().forwarded)?, Limit::None);
+            // One that leads nowhere is left to its own timeout.
+            grants.extend(forwarded.into_iter().filter_map(|element| {
+                let forward = *self.held.get(&element.door)?;
+                Some(Element { forward: Some(forward), ..element })
+            }));
         }
         Ok(grants)
     }
@@ -269,15 +376,30 @@ impl Firewall for Iptables {
                 (message, 0, aim(names.cut))
             });
             let message = match change {
-                Change::Set { timeout, comment, .. } => {
+                Change::Set { timeout, comment, forward: None, .. } => {
                     message::add(set, &key, Some(*timeout), Some(&printable(comment)))
                 }
-                Change::Remove { .. } => message::delete(set, &key),
+                // What leads on is let in by other sets (`forward.rs`).
+                Change::Set { .. } | Change::Remove { .. } => message::delete(set, &key),
             };
             // What shall end with the door is told before the door opens.
             cut.into_iter().chain([(message, 0, aim(set))])
         };
-        self.channel.series(last.into_iter().flat_map(messages).collect())
+        let mut messages: Vec<_> =
+            last.iter().flat_map(|(door, change)| messages((*door, *change))).collect();
+        for (door, change) in &last {
+            let steps = forward::steps(change, self.held.get(door)).into_iter();
+            messages
+                .extend(steps.map(|(set, raw)| (raw, 0, Aim::Ipset { set, feature: super::error::IP_SET })));
+        }
+        self.channel.series(messages)?;
+        for (door, change) in last {
+            match change {
+                Change::Set { forward: Some(forward), .. } => drop(self.held.insert(door, *forward)),
+                Change::Set { .. } | Change::Remove { .. } => drop(self.held.remove(&door)),
+            }
+        }
+        Ok(())
     }
 
     fn keep(&mut self, sessions: &[Session]) -> Result<(), FirewallError> {
@@ -332,9 +454,12 @@ impl Firewall for Iptables {
     fn teardown(&mut self) -> Result<(), FirewallError> {
         self.unload()?;
         for set in set::sets(&Plan::empty(), true) {
-            self.destroy(set.name)?;
+            self.destroy(set.name, LETS_GO)?;
         }
-        self.destroy(NEW)
+        for set in self.made()? {
+            self.destroy(&set, LETS_GO)?;
+        }
+        self.destroy(NEW, LETS_GO)
     }
 
     fn listen(&mut self) -> Result<(), FirewallError> {
@@ -377,9 +502,14 @@ pub(super) fn text(stand: &standing::Stand, plan: &Plan) -> String {
     for set in set::sets(plan, stand == Stand::Guard) {
         text += &set.to_string();
     }
+    let leads = Leads::of(plan);
+    for (name, set) in leads.sets() {
+        // Writing to a String cannot fail.
+        let _ = set.write(&mut text, &name);
+    }
     for (family, program) in [(Family::V4, "iptables-restore"), (Family::V6, "ip6tables-restore")] {
         text += &format!("# {program} --noflush\n");
-        text.extend(rules::tables(&stand, family).iter().map(|table| table.restore("")));
+        text.extend(rules::tables(&stand, &leads, family).iter().map(|table| table.restore("")));
     }
     text
 }

@@ -5,6 +5,7 @@ use std::io::Write;
 use std::path::Path;
 use std::process::{Command, Stdio};
 
+use super::forward::Leads;
 use super::rules::{self, Stand};
 use super::set::Family;
 use crate::firewall::standing::Variant;
@@ -22,13 +23,14 @@ const BUILT_IN: [&str; 2] = ["INPUT", "FORWARD"];
 ///
 /// # Errors
 /// What the program said.
-pub(super) fn load(variant: Variant, stand: &Stand) -> Result<(), String> {
+pub(super) fn load(variant: Variant, stand: &Stand, leads: &Leads) -> Result<(), String> {
     for family in Family::BOTH {
         let mut text = String::new();
-        for table in rules::tables(stand, family) {
+        for table in rules::tables(stand, leads, family) {
             let saved = save(variant, family, table.name)?;
             let there = |chain: &str| saved.lines().any(|line| line.starts_with(&format!(":{chain} ")));
             if let Stand::Attach(chain) = stand
+                && table.name == "filter"
                 && !BUILT_IN.contains(&chain.as_str())
                 && !there(chain)
             {
@@ -36,6 +38,11 @@ pub(super) fn load(variant: Variant, stand: &Stand) -> Result<(), String> {
                 return Err(format!("{program} has no chain {chain} in table filter to attach to"));
             }
             text += &table.restore(&saved);
+        }
+        if *leads == Leads::NoLonger {
+            let saved = save(variant, family, "nat")?;
+            let nat = rules::CHAINS.iter().filter(|(table, _)| *table == "nat");
+            text.extend(nat.filter_map(|(table, chains)| rules::remove(table, chains, &saved)));
         }
         restore(variant, family, &text)?;
     }
@@ -48,7 +55,7 @@ pub(super) fn load(variant: Variant, stand: &Stand) -> Result<(), String> {
 /// It is not, or what the program said.
 pub(super) fn look(variant: Variant, stand: &Stand) -> Result<(), String> {
     for family in Family::BOTH {
-        for table in rules::tables(stand, family) {
+        for table in rules::tables(stand, &Leads::Nowhere, family) {
             if !table.comes_first(&save(variant, family, table.name)?) {
                 return Err(format!("another rule comes before the jump of {}", name(variant, family, "")));
             }

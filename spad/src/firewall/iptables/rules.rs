@@ -5,6 +5,7 @@
 //! tracking, `mangle` after it and before destination NAT. To go on in other people's chains of a table is
 //! `RETURN` here.
 
+use super::forward::Leads;
 use super::set::{Family, KNOCK, TCP, UDP};
 
 mod ends;
@@ -33,30 +34,41 @@ pub(super) struct Table {
 }
 
 /// Every chain of ours that may be anywhere.
-pub(super) const CHAINS: [(&str, &[&str]); 3] = [
+pub(super) const CHAINS: [(&str, &[&str]); 5] = [
     ("raw", KNOCKS),
     ("mangle", &["SPAD-GUARD", "SPAD-DOORS", CUTTING]),
     ("filter", &[ENTRANCE, "SPAD-DOORS", CUTTING]),
+    ("nat", &["SPAD-FORWARD"]),
+    ("nat", &["SPAD-SOURCE"]),
 ];
 /// The chain that the operator's leads to.
 pub(super) const ENTRANCE: &str = "SPAD";
 const KNOCKS: &[&str] = &["SPAD-KNOCKS"];
 
 /// The tables of a stand, for packets of one family.
-pub(super) fn tables(stand: &Stand, family: Family) -> Vec<Table> {
+pub(super) fn tables(stand: &Stand, leads: &Leads, family: Family) -> Vec<Table> {
     let names = family.names();
     let jump = |target| format!("-m set ! --match-set {} src,src -j {target}", names.lo);
     let table = |index: usize, rules: String, from: &str| {
         let (name, chains) = CHAINS[index];
         Table { name, chains, rules, from: from.to_owned(), jump: jump(chains[0]) }
     };
-    match stand {
+    let mut tables = match stand {
         Stand::Guard => vec![
             table(0, knocks(family), "PREROUTING"),
             table(1, passage("SPAD-GUARD", family) + &doors(family), "PREROUTING"),
         ],
         Stand::Attach(chain) => vec![table(2, passage(ENTRANCE, family) + &accepts(family), chain)],
+    };
+    if let Leads::To(..) = leads {
+        let forward = elsewhere("SPAD-FORWARD", family) + &leads.forward_rules(family);
+        let source = table(4, leads.source_rules(family), "POSTROUTING");
+        // What a client sends to the same inner service by a route is not ours to translate.
+        let ours = format!("-m conntrack --ctstate DNAT -m set --match-set {} src,dst,dst", names.flows);
+        let jump = format!("{ours} -j SPAD-SOURCE");
+        tables.extend([table(3, forward, "PREROUTING"), Table { jump, ..source }]);
     }
+    tables
 }
 
 /// Kinds of destination that a socket of this host takes. In IPv6, matches for several must all hold, but for
@@ -105,13 +117,14 @@ fn passage(chain: &str, family: Family) -> String {
 /// Lets through what has a reason to pass, and drops the rest silently.
 fn doors(family: Family) -> String {
     let (chain, pass) = ("SPAD-DOORS", "RETURN");
+    let own = |chain| kept(chain, family) + &forwarded(chain, family);
     ends::first(family)
         + &known(pass, family)
-        + &kept(chain, family)
+        + &own(chain)
         + &granted(chain, pass, family)
         + &ends::begun(pass, family)
         + &shut(chain, family)
-        + &ends::cutting(pass, &kept(CUTTING, family), family)
+        + &ends::cutting(pass, &own(CUTTING), family)
 }
 
 /// Lets through what has a reason to pass, and leaves the rest to the operator's chain.
@@ -130,6 +143,12 @@ fn kept(chain: &str, family: Family) -> String {
         "-A {chain} -p tcp -m set --match-set {} src,src,dst -m set --match-set {} dst,dst,src -j RETURN\n",
         names.keep, names.keep_to
     )
+}
+
+/// What is addressed to this host itself and will be led on.
+fn forwarded(chain: &str, family: Family) -> String {
+    let forwarded = family.names().forwarded;
+    format!("-A {chain} -m addrtype --dst-type LOCAL -m set --match-set {forwarded} src,dst -j RETURN\n")
 }
 
 fn granted(chain: &str, pass: &str, family: Family) -> String {
@@ -154,9 +173,9 @@ fn always(chain: &str, pass: &str, family: Family) -> String {
 }
 
 /// How many rules look into a set: the kernel counts the same, and counts less when somebody takes one away.
-pub(super) fn references(stand: &Stand, set: &str) -> u32 {
+pub(super) fn references(stand: &Stand, leads: &Leads, set: &str) -> u32 {
     let words = ["match", "add", "del"].map(|verb| format!("--{verb}-set {set} "));
-    let all = Family::BOTH.into_iter().flat_map(|family| tables(stand, family));
+    let all = Family::BOTH.into_iter().flat_map(|family| tables(stand, leads, family));
     let count = all.map(|table| {
         let of = |word: &String| table.rules.matches(word).count() + table.jump.matches(word).count();
         words.iter().map(of).sum::<usize>()
@@ -222,13 +241,14 @@ fn jumps<'s>(saved: &'s str, chains: &[&str]) -> Vec<&'s str> {
 
 #[cfg(test)]
 mod tests {
+    use super::super::forward;
     use super::*;
 
     const JUMP: &str = "-A INPUT -m set ! --match-set spad_lo4 src,src -j SPAD";
 
     #[test]
     fn the_jump_is_put_at_the_head_once() {
-        let table = tables(&Stand::Attach("INPUT".to_owned()), Family::V4).remove(0);
+        let table = tables(&Stand::Attach("INPUT".to_owned()), &Leads::Nowhere, Family::V4).remove(0);
         let other = "-A INPUT -p tcp -m tcp --dport 80 -j ACCEPT";
         #[rustfmt::skip]
         let rows = [
@@ -249,8 +269,12 @@ mod tests {
 
     #[test]
     fn every_rule_that_opens_or_shuts_is_counted_by_a_set() {
+        let leads = Leads::To(
+            vec!["10.0.0.5:443".parse().unwrap(), "[fd00::5]:443".parse().unwrap()],
+            vec!["192.0.2.1".parse().unwrap()],
+        );
         for stand in [Stand::Guard, Stand::Attach("INPUT".to_owned())] {
-            for table in Family::BOTH.into_iter().flat_map(|family| tables(&stand, family)) {
+            for table in Family::BOTH.into_iter().flat_map(|family| tables(&stand, &leads, family)) {
                 assert!(table.jump.contains("--match-set"));
                 let uncounted: Vec<_> =
                     table.rules.lines().filter(|rule| !rule.contains("--match-set")).collect();
@@ -258,9 +282,12 @@ mod tests {
                 assert!(uncounted.iter().all(|rule| rule.contains("ESTABLISHED")), "{uncounted:?}");
             }
         }
-        assert_eq!(references(&Stand::Guard, "spad_lo4"), 2);
-        assert_eq!(references(&Stand::Guard, TCP), 3);
-        assert_eq!(references(&Stand::Attach("INPUT".to_owned()), "spad_keep4"), 0);
+        assert_eq!(references(&Stand::Guard, &Leads::Nowhere, "spad_lo4"), 2);
+        assert_eq!(references(&Stand::Guard, &Leads::Nowhere, TCP), 3);
+        assert_eq!(references(&Stand::Guard, &leads, "spad_lo4"), 3);
+        let target = forward::of_target(leads.targets()[0]);
+        assert_eq!(references(&Stand::Guard, &leads, &target), 2, "for both transports");
+        assert_eq!(references(&Stand::Attach("INPUT".to_owned()), &leads, "spad_keep4"), 0);
     }
 
     #[test]

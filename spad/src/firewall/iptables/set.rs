@@ -7,6 +7,7 @@ use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 
 use spa_core::service::{Service, Transport};
 
+use super::forward;
 use crate::firewall::plan::{InterfaceName, Interfaces, Plan, Session};
 
 /// Address family of a set and of the rules that look into it.
@@ -43,6 +44,10 @@ pub(super) struct Names {
     pub(super) shaking: &'static str,
     /// Doors whose sessions end with them.
     pub(super) cut: &'static str,
+    /// Doors that lead to inner hosts.
+    pub(super) forwarded: &'static str,
+    /// What goes on from them in another name: client, inner port, inner host.
+    pub(super) flows: &'static str,
 }
 
 const V4: Names = Names {
@@ -57,6 +62,8 @@ const V4: Names = Names {
     once: "spad_once4",
     shaking: "spad_shaking4",
     cut: "spad_cut4",
+    forwarded: "spad_forwarded4",
+    flows: "spad_flows4",
 };
 
 const V6: Names = Names {
@@ -71,6 +78,8 @@ const V6: Names = Names {
     once: "spad_once6",
     shaking: "spad_shaking6",
     cut: "spad_cut6",
+    forwarded: "spad_forwarded6",
+    flows: "spad_flows6",
 };
 
 impl Family {
@@ -188,6 +197,8 @@ pub(super) enum Key {
     Door(IpAddr, Service),
     /// Two ends of a TCP session, and the port of the first.
     Session(IpAddr, u16, IpAddr),
+    /// A client, the inner service that it reaches, and the host of that.
+    Flow(IpAddr, Service, IpAddr),
 }
 
 impl Key {
@@ -236,6 +247,7 @@ pub(super) fn sets(plan: &Plan, guards: bool) -> Vec<Set> {
         let grants = planned(names.grants, Kind::Door, Some(family), BTreeSet::new());
         sets.push(Set { timeouts: true, comments: true, planned: false, ..grants });
         sets.extend(ends(family));
+        sets.extend(forward::sets(family));
     }
     sets
 }
@@ -286,7 +298,15 @@ fn planned(name: &'static str, kind: Kind, family: Option<Family>, elements: BTr
 
 impl fmt::Display for Set {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "create {} {}", self.name, self.kind.name())?;
+        self.write(f, self.name)?;
+        self.elements.iter().try_for_each(|key| writeln!(f, "add {} {key}", self.name))
+    }
+}
+
+impl Set {
+    /// The line that makes it, under this name.
+    pub(super) fn write(&self, f: &mut impl fmt::Write, name: &str) -> fmt::Result {
+        write!(f, "create {name} {}", self.kind.name())?;
         match self.family {
             Some(family) => write!(f, " family {} maxelem {}", family.name(), self.most)?,
             None => f.write_str(" range 0-65535")?,
@@ -297,8 +317,7 @@ impl fmt::Display for Set {
         if self.comments {
             f.write_str(" comment")?;
         }
-        writeln!(f)?;
-        self.elements.iter().try_for_each(|key| writeln!(f, "add {} {key}", self.name))
+        writeln!(f)
     }
 }
 
@@ -313,6 +332,9 @@ impl fmt::Display for Key {
                 write!(f, "{address},{}:{}", service.transport(), service.port())
             }
             Self::Session(one, port, other) => write!(f, "{one},tcp:{port},{other}"),
+            Self::Flow(client, service, host) => {
+                write!(f, "{client},{}:{},{host}", service.transport(), service.port())
+            }
         }
     }
 }

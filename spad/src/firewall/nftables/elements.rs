@@ -32,11 +32,28 @@ pub(super) struct Item {
     key: Vec<u8>,
     timeout: Option<Duration>,
     comment: Option<String>,
+    /// What a map has for it.
+    data: Option<Vec<u8>>,
 }
 
 impl From<Vec<u8>> for Item {
     fn from(key: Vec<u8>) -> Self {
-        Self { key, timeout: None, comment: None }
+        Self { key, timeout: None, comment: None, data: None }
+    }
+}
+
+impl Item {
+    /// One that ends by itself.
+    pub(super) fn new(key: Vec<u8>, timeout: Duration) -> Self {
+        Self { timeout: Some(timeout.clamp(SHORTEST, LONGEST)), ..key.into() }
+    }
+
+    pub(super) fn with_comment(self, comment: &str) -> Self {
+        Self { comment: Some(printable(comment)), ..self }
+    }
+
+    pub(super) fn with_data(self, data: Vec<u8>) -> Self {
+        Self { data: Some(data), ..self }
     }
 }
 
@@ -50,6 +67,8 @@ pub(super) fn apply(place: &Place, changes: &[Change]) -> Vec<Step> {
     let mut doors: BTreeMap<(&'static str, Key), Option<Wanted<'_>>> = BTreeMap::new();
     for change in changes {
         let (door, wanted) = match change {
+            // What leads on is let in by other sets (`forward.rs`).
+            Change::Set { door, forward: Some(_), .. } => (door, None),
             Change::Set { door, timeout, comment, .. } => {
                 (door, Some(Wanted { timeout: Some(*timeout), comment: Some(comment.as_str()) }))
             }
@@ -76,8 +95,12 @@ pub(super) fn apply(place: &Place, changes: &[Change]) -> Vec<Step> {
         steps.extend(remove(place, set, keys()));
         let open = here().filter_map(|(key, wanted)| {
             let Wanted { timeout, comment } = (*wanted)?;
-            let timeout = timeout.map(|timeout| timeout.clamp(SHORTEST, LONGEST));
-            Some(Item { key: key::bytes(key), timeout, comment: comment.map(printable) })
+            let item = Item::from(key::bytes(key));
+            let item = timeout.map_or(item, |timeout| Item::new(key::bytes(key), timeout));
+            Some(match comment {
+                Some(comment) => item.with_comment(comment),
+                None => item,
+            })
         });
         steps.extend(add(place, set, open));
     }
@@ -146,7 +169,7 @@ pub(super) fn add(place: &Place, set: &'static str, items: impl Iterator<Item = 
 }
 
 /// Removes elements, all of which must be there.
-fn remove(place: &Place, set: &'static str, items: impl Iterator<Item = Item>) -> Vec<Step> {
+pub(super) fn remove(place: &Place, set: &'static str, items: impl Iterator<Item = Item>) -> Vec<Step> {
     messages(place, set, items)
         .map(|message| step(set, 0, NfTablesMessage::DeleteSetElement(message)))
         .collect()
@@ -188,6 +211,9 @@ fn message(
 
 fn to_attributes(item: Item) -> Vec<SetElementAttribute> {
     let mut attributes = vec![SetElementAttribute::Key(DataAttribute::Value(item.key))];
+    if let Some(data) = item.data {
+        attributes.push(SetElementAttribute::Data(DataAttribute::Value(data)));
+    }
     if let Some(timeout) = item.timeout {
         attributes.push(SetElementAttribute::Timeout(timeout.as_millis() as u64));
     }
@@ -204,7 +230,7 @@ fn to_attributes(item: Item) -> Vec<SetElementAttribute> {
 pub(super) fn to_elements(answers: Vec<NfTablesMessage>, limit: Limit) -> Vec<Element> {
     let element = |attributes: Vec<SetElementAttribute>| {
         let door = Door { limit, ..key::to_door(key_of(&attributes)?)? };
-        let mut element = Element { door, remaining: None, comment: String::new() };
+        let mut element = Element { door, remaining: None, comment: String::new(), forward: None };
         for attribute in attributes {
             match attribute {
                 SetElementAttribute::Expiration(ms) => element.remaining = Some(Duration::from_millis(ms)),
@@ -217,6 +243,18 @@ pub(super) fn to_elements(answers: Vec<NfTablesMessage>, limit: Limit) -> Vec<El
         Some(element)
     };
     items(answers).filter_map(element).collect()
+}
+
+/// Keys of a set or map, with what the map has for them.
+pub(super) fn keys_and_data(answers: Vec<NfTablesMessage>) -> Vec<(Vec<u8>, Vec<u8>)> {
+    let pair = |attributes: Vec<SetElementAttribute>| {
+        let data = attributes.iter().find_map(|attribute| match attribute {
+            SetElementAttribute::Data(DataAttribute::Value(bytes)) => Some(bytes.clone()),
+            _ => None,
+        });
+        Some((key_of(&attributes)?.to_vec(), data.unwrap_or_default()))
+    };
+    items(answers).filter_map(pair).collect()
 }
 
 /// Kept sessions in the kernel's answer.

@@ -8,8 +8,8 @@ use netlink_packet_netfilter::nftables::{
 
 use super::elements::{add, empty};
 use super::expression;
-use super::key::bytes;
-use super::model::{Chain, Rule, Set, Table};
+use super::key::{Field, bytes};
+use super::model::{Chain, Kind, Rule, Set, Table};
 use super::place::Place;
 use crate::firewall::error::Aim;
 use crate::firewall::netlink::Step;
@@ -65,17 +65,22 @@ pub(super) fn remove_parts(table: &Table<'_>) -> Vec<Step> {
         table.sets.iter().enumerate().map(|(index, set)| new_set(place, set, index)).collect();
     steps.extend(table.chains.iter().map(|chain| new_chain(place, chain)));
     steps.extend(table.chains.iter().map(|chain| flush_chain(place, chain.name)));
-    steps.extend(table.chains.iter().map(|chain| {
-        let attributes =
-            vec![ChainAttribute::Table(place.table().into()), ChainAttribute::Name(chain.name.into())];
-        let message = NfTablesMessage::DeleteChain(ChainMessage { attributes });
-        frame(format!("chain {}", chain.name), 0, message)
-    }));
+    steps.extend(table.chains.iter().map(|chain| delete_chain(place, chain.name)));
     steps.extend(table.sets.iter().map(|set| {
         let attributes = vec![SetAttribute::Table(place.table().into()), SetAttribute::Name(set.name.into())];
         frame(format!("set {}", set.name), 0, NfTablesMessage::DeleteSet(SetMessage { attributes }))
     }));
     steps
+}
+
+/// Removes a chain that is there and that no rule leads to.
+pub(super) fn remove_chain(place: &Place, chain: &str) -> [Step; 2] {
+    [flush_chain(place, chain), delete_chain(place, chain)]
+}
+
+fn delete_chain(place: &Place, chain: &str) -> Step {
+    let attributes = vec![ChainAttribute::Table(place.table().into()), ChainAttribute::Name(chain.into())];
+    frame(format!("chain {chain}"), 0, NfTablesMessage::DeleteChain(ChainMessage { attributes }))
 }
 
 /// The question whether our table is there.
@@ -123,8 +128,8 @@ fn new_table(place: &Place) -> Step {
 }
 
 fn new_set(place: &Place, set: &Set, index: usize) -> Step {
-    let key_type = set.key.iter().fold(0, |all, field| all << TYPE_BITS | field.number());
-    let key_length = set.key.iter().map(|field| field.width()).sum();
+    let type_of = |fields: &[Field]| fields.iter().fold(0, |all, field| all << TYPE_BITS | field.number());
+    let length_of = |fields: &[Field]| fields.iter().map(|field| field.width()).sum();
     let host_order = matches!(set.key, [field] if field.in_host_order());
     let order = if host_order { HOST_ORDER } else { BIG_ENDIAN };
     let mut user_data = vec![KEY_BYTE_ORDER, size_of_val(&order) as u8];
@@ -132,14 +137,19 @@ fn new_set(place: &Place, set: &Set, index: usize) -> Step {
     let mut flags = SetFlags::empty();
     flags.set(SetFlags::Timeout, set.timeouts);
     flags.set(SetFlags::Eval, set.dynamic);
+    flags.set(SetFlags::Map, !set.data.is_empty());
     let mut attributes = vec![
         SetAttribute::Table(place.table().into()),
         SetAttribute::Name(set.name.into()),
         SetAttribute::Flags(flags),
-        SetAttribute::KeyType(key_type),
-        SetAttribute::KeyLen(key_length),
+        SetAttribute::KeyType(type_of(set.key)),
+        SetAttribute::KeyLen(length_of(set.key)),
         SetAttribute::Id(index as u32 + 1),
     ];
+    if !set.data.is_empty() {
+        attributes.push(SetAttribute::DataType(type_of(set.data)));
+        attributes.push(SetAttribute::DataLen(length_of(set.data)));
+    }
     if let [_] = set.key {
         attributes.push(SetAttribute::UserData(user_data));
     }
@@ -150,13 +160,15 @@ fn new_chain(place: &Place, chain: &Chain) -> Step {
     let mut attributes =
         vec![ChainAttribute::Table(place.table().into()), ChainAttribute::Name(chain.name.into())];
     if let Some(priority) = chain.priority {
+        let (kind, hook) = match chain.kind {
+            Kind::Filter => ("filter", InetHookNumber::PreRouting),
+            Kind::DestinationNat => ("nat", InetHookNumber::PreRouting),
+            Kind::SourceNat => ("nat", InetHookNumber::PostRouting),
+        };
         attributes.extend([
-            ChainAttribute::Type("filter".into()),
+            ChainAttribute::Type(kind.into()),
             ChainAttribute::Policy(POLICY_ACCEPT),
-            ChainAttribute::Hook(vec![
-                Hook::Number(InetHookNumber::PreRouting.into()),
-                Hook::Priority(priority.cast_unsigned()),
-            ]),
+            ChainAttribute::Hook(vec![Hook::Number(hook.into()), Hook::Priority(priority.cast_unsigned())]),
         ]);
     }
     let message = NfTablesMessage::NewChain(ChainMessage { attributes });

@@ -8,7 +8,7 @@ use netlink_packet_netfilter::nftables::{
 };
 use spa_core::service::Transport;
 
-use super::key::Field;
+use super::key::{AddressType, Field};
 use super::model::{Direction, Match, Operation, Rule, Segment, Selector, Update, Verdict as Ruling};
 use crate::firewall::standing::Family;
 
@@ -24,8 +24,11 @@ const TRANSPORT: u32 = 2;
 
 /// `NFT_CT_STATE`, `NFT_CT_DIRECTION`; bit of an established connection in the state.
 const CT_STATE: u32 = 0;
+const CT_STATUS: u32 = 2;
 const CT_DIRECTION: u32 = 1;
 const CT_ESTABLISHED: u32 = 2;
+/// `IPS_DST_NAT`.
+const CT_TRANSLATED: u32 = 1 << 5;
 const CT_NEW: u32 = 8;
 
 /// Where TCP's flags are, and what they are (RFC 9293, 3.1).
@@ -42,6 +45,14 @@ const DELETE: u32 = 2;
 const FIB_ADDRESS_TYPE: u32 = 3;
 const FIB_DESTINATION: u32 = 2;
 
+/// `NFTA_NAT_TYPE`, `_FAMILY`, `_REG_ADDR_MIN`, `_REG_PROTO_MIN`; `NFT_NAT_SNAT`, `NFT_NAT_DNAT`.
+const NAT_TYPE: u16 = 1;
+const NAT_FAMILY: u16 = 2;
+const NAT_ADDRESS: u16 = 3;
+const NAT_PORT: u16 = 5;
+const SNAT: u32 = 0;
+const DNAT: u32 = 1;
+
 /// `NFT_LOOKUP_F_INV`.
 const LOOKUP_INVERTED: u32 = 1;
 
@@ -53,7 +64,10 @@ const ACCEPT: u32 = 1;
 pub(super) fn of_rule(rule: &Rule, family: Family) -> Vec<Expressions> {
     let program = rule.matches.iter().flat_map(|m| of_match(m, family));
     let updates = rule.updates.iter().flat_map(of_update);
-    program.chain(updates).chain(of_verdict(rule.verdict)).collect()
+    // A rule that has looked at an address knows the packet's family, as if its table saw no other.
+    let asked = |m: &Match| matches!(m, Match::In(fields, _) if !preconditions(fields, family).is_empty());
+    let sees = if rule.matches.iter().any(asked) { Family::Ip } else { family };
+    program.chain(updates).chain(of_verdict(rule.verdict, sees)).collect()
 }
 
 /// The program of a rule that does nothing but jump.
@@ -65,16 +79,21 @@ pub(super) fn of_jump(chain: &str) -> Vec<Expressions> {
 /// Parts of the kernel that the rule needs and that may be missing or a module of their own.
 pub(super) fn features(rule: &Rule) -> String {
     let of_match = |m: &Match| match m {
-        Match::Established(_) | Match::New => Some("nft_ct (CONFIG_NFT_CT)"),
+        Match::Established(_) | Match::New | Match::Translated => Some("nft_ct (CONFIG_NFT_CT)"),
         Match::In(selectors, _) | Match::NotIn(selectors, _)
             if selectors.contains(&Selector::AddressType) =>
         {
             Some("nft_fib_inet (CONFIG_NFT_FIB_INET)")
         }
+        Match::ToThisHost => Some("nft_fib_inet (CONFIG_NFT_FIB_INET)"),
         _ => None,
     };
-    let of_verdict =
-        matches!(rule.verdict, Ruling::CountAndDrop).then_some("nft_counter (CONFIG_NFT_COUNTER)");
+    let of_verdict = match rule.verdict {
+        Ruling::CountAndDrop => Some("nft_counter (CONFIG_NFT_COUNTER)"),
+        Ruling::Dnat(..) | Ruling::Snat(..) => Some("nft_nat (CONFIG_NFT_NAT)"),
+        Ruling::Masquerade => Some("nft_masq (CONFIG_NFT_MASQ)"),
+        _ => None,
+    };
     let mut features: Vec<_> = rule.matches.iter().filter_map(of_match).chain(of_verdict).collect();
     if features.is_empty() {
         features.push("nf_tables (CONFIG_NF_TABLES_INET)");
@@ -89,6 +108,15 @@ fn of_match(m: &Match, family: Family) -> Vec<Expressions> {
             name.resize(Field::Interface.width() as usize, 0);
             vec![meta(MetaKey::Iifname, 0), compare(Operator::Equal, name)]
         }
+        Match::ToThisHost => vec![
+            load(Selector::AddressType, 0),
+            compare(Operator::Equal, (AddressType::Local as u32).to_ne_bytes().to_vec()),
+        ],
+        Match::Translated => vec![
+            other("ct", &[(1, REGISTERS), (2, CT_STATUS)]),
+            mask(&CT_TRANSLATED.to_ne_bytes()),
+            compare(Operator::NotEqual, 0_u32.to_ne_bytes().to_vec()),
+        ],
         Match::Transport(transport) => of_transport(transport),
         Match::UdpPort(port) => {
             let mut program = of_transport(Transport::Udp);
@@ -127,8 +155,8 @@ fn of_match(m: &Match, family: Family) -> Vec<Expressions> {
                 compare(Operator::Equal, vec![flags]),
             ]
         }
-        Match::In(selectors, set) => look_up(selectors, set, 0, family),
-        Match::NotIn(selectors, set) => look_up(selectors, set, LOOKUP_INVERTED, family),
+        Match::In(selectors, set) => look_up(selectors, set, None, family),
+        Match::NotIn(selectors, set) => look_up(selectors, set, Some(Lookup::Flags(LOOKUP_INVERTED)), family),
     }
 }
 
@@ -137,13 +165,11 @@ fn of_transport(transport: Transport) -> Vec<Expressions> {
 }
 
 /// Loads the fields into registers one after the other, as the key has them, and looks the key up.
-fn look_up(selectors: &[Selector], set: &str, flags: u32, family: Family) -> Vec<Expressions> {
+fn look_up(selectors: &[Selector], set: &str, more: Option<Lookup>, family: Family) -> Vec<Expressions> {
     let mut program = preconditions(selectors, family);
     program.extend(load_key(selectors));
     let mut lookup = vec![Lookup::Set(set.to_owned()), Lookup::SourceRegister(register(0))];
-    if flags != 0 {
-        lookup.push(Lookup::Flags(flags));
-    }
+    lookup.extend(more);
     program.push(Expressions::Lookup(lookup));
     program
 }
@@ -224,7 +250,34 @@ fn load(selector: Selector, word: u32) -> Expressions {
     }
 }
 
-fn of_verdict(verdict: Ruling) -> Vec<Expressions> {
+/// Translates by what a map has for these fields: an address, and for `DNAT` a port behind it.
+fn translate(
+    kind: u32,
+    (family, selectors, map): (Family, &[Selector], &str),
+    sees: Family,
+) -> Vec<Expressions> {
+    let mut program = look_up(selectors, map, Some(Lookup::DestinationRegister(register(0))), sees);
+    let (number, address) = match family {
+        Family::Ip6 => (NFPROTO_IPV6, Field::Ipv6),
+        Family::Ip | Family::Inet => (NFPROTO_IPV4, Field::Ipv4),
+    };
+    let mut nat = vec![(NAT_TYPE, kind), (NAT_FAMILY, number.into()), (NAT_ADDRESS, REGISTERS)];
+    if kind == DNAT {
+        nat.push((NAT_PORT, REGISTERS + address.width() / 4));
+    }
+    program.push(other("nat", &nat));
+    program
+}
+
+/// - `sees`: of which family a packet may be that gets here.
+fn of_verdict(verdict: Ruling, sees: Family) -> Vec<Expressions> {
+    match verdict {
+        Ruling::Dnat(family, selectors, map) => return translate(DNAT, (family, selectors, map), sees),
+        Ruling::Snat(family, selectors, map) => return translate(SNAT, (family, selectors, map), sees),
+        Ruling::Masquerade => return vec![other("masq", &[])],
+        _ => {}
+    }
+
     let code = |code| vec![VerdictAttribute::Code(code)];
     let (counted, verdict) = match verdict {
         Ruling::Accept => (false, code(Verdict::Other(ACCEPT))),
@@ -234,6 +287,7 @@ fn of_verdict(verdict: Ruling) -> Vec<Expressions> {
         Ruling::Goto(chain) => {
             (false, vec![VerdictAttribute::Code(Verdict::Goto), VerdictAttribute::Chain(chain.to_owned())])
         }
+        Ruling::Dnat(..) | Ruling::Snat(..) | Ruling::Masquerade => return Vec::new(),
     };
     counted.then(|| other("counter", &[])).into_iter().chain([ruling(verdict)]).collect()
 }

@@ -5,6 +5,7 @@ use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 
 use spa_core::lease::Door;
 use spa_core::service::{Service, Transport};
+use spa_core::target::Target;
 
 use crate::firewall::plan::{InterfaceName, Session};
 
@@ -146,6 +147,12 @@ pub(super) fn to_session(key: &[u8]) -> Option<Session> {
     Session::new(to_end(client)?, to_end(server)?)
 }
 
+/// The target in a map's data.
+pub(super) fn to_target(data: &[u8]) -> Option<Target> {
+    let end = to_end(data)?;
+    Target::new(end.ip(), end.port().try_into().ok()?)
+}
+
 fn to_end(key: &[u8]) -> Option<SocketAddr> {
     let (address, rest) = to_address(key, 4)?;
     let [high, low, _, _] = *rest else { return None };
@@ -153,7 +160,7 @@ fn to_end(key: &[u8]) -> Option<SocketAddr> {
 }
 
 /// The address at the front of a key, and the `rest` bytes behind it.
-fn to_address(key: &[u8], rest: usize) -> Option<(IpAddr, &[u8])> {
+pub(super) fn to_address(key: &[u8], rest: usize) -> Option<(IpAddr, &[u8])> {
     let (address, rest) = key.split_at_checked(key.len().checked_sub(rest)?)?;
     let address = <[u8; 4]>::try_from(address)
         .map(IpAddr::from)

@@ -9,6 +9,7 @@
 mod elements;
 mod encode;
 mod expression;
+mod forward;
 mod key;
 mod model;
 mod order;
@@ -47,6 +48,8 @@ pub struct Nftables {
     channel: Channel,
     place: Place,
     watch: Option<Watch>,
+    /// Doors that lead to inner hosts, as the kernel had them last.
+    held: forward::Held,
 }
 
 impl Nftables {
@@ -61,7 +64,7 @@ impl Nftables {
     /// Opens the socket.
     pub(super) fn at(place: Place) -> Result<Self, FirewallError> {
         let channel = Channel::open(NETLINK_NETFILTER)?.of_family(protocol_family(place.family()));
-        Ok(Self { channel, place, watch: None })
+        Ok(Self { channel, place, watch: None, held: forward::Held::new() })
     }
 
     /// Where something of ours stands now: our own table, or chains of ours beside the operator's.
@@ -105,6 +108,45 @@ impl Nftables {
         Ok(remove.chain([encode::new_jump(&self.place, &chain)]).collect())
     }
 
+    /// Whether that chain of ours is there.
+    fn has_chain(&mut self, chain: &str) -> Result<bool, FirewallError> {
+        match self.channel.get(encode::get_chain(&self.place, chain), &Aim::Elements { set: "none" }) {
+            Ok(()) => Ok(true),
+            Err(FirewallError::Absent) => Ok(false),
+            Err(error) => Err(error),
+        }
+    }
+
+    /// What it takes to remove the chains that lead on. Each would cost every new connection of the host a look.
+    fn no_forwarding(&mut self) -> Result<Vec<Step>, FirewallError> {
+        let names = self.place.names();
+        let mut steps = Vec::new();
+        for chain in [names.forward, names.forward_source] {
+            if self.has_chain(chain)? {
+                steps.extend(encode::remove_chain(&self.place, chain));
+            }
+        }
+        Ok(steps)
+    }
+
+    /// Asks the kernel which doors lead where.
+    fn read_held(&mut self) -> Result<forward::Held, FirewallError> {
+        let place = self.place.clone();
+        forward::held(place.names(), |set| Ok(elements::keys_and_data(self.elements(set)?)))
+    }
+
+    /// Shuts the doors that lead where the plan leads no more: nobody else may find them open meanwhile.
+    fn shut_without_target(&mut self, plan: &Plan) -> Result<Vec<Step>, FirewallError> {
+        let held = match self.read_held() {
+            // No table yet, or that of a version without targets.
+            Err(FirewallError::Absent) => return Ok(Vec::new()),
+            held => held?,
+        };
+        let gone = held.iter().filter(|(_, forward)| !plan.forward.contains(&forward.to));
+        let changes: Vec<_> = gone.map(|(door, _)| Change::Remove { door: *door }).collect();
+        Ok(forward::apply(&self.place, &changes, &held))
+    }
+
     /// All elements of a set. The kernel moves a set that has grown to a larger table a moment later, and whoever reads
     /// it meanwhile may miss some: so it is read until two readings have the same keys.
     fn elements(&mut self, set: &'static str) -> Result<Vec<NfTablesMessage>, FirewallError> {
@@ -144,12 +186,10 @@ impl fmt::Display for Nftables {
 
 impl Firewall for Nftables {
     fn exists(&mut self) -> Result<bool, FirewallError> {
-        let aim = Aim::Elements { set: "none" };
-        let question = match &self.place {
-            Place::Own => encode::get_table(),
-            place @ Place::Beside { .. } => encode::get_chain(place, place.names().entrance),
-        };
-        match self.channel.get(question, &aim) {
+        if self.place != Place::Own {
+            return self.has_chain(self.place.names().entrance);
+        }
+        match self.channel.get(encode::get_table(), &Aim::Elements { set: "none" }) {
             Ok(()) => Ok(true),
             Err(FirewallError::Absent) => Ok(false),
             Err(error) => Err(error),
@@ -158,10 +198,14 @@ impl Firewall for Nftables {
 
     /// In one transaction.
     fn prepare(&mut self, plan: &Plan) -> Result<Progress, FirewallError> {
+        let mut steps = if plan.forward.is_empty() { self.no_forwarding()? } else { Vec::new() };
         let jump = self.jump()?;
-        let mut steps = encode::prepare(&Table::new(&self.place, plan));
+        steps.extend(encode::prepare(&Table::new(&self.place, plan)));
+        steps.extend(self.shut_without_target(plan)?);
         steps.extend(jump);
-        self.channel.transaction(steps).map(|()| Progress::Done)
+        self.channel.transaction(steps)?;
+        self.held = self.read_held()?;
+        Ok(Progress::Done)
     }
 
     fn defeated(&mut self) -> Result<Vec<String>, FirewallError> {
@@ -194,6 +238,11 @@ impl Firewall for Nftables {
                 grants.extend(elements::to_elements(self.elements(set)?, limit));
             }
         }
+        self.held = self.read_held()?;
+        for set in self.place.names().forwarded.both() {
+            let found = elements::to_elements(self.elements(set)?, Limit::None);
+            grants.extend(forward::led(found, &self.held));
+        }
         Ok(grants)
     }
 
@@ -212,7 +261,23 @@ impl Firewall for Nftables {
 
     /// In one transaction. A timeout counts in whole milliseconds, and is 10 ms at least.
     fn apply(&mut self, changes: &[Change]) -> Result<(), FirewallError> {
-        self.insist(|place| elements::apply(place, changes))
+        let steps = |here: &Self| {
+            let mut steps = elements::apply(&here.place, changes);
+            steps.extend(forward::apply(&here.place, changes, &here.held));
+            steps
+        };
+        let outcome = match self.channel.transaction(steps(self)) {
+            // What was held may have ended meanwhile, or somebody else changed it.
+            Err(FirewallError::Absent | FirewallError::Refused { .. }) => {
+                self.held = self.read_held()?;
+                self.channel.transaction(steps(self))
+            }
+            outcome => outcome,
+        };
+        if outcome.is_ok() {
+            forward::update(&mut self.held, changes);
+        }
+        outcome
     }
 
     fn keep(&mut self, sessions: &[Session]) -> Result<(), FirewallError> {
@@ -248,8 +313,9 @@ impl Firewall for Nftables {
         if jumps.is_empty() && !self.exists()? {
             return Ok(());
         }
-        let mut steps: Vec<_> =
-            jumps.iter().map(|(chain, handle)| encode::remove_rule(&self.place, chain, *handle)).collect();
+        let mut steps = self.no_forwarding()?;
+        let jump = |(chain, handle): &(String, u64)| encode::remove_rule(&self.place, chain, *handle);
+        steps.extend(jumps.iter().map(jump));
         steps.extend(encode::remove_parts(&Table::new(&self.place, &plan)));
         self.channel.transaction(steps)
     }

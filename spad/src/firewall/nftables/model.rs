@@ -7,6 +7,7 @@ use std::time::Duration;
 
 use spa_core::service::Transport;
 
+use super::forward;
 use super::key::{AddressType, Field, Key, Value, of_door, of_service, of_session};
 use super::place::{Names, Place};
 use crate::firewall::plan::{Interfaces, Plan};
@@ -27,6 +28,8 @@ pub(super) struct Table<'p> {
 pub(super) struct Set {
     pub(super) name: &'static str,
     pub(super) key: &'static [Field],
+    /// What a map's keys lead to; nothing in a set.
+    pub(super) data: &'static [Field],
     /// Whether elements may end by themselves.
     pub(super) timeouts: bool,
     /// Whether rules add to it and take from it. The kernel then lets it hold 65,535 elements.
@@ -39,9 +42,21 @@ pub(super) struct Set {
 #[derive(Debug)]
 pub(super) struct Chain {
     pub(super) name: &'static str,
-    /// Its place at prerouting; `None` for a chain that rules go to.
+    pub(super) kind: Kind,
+    /// Its place at its hook; `None` for a chain that rules go to.
     pub(super) priority: Option<i32>,
     pub(super) rules: Vec<Rule>,
+}
+
+/// Type and hook of a base chain.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Kind {
+    /// `filter`, at prerouting.
+    Filter,
+    /// `nat`, at prerouting.
+    DestinationNat,
+    /// `nat`, at postrouting.
+    SourceNat,
 }
 
 #[derive(Debug)]
@@ -72,6 +87,10 @@ pub(super) enum Operation {
 pub(super) enum Match {
     /// Came in by the interface `lo`.
     Loopback,
+    /// Addressed to an address of this host's own.
+    ToThisHost,
+    /// Of a connection whose destination is translated.
+    Translated,
     Transport(Transport),
     UdpPort(NonZeroU16),
     /// Packet of a connection that is established, going this way.
@@ -123,6 +142,12 @@ pub(super) enum Verdict {
     /// Drop, with a counter for the operator.
     CountAndDrop,
     Goto(&'static str),
+    /// To the address and port that a map has for these fields.
+    Dnat(Family, &'static [Selector], &'static str),
+    /// In the name of the address that a map has for these fields.
+    Snat(Family, &'static [Selector], &'static str),
+    /// In the name of the interface that it leaves by.
+    Masquerade,
 }
 
 /// Before connection tracking (-200): a knock leaves no trace there.
@@ -137,6 +162,7 @@ impl<'p> Table<'p> {
             Place::Own => vec![knocks(plan, names), guard(plan, names), doors(names), cutting(place)],
             Place::Beside { .. } => vec![passage(plan, names), accepts(names), cutting(place)],
         };
+        chains.extend(forward::chains(plan, names));
         // In a table of one family a rule for the other would match nothing.
         for chain in &mut chains {
             chain.rules.retain(|rule| rule.family().is_none_or(|family| place.family().carries(family)));
@@ -148,6 +174,9 @@ impl<'p> Table<'p> {
 impl Rule {
     /// The one address family whose packets it can match; `None` for both.
     fn family(&self) -> Option<Family> {
+        if let Verdict::Dnat(family, ..) | Verdict::Snat(family, ..) = self.verdict {
+            return Some(family);
+        }
         self.matches.iter().find_map(|m| match m {
             Match::In(selectors, _) | Match::NotIn(selectors, _) => {
                 selectors.iter().find_map(|selector| selector.family())
@@ -175,6 +204,7 @@ fn sets(plan: &Plan, place: &Place) -> Vec<Set> {
     let set = |name, key, elements: Vec<Key>| Set {
         name,
         key,
+        data: &[],
         timeouts: [names.grants, names.once, names.shaking].iter().any(|sets| sets.both().contains(&name)),
         dynamic: [names.once, names.shaking].iter().any(|sets| sets.both().contains(&name)),
         planned: names.is_planned(name),
@@ -220,6 +250,7 @@ fn sets(plan: &Plan, place: &Place) -> Vec<Set> {
         set(names.cut.v4, &[Ipv4, Protocol, Port], Vec::new()),
         set(names.cut.v6, &[Ipv6, Protocol, Port], Vec::new()),
     ]);
+    sets.extend(forward::sets(names));
     sets
 }
 
@@ -235,21 +266,21 @@ fn knocks(plan: &Plan, names: &Names) -> Chain {
         [Match::UdpPort(plan.spa_port), Match::In(&[Selector::AddressType], names.here)],
         Verdict::Drop,
     ));
-    Chain { name: "knocks", priority: Some(RAW), rules }
+    Chain { name: "knocks", kind: Kind::Filter, priority: Some(RAW), rules }
 }
 
 /// Picks out what is on its way to a protected service.
 fn guard(plan: &Plan, names: &Names) -> Chain {
     let mut rules = elsewhere(plan, names, Verdict::Accept);
     rules.extend(to_doors(names));
-    Chain { name: "guard", priority: Some(MANGLE), rules }
+    Chain { name: "guard", kind: Kind::Filter, priority: Some(MANGLE), rules }
 }
 
 /// The same where the operator's chain jumps to: what is no business of ours goes back there.
 fn passage(plan: &Plan, names: &Names) -> Chain {
     let mut rules = elsewhere(plan, names, Verdict::Return);
     rules.extend(to_doors(names));
-    Chain { name: names.entrance, priority: None, rules }
+    Chain { name: names.entrance, kind: Kind::Filter, priority: None, rules }
 }
 
 fn to_doors(names: &Names) -> [Rule; 3] {
@@ -276,16 +307,27 @@ fn doors(names: &Names) -> Chain {
         known(names),
         kept(names),
         granted(names),
+        forward::forwarded(names),
         begun(names),
         vec![rule([], Verdict::CountAndDrop)],
     ];
-    Chain { name: names.doors, priority: None, rules: rules.into_iter().flatten().collect() }
+    Chain {
+        name: names.doors,
+        kind: Kind::Filter,
+        priority: None,
+        rules: rules.into_iter().flatten().collect(),
+    }
 }
 
 /// Lets through what has a reason to pass, and leaves the rest to the operator's chain.
 fn accepts(names: &Names) -> Chain {
     let rules = [completed(names), ended(names), known(names), granted(names), begun(names)];
-    Chain { name: names.doors, priority: None, rules: rules.into_iter().flatten().collect() }
+    Chain {
+        name: names.doors,
+        kind: Kind::Filter,
+        priority: None,
+        rules: rules.into_iter().flatten().collect(),
+    }
 }
 
 fn known(names: &Names) -> Vec<Rule> {
@@ -329,7 +371,7 @@ fn granted(names: &Names) -> Vec<Rule> {
 }
 
 /// What is left alone because of the interface it came in by. Loopback always is.
-fn elsewhere(plan: &Plan, names: &Names, verdict: Verdict) -> Vec<Rule> {
+pub(super) fn elsewhere(plan: &Plan, names: &Names, verdict: Verdict) -> Vec<Rule> {
     let mut rules = vec![rule([Match::Loopback], verdict)];
     if plan.interfaces != Interfaces::Any {
         rules.push(rule([Match::NotIn(&[Selector::Interface], names.guarded)], verdict));
@@ -337,6 +379,6 @@ fn elsewhere(plan: &Plan, names: &Names, verdict: Verdict) -> Vec<Rule> {
     rules
 }
 
-fn rule<const N: usize>(matches: [Match; N], verdict: Verdict) -> Rule {
+pub(super) fn rule<const N: usize>(matches: [Match; N], verdict: Verdict) -> Rule {
     Rule { matches: matches.into(), updates: Vec::new(), verdict }
 }

@@ -32,9 +32,17 @@ pub(super) struct Names {
     pub(super) shaking: ByFamily,
     /// Doors whose sessions end with them.
     pub(super) cut: ByFamily,
+    /// Doors that lead to inner hosts, where to, and in whose name.
+    pub(super) forwarded: ByFamily,
+    pub(super) targets: ByFamily,
+    pub(super) masquerades: ByFamily,
+    pub(super) sources: ByFamily,
     /// The chain that is jumped to.
     pub(super) entrance: &'static str,
     pub(super) doors: &'static str,
+    /// Base chains, there if a target is named.
+    pub(super) forward: &'static str,
+    pub(super) forward_source: &'static str,
     /// The chain for packets through doors of `cut`.
     pub(super) cutting: &'static str,
 }
@@ -50,8 +58,14 @@ const OWN: Names = Names {
     once: ByFamily { v4: "once4", v6: "once6" },
     shaking: ByFamily { v4: "shaking4", v6: "shaking6" },
     cut: ByFamily { v4: "cut4", v6: "cut6" },
+    forwarded: ByFamily { v4: "forwarded4", v6: "forwarded6" },
+    targets: ByFamily { v4: "targets4", v6: "targets6" },
+    masquerades: ByFamily { v4: "masquerades4", v6: "masquerades6" },
+    sources: ByFamily { v4: "sources4", v6: "sources6" },
     entrance: "guard",
     doors: "doors",
+    forward: "forward",
+    forward_source: "forward_source",
     cutting: "cutting",
 };
 
@@ -67,8 +81,14 @@ pub(super) const BESIDE: Names = Names {
     once: ByFamily { v4: "spad_once4", v6: "spad_once6" },
     shaking: ByFamily { v4: "spad_shaking4", v6: "spad_shaking6" },
     cut: ByFamily { v4: "spad_cut4", v6: "spad_cut6" },
+    forwarded: ByFamily { v4: "spad_forwarded4", v6: "spad_forwarded6" },
+    targets: ByFamily { v4: "spad_targets4", v6: "spad_targets6" },
+    masquerades: ByFamily { v4: "spad_masquerades4", v6: "spad_masquerades6" },
+    sources: ByFamily { v4: "spad_sources4", v6: "spad_sources6" },
     entrance: "spad",
     doors: "spad_doors",
+    forward: "spad_forward",
+    forward_source: "spad_forward_source",
     cutting: "spad_cutting",
 };
 
@@ -93,8 +113,10 @@ impl ByFamily {
 impl Names {
     /// Whether the plan alone says what is in the set of that name.
     pub(super) fn is_planned(&self, set: &str) -> bool {
-        let lasting = [self.keep, self.grants, self.once, self.shaking, self.cut];
-        !lasting.iter().any(|sets| sets.both().contains(&set))
+        let [to, masquerades, sources] = [self.targets, self.masquerades, self.sources];
+        let ends = [self.once, self.shaking, self.cut];
+        let moving = [self.grants, self.keep, self.forwarded, to, masquerades, sources];
+        !moving.into_iter().chain(ends).any(|sets| sets.both().contains(&set))
     }
 }
 

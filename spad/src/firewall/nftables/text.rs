@@ -2,9 +2,9 @@
 
 use std::fmt;
 
-use super::key::Value;
+use super::key::{Field, Value};
 use super::model::{
-    Chain, Direction, Match, Operation, Rule, Segment, Selector, Set, Table, Update, Verdict,
+    Chain, Direction, Kind, Match, Operation, Rule, Segment, Selector, Set, Table, Update, Verdict,
 };
 use super::place::Place;
 
@@ -25,8 +25,12 @@ impl fmt::Display for Table<'_> {
 
 impl fmt::Display for Set {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        writeln!(f, "  set {} {{", self.name)?;
-        writeln!(f, "    type {}", dotted(self.key.iter().map(|field| field.name())))?;
+        let fields = |fields: &[Field]| dotted(fields.iter().map(|field| field.name()));
+        if self.data.is_empty() {
+            writeln!(f, "  set {} {{\n    type {}", self.name, fields(self.key))?;
+        } else {
+            writeln!(f, "  map {} {{\n    type {} : {}", self.name, fields(self.key), fields(self.data))?;
+        }
         match (self.timeouts, self.dynamic) {
             (_, true) => writeln!(f, "    flags dynamic, timeout")?,
             (true, false) => writeln!(f, "    flags timeout")?,
@@ -44,7 +48,12 @@ impl fmt::Display for Chain {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         writeln!(f, "  chain {} {{", self.name)?;
         if let Some(priority) = self.priority {
-            writeln!(f, "    type filter hook prerouting priority {priority}; policy accept;")?;
+            let (kind, hook) = match self.kind {
+                Kind::Filter => ("filter", "prerouting"),
+                Kind::DestinationNat => ("nat", "prerouting"),
+                Kind::SourceNat => ("nat", "postrouting"),
+            };
+            writeln!(f, "    type {kind} hook {hook} priority {priority}; policy accept;")?;
         }
         self.rules.iter().try_for_each(|rule| writeln!(f, "    {rule}"))?;
         writeln!(f, "  }}")
@@ -75,6 +84,8 @@ impl fmt::Display for Match {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::Loopback => f.write_str("iifname \"lo\""),
+            Self::ToThisHost => f.write_str("fib daddr type local"),
+            Self::Translated => f.write_str("ct status dnat"),
             Self::Transport(transport) => write!(f, "meta l4proto {transport}"),
             Self::UdpPort(port) => write!(f, "udp dport {port}"),
             Self::Established(Direction::Original) => {
@@ -115,6 +126,13 @@ impl fmt::Display for Verdict {
             Self::Drop => f.write_str("drop"),
             Self::CountAndDrop => f.write_str("counter drop"),
             Self::Goto(chain) => write!(f, "goto {chain}"),
+            Self::Dnat(family, selectors, map) => {
+                write!(f, "dnat {} to {} map @{map}", family.name(), dotted(*selectors))
+            }
+            Self::Snat(family, selectors, map) => {
+                write!(f, "snat {} to {} map @{map}", family.name(), dotted(*selectors))
+            }
+            Self::Masquerade => f.write_str("masquerade"),
         }
     }
 }

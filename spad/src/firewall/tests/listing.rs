@@ -19,6 +19,8 @@ fn full() -> Plan {
             .map(|service| service.parse().unwrap())
             .into(),
         always_allow: ["192.0.2.7", "2001:db8::7", "::ffff:192.0.2.8"].map(address).into(),
+        forward: ["10.0.0.5:443", "[2001:db8::5]:443"].map(|to| to.parse().unwrap()).into(),
+        forward_sources: vec![address("192.0.2.1")],
         spa_port: 23571.try_into().unwrap(),
         keep: vec![
             session("10.0.0.1:50000", "10.0.0.2:22"),

@@ -25,6 +25,8 @@ fn plan() -> Plan {
         interfaces: Interfaces::Named(vec!["outside".parse().unwrap()]),
         protect: vec!["tcp/22".parse().unwrap(), "udp/5300".parse().unwrap()],
         always_allow: Vec::new(),
+        forward: Vec::new(),
+        forward_sources: Vec::new(),
         spa_port: 23571.try_into().unwrap(),
         keep: Vec::new(),
     }

@@ -65,6 +65,12 @@ pub(super) fn unreachable(to: SocketAddr) -> Option<ErrorKind> {
     socket.connect(to).unwrap();
     socket.set_read_timeout(Some(PATIENCE)).unwrap();
     socket.send(b"knock").unwrap();
-    let error = socket.recv(&mut [0; 16]).unwrap_err();
+    // The kernel ends a wait with a time limit when the process is stopped and goes on, as a busy machine may have it.
+    let error = loop {
+        let error = socket.recv(&mut [0; 16]).unwrap_err();
+        if error.kind() != ErrorKind::Interrupted {
+            break error;
+        }
+    };
     (error.kind() != ErrorKind::WouldBlock).then(|| error.kind())
 }

@@ -42,7 +42,7 @@ pub(super) fn begun(pass: &str, family: Family) -> String {
 
 /// Lets that through while the door is open, by the kernel's own time, and drops it from then on.
 ///
-/// - `kept`: rules for sessions that are older than the guard.
-pub(super) fn cutting(pass: &str, kept: &str, family: Family) -> String {
-    always(CUTTING, pass, family) + kept + &granted(CUTTING, pass, family) + &shut(CUTTING, family)
+/// - `own`: rules for what only a guard lets through.
+pub(super) fn cutting(pass: &str, own: &str, family: Family) -> String {
+    always(CUTTING, pass, family) + own + &granted(CUTTING, pass, family) + &shut(CUTTING, family)
 }

@@ -5,8 +5,10 @@ use std::time::Duration;
 use spa_core::service::Transport;
 
 use super::{
-    Chain, Direction, Match, Operation, Rule, Segment, Selector, Update, Verdict, always, granted, kept, rule,
+    Chain, Direction, Kind, Match, Operation, Rule, Segment, Selector, Update, Verdict, always, granted,
+    kept, rule,
 };
+use crate::firewall::nftables::forward::forwarded;
 use crate::firewall::nftables::place::{Names, Place};
 
 use Selector::{DestinationV4, DestinationV6, Port, Protocol, SourceV4, SourceV6, TcpDestination, TcpSource};
@@ -73,10 +75,12 @@ pub(super) fn ended(names: &Names) -> Vec<Rule> {
 pub(super) fn cutting(place: &Place) -> Chain {
     let names = place.names();
     let mut rules = always(names);
-    if place.keeps_sessions() {
-        rules.extend(kept(names));
-    }
     rules.extend(granted(names));
+    // Only a guard has what is older than it, and sees what will be led on.
+    if *place == Place::Own {
+        rules.extend(kept(names));
+        rules.extend(forwarded(names));
+    }
     rules.push(rule([], Verdict::CountAndDrop));
-    Chain { name: names.cutting, priority: None, rules }
+    Chain { name: names.cutting, kind: Kind::Filter, priority: None, rules }
 }

@@ -83,6 +83,11 @@ COMMIT
 ";
 
 impl Candidate {
+    /// What stands in the names of iptables' programs, if they speak with it.
+    pub(super) fn infix(&self) -> Option<&'static str> {
+        self.infix
+    }
+
     pub(super) fn guards(&self) -> bool {
         self.attach.is_none()
     }

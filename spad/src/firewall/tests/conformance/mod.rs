@@ -3,6 +3,7 @@
 
 mod case;
 mod ends;
+mod forwarding;
 mod guarding;
 mod properties;
 
@@ -49,6 +50,16 @@ const PROPERTIES: &[Property] = &[
     ("unless somebody keeps them", Of::Both, ends::a_session_of_nobody_is_not_cut),
     ("or is always allowed", Of::Both, ends::who_is_always_allowed_is_not_cut),
     ("a drop elsewhere is named", Of::Attach, properties::a_drop_elsewhere_is_named),
+    ("a door leads to an inner host, and nowhere else", Of::Both, forwarding::a_door_leads_to_an_inner_host),
+    ("a forward ends, and its session lives on", Of::Both, forwarding::a_forward_ends),
+    ("a forward ends by the kernel alone", Of::Both, forwarding::a_forward_ends_by_the_kernel),
+    ("a forwarded UDP door closes under its flow", Of::Guard, forwarding::a_udp_forward_closes),
+    ("the inner host sees whom the profile says", Of::Both, forwarding::the_sender_is_as_the_profile_says),
+    ("two inner hosts by one port, each for its client", Of::Both, forwarding::two_inner_hosts),
+    ("a restart reads back where doors lead", Of::Both, forwarding::a_restart_reads_back),
+    ("a flush is repaired with its forwards", Of::Both, forwarding::a_flush_is_repaired),
+    ("a plan without targets leaves no NAT", Of::Both, forwarding::a_plan_without_targets),
+    ("foreign NAT stays, and comes second", Of::Both, forwarding::foreign_nat_comes_second),
     ("the SPA port is silent", Of::Guard, guarding::the_spa_port_is_silent),
     ("loopback and transit are unharmed", Of::Guard, guarding::loopback_and_transit),
     ("other interfaces are left alone", Of::Guard, guarding::other_interfaces),

@@ -21,7 +21,7 @@ use super::case::{CANDIDATES, Case};
 use crate::firewall::choice::{choose, teardown, text};
 use crate::firewall::{Element, FirewallError};
 
-const SECOND: Duration = Duration::from_secs(1);
+pub(super) const SECOND: Duration = Duration::from_secs(1);
 
 impl Case<'_> {
     fn reaches(&self, from: &str, to: &str, port: u16) -> bool {
@@ -95,7 +95,10 @@ fn only(firewall: &mut dyn Firewall) -> Element {
 
 fn ceiling() -> Ceiling {
     let services = plan().protect.iter().map(|protected| protected.service).collect();
-    Ceiling { services, max_window: 10 * MINUTE, max_grants: 9, max_grants_per_profile: 9 }
+    let (forward, forward_sources) = Default::default();
+    let (max_grants, max_grants_per_profile) = (9, 9);
+    let max_window = 10 * MINUTE;
+    Ceiling { services, forward, forward_sources, max_window, max_grants, max_grants_per_profile }
 }
 
 pub(super) fn a_refresh_never_shortens(case: &Case) {
@@ -207,7 +210,8 @@ pub(super) fn a_restart_reads_back(case: &Case) {
     let (mut restored, then) = (LeaseTable::default(), now.plus(10 * SECOND));
     for element in later.grants().unwrap() {
         near(element.remaining.unwrap(), MINUTE, "read back");
-        restored.restore(element.door, element.remaining.unwrap() - 10 * SECOND, &element.comment, then);
+        let (left, forward) = (element.remaining.unwrap() - 10 * SECOND, element.forward);
+        restored.restore(element.door, left, &element.comment, forward, then);
     }
     assert_eq!(restored.len(), 2, "who holds them stands in the comment");
     let left = restored.next_deadline().unwrap().since(then);
@@ -284,12 +288,12 @@ pub(super) fn preparing_again_changes_nothing(case: &Case) {
 }
 
 /// Our own rules are made anew and get new numbers.
-fn without_handles(listing: &str) -> String {
+pub(super) fn without_handles(listing: &str) -> String {
     let lines = listing.lines().map(|line| line.split(" # handle").next().unwrap_or_default().to_owned());
     lines.collect::<Vec<_>>().join("\n")
 }
 
-fn same(got: &str, wanted: &str, why: &str) {
+pub(super) fn same(got: &str, wanted: &str, why: &str) {
     let only = |one: &str, other: &str| {
         one.lines().filter(|line| !other.lines().any(|o| o == *line)).map(str::to_owned).collect::<Vec<_>>()
     };
@@ -303,6 +307,9 @@ fn full() -> Plan {
         ["tcp/443@10.8.0.2", "udp/53@2001:db8:8::2"]
             .map(|p| p.parse::<spa_core::service::Protected>().unwrap()),
     );
+    full.forward =
+        ["10.8.0.2:443", "10.8.0.3:22", "[2001:db8:8::2]:443"].map(|to| to.parse().unwrap()).into();
+    full.forward_sources = vec![address("10.8.0.9"), address("2001:db8:8::9")];
     full.always_allow = vec![address("192.0.2.7"), address("2001:db8::7")];
     full
 }
