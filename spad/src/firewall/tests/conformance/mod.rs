@@ -53,6 +53,7 @@ const PROPERTIES: &[Property] = &[
     ("a door leads to an inner host, and nowhere else", Of::Both, forwarding::a_door_leads_to_an_inner_host),
     ("a forward ends, and its session lives on", Of::Both, forwarding::a_forward_ends),
     ("a forward ends by the kernel alone", Of::Both, forwarding::a_forward_ends_by_the_kernel),
+    ("a forwarded session ends with a door that cuts", Of::Guard, forwarding::a_forwarded_session_is_cut),
     ("a forwarded UDP door closes under its flow", Of::Guard, forwarding::a_udp_forward_closes),
     ("the inner host sees whom the profile says", Of::Both, forwarding::the_sender_is_as_the_profile_says),
     ("two inner hosts by one port, each for its client", Of::Both, forwarding::two_inner_hosts),
