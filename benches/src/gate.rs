@@ -15,6 +15,7 @@ use spa_core::replay::{DEFAULT_SKEW, Replay};
 use spa_core::request::{Open, Request, RequestId, Stated, Verb};
 use spa_core::scheme::native::{SealingKeys, seal_exact};
 use spa_core::service::Service;
+use spa_core::terms::Ends;
 use spa_core::time::{BootTime, Now, UnixMillis};
 
 /// The moment at which everything happens.
@@ -89,6 +90,7 @@ impl Site {
             forward: Vec::new(),
             window: DEFAULT_WINDOW,
             max_window: DEFAULT_MAX_WINDOW,
+            ends: Ends::default(),
             created: UnixMillis::EPOCH,
             expires: None,
             freshness: Freshness::Clock,

@@ -14,6 +14,8 @@ use crate::terms::{Forward, SourceNat};
 
 /// Longest window at all, unless spad.toml says otherwise.
 pub const DEFAULT_MAX_WINDOW: Duration = Duration::from_secs(60 * 60);
+/// How long a door may stay open from its opening because it is in use, whatever a profile says.
+pub const MAX_EXTENDED: Duration = Duration::from_secs(24 * 60 * 60);
 /// Most open doors, unless spad.toml says otherwise.
 pub const DEFAULT_MAX_GRANTS: usize = 65_536;
 /// Most open doors of one profile, unless spad.toml says otherwise.

@@ -15,6 +15,7 @@ use crate::replay::{DEFAULT_SKEW, Replay};
 use crate::request::{Open, Request, RequestId, Stated, Verb};
 use crate::scheme::native::{MIN, Sealed, SealingKeys, seal_exact};
 use crate::service::Service;
+use crate::terms::Ends;
 use crate::time::{BootTime, Now, UnixMillis};
 
 pub(crate) const SITE: SiteId = SiteId([1; 16]);
@@ -63,6 +64,7 @@ pub(crate) fn profile(id: KeyId) -> Profile {
         forward: Vec::new(),
         window: DEFAULT_WINDOW,
         max_window: DEFAULT_MAX_WINDOW,
+        ends: Ends::default(),
         created: at(-600_000),
         expires: None,
         freshness: Freshness::Clock,

@@ -68,6 +68,14 @@ impl Grantee {
 }
 
 impl Grantee {
+    /// Whether it opens for packets from that address. Of a link-local address the interface is not asked.
+    pub fn includes(self, address: IpAddr) -> bool {
+        match self {
+            Self::Prefix { first, bits } => begins_with(address, (first, bits)),
+            Self::Address(_) | Self::OnLink { .. } => self.address() == address,
+        }
+    }
+
     /// Whether some address is of both.
     pub fn meets(self, other: Self) -> bool {
         let (address, prefix) = match (self, other) {

@@ -1,7 +1,7 @@
 //! Who holds which door open, and until when. The kernel's element for a door is the union of the leases behind it: it
 //! ends with the latest of them, and goes early only with the last.
 
-use std::collections::{BTreeSet, HashMap, HashSet};
+use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};
 use std::fmt::{self, Write as _};
 use std::net::IpAddr;
 use std::time::Duration;
@@ -12,6 +12,12 @@ use crate::grantee::Grantee;
 use crate::service::Service;
 use crate::terms::{Forward, OnClose, SourceNat, Terms};
 use crate::time::{BootTime, UnixMillis};
+
+mod ends;
+
+pub use self::ends::MOST_ONCE;
+
+use self::ends::Extension;
 
 /// What a grant opens: one service for one grantee. One element in the kernel.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -95,13 +101,19 @@ struct Lease {
     until: BootTime,
     on_close: OnClose,
     forward: Option<Forward>,
+    extension: Option<Extension>,
 }
 
 /// The leases of a host.
 #[derive(Default)]
 pub struct LeaseTable {
-    doors: HashMap<Door, Vec<Lease>>,
+    /// In the order of doors, so that those of one address and service stand together.
+    doors: BTreeMap<Door, Vec<Lease>>,
     by_end: BTreeSet<(BootTime, Door, KeyId)>,
+    /// When to look whether a door is in use.
+    looks: BTreeSet<(BootTime, Door, KeyId)>,
+    /// Doors that ended, and whose sessions must end.
+    to_cut: Vec<Door>,
     held: HashMap<KeyId, usize>,
     /// How many leases lead beyond this host.
     forwards: usize,
@@ -147,15 +159,22 @@ impl LeaseTable {
             if terms.most_doors.is_some_and(|most| held >= most.get() as usize) {
                 return Err(AboveCeiling::ProfileDoors);
             }
-            if self.doors.len() >= ceiling.max_grants && !self.doors.contains_key(&door) {
+            let most = if door.limit == Limit::Once {
+                ceiling.max_grants.min(MOST_ONCE)
+            } else {
+                ceiling.max_grants
+            };
+            if self.doors.len() >= most && !self.doors.contains_key(&door) {
                 return Err(AboveCeiling::Full);
             }
         }
         let Terms { on_close, forward, .. } = *terms;
-        let mut lease = Lease { holder, asked, until: now.plus(window), on_close, forward };
+        let extension = terms.extend_to.map(|longest| Extension::new(window, longest, now));
+        let mut lease = Lease { holder, asked, until: now.plus(window), on_close, forward, extension };
         if let Some(old) = old {
             lease.asked = lease.asked.max(old.asked);
             lease.until = lease.until.max(old.until);
+            lease.extension = lease.extension.max(old.extension);
         }
         self.take(door, holder);
         self.put(door, lease);
@@ -184,9 +203,9 @@ impl LeaseTable {
             .collect();
         doors
             .into_iter()
-            .map(|door| {
-                self.take(door, holder);
-                self.element(door, now)
+            .filter_map(|door| {
+                self.end(door, holder);
+                self.left(door, now)
             })
             .collect()
     }
@@ -197,15 +216,15 @@ impl LeaseTable {
         while let Some(&(until, door, holder)) = self.by_end.first()
             && until <= now
         {
-            self.take(door, holder);
+            self.end(door, holder);
             ended.push(Ended { door, holder, still_open: self.doors.contains_key(&door) });
         }
         ended
     }
 
-    /// When the next lease ends.
+    /// When the next lease ends, or is to be looked at ([`Self::to_look_at`]).
     pub fn next_deadline(&self) -> Option<BootTime> {
-        self.by_end.first().map(|&(until, _, _)| until)
+        [&self.by_end, &self.looks].into_iter().filter_map(|times| times.first()).map(|&(at, _, _)| at).min()
     }
 
     /// Ends every lease that the ceiling no longer allows: of a service that is not protected any more, say, or that leads to
@@ -218,7 +237,7 @@ impl LeaseTable {
     }
 
     /// Ends every lease of such doors, whoever holds it.
-    pub fn end(&mut self, doomed: impl Fn(&Door) -> bool) -> Vec<Change> {
+    pub fn end_where(&mut self, doomed: impl Fn(&Door) -> bool) -> Vec<Change> {
         self.end_of(|door, _| doomed(door))
     }
 
@@ -226,8 +245,10 @@ impl LeaseTable {
         let gone: Vec<Door> =
             self.doors.iter().filter(|(door, leases)| doomed(door, leases)).map(|(&door, _)| door).collect();
         for &door in &gone {
-            for lease in self.doors.get(&door).cloned().unwrap_or_default() {
-                self.take(door, lease.holder);
+            let mut leases = self.doors.get(&door).cloned().unwrap_or_default();
+            leases.sort_by_key(|lease| lease.until);
+            for lease in leases {
+                self.end(door, lease.holder);
             }
         }
         gone.into_iter().map(|door| Change::Remove { door }).collect()
@@ -244,20 +265,23 @@ impl LeaseTable {
             self.doors.iter().filter(|(_, leases)| held(leases)).map(|(&door, _)| door).collect();
         doors
             .into_iter()
-            .map(|door| {
-                for lease in self.doors.get(&door).cloned().unwrap_or_default() {
-                    if gone.contains(&lease.holder) {
-                        self.take(door, lease.holder);
-                    }
+            .filter_map(|door| {
+                let mut leases = self.doors.get(&door).cloned().unwrap_or_default();
+                leases.retain(|lease| gone.contains(&lease.holder));
+                leases.sort_by_key(|lease| lease.until);
+                for lease in leases {
+                    self.end(door, lease.holder);
                 }
-                self.element(door, now)
+                self.left(door, now)
             })
             .collect()
     }
 
-    /// All elements as the kernel should hold them, for a table that somebody flushed.
+    /// All elements as the kernel should hold them, for a table that somebody flushed. Not those for one connection:
+    /// whether there was one is not known here, and a door that ended must not come back.
     pub fn elements(&self, now: BootTime) -> Vec<Change> {
-        self.doors.keys().map(|&door| self.element(door, now)).collect()
+        let known = |door: &&Door| door.limit != Limit::Once;
+        self.doors.keys().filter(known).map(|&door| self.element(door, now)).collect()
     }
 
     /// Every door that is open.
@@ -282,7 +306,8 @@ impl LeaseTable {
             // Whatever the comment says, nothing is held longer than the kernel holds it.
             let until = lease.until.min(end);
             if until > now && self.lease(door, lease.holder).is_none() {
-                self.put(door, Lease { until, forward, ..lease });
+                let extension = lease.extension.map(|extension| extension.within_reason(now));
+                self.put(door, Lease { until, extension, forward, ..lease });
             }
         }
     }
@@ -321,24 +346,27 @@ impl LeaseTable {
         self.forwards += usize::from(lease.forward.is_some());
         self.doors.entry(door).or_default().push(lease);
         self.by_end.insert((lease.until, door, lease.holder));
+        self.looks.extend(lease.look().map(|at| (at, door, lease.holder)));
         *self.held.entry(lease.holder).or_default() += 1;
     }
 
-    fn take(&mut self, door: Door, holder: KeyId) {
-        let Some(leases) = self.doors.get_mut(&door) else { return };
-        let Some(at) = leases.iter().position(|lease| lease.holder == holder) else { return };
+    fn take(&mut self, door: Door, holder: KeyId) -> Option<Lease> {
+        let leases = self.doors.get_mut(&door)?;
+        let at = leases.iter().position(|lease| lease.holder == holder)?;
         let lease = leases.swap_remove(at);
         self.forwards -= usize::from(lease.forward.is_some());
         if leases.is_empty() {
             self.doors.remove(&door);
         }
         self.by_end.remove(&(lease.until, door, holder));
+        lease.look().map(|at| self.looks.remove(&(at, door, holder)));
         if let Some(count) = self.held.get_mut(&holder) {
             *count -= 1;
             if *count == 0 {
                 self.held.remove(&holder);
             }
         }
+        Some(lease)
     }
 
     fn element(&self, door: Door, now: BootTime) -> Change {
@@ -379,7 +407,8 @@ fn are_told_apart_by_nothing(one: &Door, to: Option<Forward>, other: &Door, ther
 /// nftables' own limit for a comment, its closing zero not counted.
 const MAX_COMMENT: usize = 127;
 
-/// `key:asked:until` for each lease, hexadecimal, times in milliseconds; the longest-lived first, as many as fit.
+/// `key:asked:until` for each lease, hexadecimal, times in milliseconds; then `:c` if its sessions are cut, and
+/// `:wWINDOW:lLONGEST` if it is extended while in use. The longest-lived first, as many as fit.
 /// One that does not fit costs its holder nothing but an early end, if a monitor dies and the others close.
 fn comment(leases: &[Lease]) -> String {
     let mut leases: Vec<&Lease> = leases.iter().collect();
@@ -390,6 +419,7 @@ fn comment(leases: &[Lease]) -> String {
         let until = lease.until.get().as_millis();
         // Writing to a String cannot fail.
         let _ = write!(one, "{:08x}:{:x}:{until:x}", lease.holder.0, lease.asked.get());
+        one.push_str(&ends::to_text(lease));
         if text.len() + one.len() + 1 > MAX_COMMENT {
             break;
         }
@@ -407,7 +437,8 @@ fn parse(text: &str) -> Option<Lease> {
     let holder = KeyId(u32::try_from(field()?).ok()?);
     let asked = UnixMillis::new(field()?)?;
     let until = BootTime::new(Duration::from_millis(field()?));
-    fields.next().is_none().then_some(Lease { holder, asked, until, on_close: OnClose::Keep, forward: None })
+    let (on_close, extension) = ends::parse(fields)?;
+    Some(Lease { holder, asked, until, on_close, forward: None, extension })
 }
 
 #[cfg(test)]

@@ -11,9 +11,9 @@ use crate::lease::{Door, Limit};
 use crate::profile::Profile;
 use crate::reject::Forbidden;
 use crate::replay::Fresh;
-use crate::request::Verb;
-use crate::service::Service;
-use crate::terms::{Forward, Terms};
+use crate::request::{Open, Verb};
+use crate::service::{Service, Transport};
+use crate::terms::{Forward, OnClose, Terms};
 use crate::time::UnixMillis;
 
 /// A request that may be carried out. Only [`authorize`] can make one.
@@ -139,11 +139,19 @@ pub fn authorize(fresh: Fresh<'_>, now: UnixMillis) -> Result<Admission, Forbidd
                 return Err(Forbidden::Service);
             }
             // What may go with what is kept short: each pair would take sets of its own in the kernel.
-            if open.once || (open.ports.is_some() && open.forward.is_some()) {
+            if open.ports.is_some() && open.forward.is_some() {
                 return Err(Forbidden::Narrowing);
             }
-            let narrowing =
-                open.ports.map_or(Narrowing::None, |(low, high)| Narrowing::SourcePorts(low, high));
+            let ends = profile.ends;
+            let once = open.once || ends.once;
+            if (once || ends.on_close == OnClose::Cut) && !ends_fit(&open, once, ends.on_close, &grantees) {
+                return Err(Forbidden::Narrowing);
+            }
+            let narrowing = match open.ports {
+                _ if once => Narrowing::Once,
+                Some((low, high)) => Narrowing::SourcePorts(low, high),
+                None => Narrowing::None,
+            };
             if !narrowing.is_offered(&grantees, &open.services) {
                 return Err(Forbidden::Narrowing);
             }
@@ -153,8 +161,12 @@ pub fn authorize(fresh: Fresh<'_>, now: UnixMillis) -> Result<Admission, Forbidd
                 None => None,
             };
             let wished = open.window.map_or(profile.window, |s| Duration::from_secs(s.get().into()));
+            let extend_to =
+                ends.extend_to.filter(|_| !once).map(|longest| longest.min(until_expiry(profile, now)));
             let window = clamp(wished, profile, now);
-            let terms = Terms { forward, most_doors: profile.max_doors, ..Terms::plain(window) };
+            let most_doors = profile.max_doors;
+            let terms =
+                Terms { extend_to, on_close: ends.on_close, forward, most_doors, ..Terms::plain(window) };
             Effect::Open { services: open.services, narrowing, terms }
         }
         Verb::Close(services) => Effect::Close { services },
@@ -162,6 +174,14 @@ pub fn authorize(fresh: Fresh<'_>, now: UnixMillis) -> Result<Admission, Forbidd
     };
     let Profile { name, key_id, .. } = profile;
     Ok(Admission { profile: name.clone(), key_id: *key_id, time: request.time, grantees, effect })
+}
+
+/// Whether `once` and `cut` go with the rest: the kernel keeps both by the plain address and the service, `once` needs a
+/// handshake, and a door that ends with its first handshake would have that session cut.
+fn ends_fit(open: &Open, once: bool, on_close: OnClose, grantees: &[Grantee]) -> bool {
+    let tcp = open.services.iter().all(|service| service.transport() == Transport::Tcp);
+    let plain = grantees.iter().all(|grantee| matches!(grantee, Grantee::Address(_)));
+    plain && open.ports.is_none() && !(once && (!tcp || open.forward.is_some() || on_close == OnClose::Cut))
 }
 
 /// Where a door for these may lead, of what the profile has.

@@ -8,7 +8,7 @@ use crate::crypto::key::KeyId;
 use crate::crypto::suite::SuiteKeys;
 use crate::prefix::PrefixLength;
 use crate::service::Service;
-use crate::terms::Forward;
+use crate::terms::{Ends, Forward};
 use crate::time::UnixMillis;
 
 /// Window of a grant unless the profile or the request says otherwise.
@@ -46,6 +46,8 @@ pub struct Profile {
     pub window: Duration,
     /// Longest window.
     pub max_window: Duration,
+    /// How its doors end, but for their window.
+    pub ends: Ends,
     /// Nothing at or before this moment is fresh.
     pub created: UnixMillis,
     /// From this moment on nothing is allowed.

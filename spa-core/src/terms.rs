@@ -6,6 +6,8 @@ use std::num::NonZeroU32;
 use std::str::FromStr;
 use std::time::Duration;
 
+use serde::Deserialize;
+
 use crate::target::{Target, is_one_host};
 
 /// On which terms a door opens.
@@ -31,13 +33,25 @@ impl Terms {
 }
 
 /// What becomes of the sessions that were begun through a door when it closes.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash, Deserialize)]
+#[serde(rename_all = "lowercase")]
 pub enum OnClose {
     /// They live on.
     #[default]
     Keep,
     /// They end with it.
     Cut,
+}
+
+/// How the doors of a profile end, but for their window.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Ends {
+    /// Each with its first connection.
+    pub once: bool,
+    /// What becomes of their sessions.
+    pub on_close: OnClose,
+    /// How long they may stay open from their opening while they are in use.
+    pub extend_to: Option<Duration>,
 }
 
 /// Where a door leads: a service of an inner host.

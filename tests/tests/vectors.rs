@@ -41,6 +41,11 @@ fn told(admission: &Admission) -> BTreeMap<&'static str, String> {
             told.insert("verb", "open".to_owned());
             told.insert("services", service::list(services));
             told.insert("window", terms.window.as_secs().to_string());
+            match narrowing {
+                Narrowing::None => {}
+                Narrowing::Once => drop(told.insert("once", "true".to_owned())),
+                Narrowing::SourcePorts(..) => panic!("no vector tells of source ports"),
+            }
             told.extend(terms.forward.map(|forward| ("leads-to", forward.to.to_string())));
         }
         Effect::Close { services } => {

@@ -1,5 +1,8 @@
 //! A door closes on time, whatever happens to spad or to the clock meanwhile.
 
+#[path = "windows/ends.rs"]
+mod ends;
+
 use std::time::{Duration, Instant};
 
 use lab::{A, B, Clock, Config, Lab, SERVER, SSH};

@@ -88,6 +88,10 @@ pub(super) struct Args {
     #[arg(short, long, value_name = "TIME", value_parser = usage::duration, global = true)]
     pub(super) window: Option<Duration>,
 
+    /// For one connection: the door shuts as the first TCP handshake is complete
+    #[arg(long, conflicts_with = "close")]
+    pub(super) once: bool,
+
     /// UDP port that the datagram goes to [default: the profile's]
     #[arg(short, long, value_parser = usage::port, global = true)]
     pub(super) port: Option<NonZeroU16>,

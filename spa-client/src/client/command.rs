@@ -8,7 +8,7 @@ use humantime::format_duration;
 use spa_core::file::profile::FreshnessName;
 use spa_core::policy::Narrowing;
 use spa_core::request::{Open, Request, Verb};
-use spa_core::service::{self, Service};
+use spa_core::service::{self, Service, Transport};
 
 use super::args::{Allow, Args, SourcePorts};
 use super::profile::Profile;
@@ -63,7 +63,13 @@ impl Command {
                     "one request binds {most} source ports, counted for each service; ask for the others in a second"
                 )));
             }
-            Verb::Open(Open { window, forward, ports, ..Open::plain(services) })
+            if let Some(udp) =
+                services.iter().find(|service| args.once && service.transport() == Transport::Udp)
+            {
+                let sentence = format!("--once is for TCP, which has handshakes, and not for {udp}");
+                return Err(Failure::new(Status::Usage, sentence, "name the services of TCP: -A tcp/22,…"));
+            }
+            Verb::Open(Open { window, forward, ports, once: args.once, ..Open::plain(services) })
         };
         Ok(Self {
             verb,
@@ -147,8 +153,15 @@ impl Command {
             (Verb::Open(Open { forward: Some((address, port)), .. }), named) => {
                 format!("open {} to {}", service::list(named), SocketAddr::new(*address, port.get()))
             }
-            (_, named) => format!("open {}", service::list(named)),
+            (_, named) => {
+                let once = if self.is_once() { " for one connection" } else { "" };
+                format!("open {}{once}", service::list(named))
+            }
         }
+    }
+
+    fn is_once(&self) -> bool {
+        matches!(self.verb, Verb::Open(Open { once: true, .. }))
     }
 
     /// For how long, in words, if that belongs to what is asked.
@@ -166,7 +179,10 @@ impl Command {
     pub(super) fn told(&self, reached: &[SocketAddr]) -> String {
         let addresses: Vec<String> = reached.iter().map(|server| server.ip().to_string()).collect();
         let span = match self.verb {
-            Verb::Open(_) => format!(" for {}", format_duration(self.window)),
+            Verb::Open(_) => {
+                let word = if self.is_once() { "within" } else { "for" };
+                format!(" {word} {}", format_duration(self.window))
+            }
             _ => String::new(),
         };
         let host = match &self.host {

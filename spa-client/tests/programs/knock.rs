@@ -77,6 +77,17 @@ fn a_dry_run_tells_all_and_sends_nothing() {
 }
 
 #[test]
+fn a_door_for_one_connection_is_for_tcp() {
+    let scratch = Scratch::new();
+    let listener = scratch.profile("laptop", "--open tcp/22,udp/51820");
+    let done = scratch.client("--once -A tcp/22").ok();
+    assert_eq!(done.out, "asked 127.0.0.1 to open tcp/22 for one connection within 30s\n");
+    assert_eq!(listener.heard().len(), 2);
+    scratch.client("--once").failed(2, "--once is for TCP, which has handshakes, and not for udp/51820");
+    assert!(listener.heard().is_empty());
+}
+
+#[test]
 fn a_packet_is_saved_with_or_without_being_sent() {
     let scratch = Scratch::new();
     let listener = scratch.profile("laptop", "--open tcp/22");

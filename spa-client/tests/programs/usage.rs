@@ -49,6 +49,7 @@ fn what_is_mistyped_is_told_in_one_line_that_names_what_is_right() {
         ("spa-client", "-w 0s",             "--window <TIME>: \"0s\" is not a duration of at least a second: write it like 30s, 5m or 1h"),
         ("spa-client", "-p 0",              "--port <PORT>: not a port: use a number from 1 to 65535"),
         ("spa-client", "-p 65536",          "--port <PORT>: not a port: use a number from 1 to 65535"),
+        ("spa-client", "--once --close",    "the argument '--once' cannot be used with '--close'"),
         ("spa-client", "-4 -6",             "the argument '--ipv4' cannot be used with '--ipv6'"),
         ("spa-client", "--close -w 5s",     "the argument '--close' cannot be used with '--window <TIME>'"),
         ("spa-client", "-D a -D b",         "the argument '--destination <HOST>' cannot be used multiple times"),

@@ -8,13 +8,14 @@ use humantime::format_duration;
 use serde::Deserialize;
 
 use super::{BadFile, Secrecy, fields, parse};
+use crate::ceiling::MAX_EXTENDED;
 use crate::crypto::key::{KeyId, ProfileKey, SiteId, to_base64};
 use crate::crypto::suite::{Suite, SuiteKeys};
 use crate::prefix::PrefixLength;
 use crate::profile::{DEFAULT_MAX_WINDOW, DEFAULT_WINDOW, Freshness, JournalEpoch, Profile};
-use crate::service::Service;
+use crate::service::{Service, Transport};
 use crate::target::Target;
-use crate::terms::{Forward, SourceNat};
+use crate::terms::{Ends, Forward, OnClose, SourceNat};
 use crate::time::UnixMillis;
 
 /// How `freshness` is written; also used by the client's half.
@@ -67,6 +68,15 @@ pub struct ProfileFile {
     /// Longest window.
     #[serde(default = "default_max_window", deserialize_with = "fields::duration")]
     pub max_window: Duration,
+    /// Every door ends with its first connection.
+    #[serde(default)]
+    pub once: bool,
+    /// What becomes of sessions when their door closes.
+    #[serde(default)]
+    pub on_close: OnClose,
+    /// How long a door may stay open while it is in use.
+    #[serde(default, deserialize_with = "fields::some_duration")]
+    pub extend_while_used: Option<Duration>,
     /// Nothing older is fresh.
     #[serde(deserialize_with = "fields::moment")]
     pub created: UnixMillis,
@@ -106,6 +116,9 @@ impl ProfileFile {
         if file.window > file.max_window {
             return refuse("window is longer than max_window; shorten the one or lengthen the other");
         }
+        if let Some(reason) = file.ends_at_odds() {
+            return refuse(&reason);
+        }
         if let SourceNat::Address(source) = file.forward_source
             && file.forward.iter().any(|target| target.address().is_ipv4() != source.is_ipv4())
         {
@@ -119,6 +132,30 @@ impl ProfileFile {
                 refuse("freshness = \"monotonic\" needs the field journal; make the profile with spa-keygen")
             }
             _ => Ok(file),
+        }
+    }
+
+    /// Why what it says of the end of its doors cannot be.
+    fn ends_at_odds(&self) -> Option<String> {
+        let udp = self.open.iter().find(|service| service.transport() == Transport::Udp);
+        match (self.once, udp, self.on_close, self.extend_while_used) {
+            (true, Some(udp), ..) => {
+                Some(format!("once is for TCP, which has handshakes; take {udp} out of open, or once away"))
+            }
+            (true, _, OnClose::Cut, _) => Some(
+                "a door with once ends as its session begins; on_close = \"cut\" would end both".to_owned(),
+            ),
+            (true, .., Some(_)) => Some(
+                "a door with once ends with its first connection; extend_while_used would never be"
+                    .to_owned(),
+            ),
+            (.., Some(longest)) if longest < self.window => Some(
+                "extend_while_used is shorter than window; lengthen the one or shorten the other".to_owned(),
+            ),
+            (.., Some(longest)) if longest > MAX_EXTENDED => {
+                Some(format!("extend_while_used is longer than {}", format_duration(MAX_EXTENDED)))
+            }
+            _ => None,
         }
     }
 
@@ -145,6 +182,9 @@ impl ProfileFile {
             forward_source: SourceNat::Keep,
             window: DEFAULT_WINDOW,
             max_window: DEFAULT_MAX_WINDOW,
+            once: false,
+            on_close: OnClose::Keep,
+            extend_while_used: None,
             created,
             expires: None,
             freshness,
@@ -180,6 +220,7 @@ impl ProfileFile {
             forward: self.forward.iter().map(|&to| Forward { to, source: self.forward_source }).collect(),
             window: self.window,
             max_window: self.max_window,
+            ends: Ends { once: self.once, on_close: self.on_close, extend_to: self.extend_while_used },
             created: self.created,
             expires: self.expires,
             any_address: self.any_address,
@@ -203,6 +244,15 @@ impl ProfileFile {
             format_duration(self.max_window),
             fields::write_moment(self.created),
         );
+        if self.once {
+            text.push_str("once = true\n");
+        }
+        if self.on_close == OnClose::Cut {
+            text.push_str("on_close = \"cut\"\n");
+        }
+        if let Some(longest) = self.extend_while_used {
+            text.push_str(&format!("extend_while_used = \"{}\"\n", format_duration(longest)));
+        }
         if let Some(expires) = self.expires {
             text.push_str(&format!("expires = {}\n", fields::write_moment(expires)));
         }
@@ -228,5 +278,45 @@ impl ProfileFile {
             text.push_str(&format!("max_doors = {most}\n"));
         }
         text
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn how_doors_end_must_be_possible() {
+        #[rustfmt::skip]
+        let rows = [
+            // open, lines, part of the refusal
+            ("tcp/22",             "",                                     None),
+            ("tcp/22",             "once = true",                          None),
+            ("tcp/22\", \"udp/53", "once = true",                          Some("take udp/53 out")),
+            ("tcp/22\", \"udp/53", "on_close = \"cut\"",                   None),
+            ("tcp/22",             "on_close = \"drop\"",                  Some("unknown variant")),
+            ("tcp/22",             "once = true\non_close = \"cut\"",      Some("would end both")),
+            ("tcp/22",             "once = true\nextend_while_used = \"5m\"", Some("would never be")),
+            ("tcp/22",             "extend_while_used = \"30s\"",          None),
+            ("tcp/22",             "extend_while_used = \"29s\"",          Some("shorter than window")),
+            ("tcp/22",             "extend_while_used = \"24h\"",          None),
+            ("tcp/22",             "extend_while_used = \"25h\"",          Some("longer than 1day")),
+        ];
+        for (open, lines, refused) in rows {
+            let text = format!(
+                "format = 1\nkey_id = 7\nkey = \"{}\"\nsuite = \"aes256gcm\"\nopen = [\"{open}\"]\n\
+                 created = 2026-01-01T00:00:00Z\n{lines}\n",
+                ProfileKey::new([7; 32]).to_base64().as_str()
+            );
+            match (ProfileFile::parse(&text), refused) {
+                (Ok(file), None) => {
+                    let again = ProfileFile::parse(&file.to_text()).map_err(|bad| bad.reason);
+                    let ends = |file: &ProfileFile| (file.once, file.on_close, file.extend_while_used);
+                    assert_eq!(again.map(|again| ends(&again)), Ok(ends(&file)), "{lines}");
+                }
+                (Err(bad), Some(part)) => assert!(bad.reason.contains(part), "{lines}: {}", bad.reason),
+                (got, _) => panic!("{lines}: {:?}", got.err().map(|bad| bad.reason)),
+            }
+        }
     }
 }

@@ -228,7 +228,7 @@ fn doors_on_a_link_that_is_gone_are_ended_and_no_others() {
     for grantee in [on_link(3), on_link(4), ssh().grantee] {
         open(&mut table, Door { grantee, ..ssh() }, LAPTOP, 100, 30).unwrap();
     }
-    let gone = table.end(|door| matches!(door.grantee, Grantee::OnLink { interface: 3, .. }));
+    let gone = table.end_where(|door| matches!(door.grantee, Grantee::OnLink { interface: 3, .. }));
     assert_eq!(gone, [Change::Remove { door: Door { grantee: on_link(3), ..ssh() } }]);
     assert_eq!((table.len(), table.expire(boot(130)).len()), (2, 2));
 }

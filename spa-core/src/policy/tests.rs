@@ -6,7 +6,7 @@ use crate::keyring::Keyring;
 use crate::profile::Freshness;
 use crate::replay::{DEFAULT_SKEW, Replay};
 use crate::request::{Open, Request, Stated};
-use crate::terms::SourceNat;
+use crate::terms::{Ends, OnClose, SourceNat};
 
 fn judge(profile: Profile, request: &Request) -> Result<Admission, Forbidden> {
     let keyring = Keyring::new([profile]);
@@ -45,7 +45,8 @@ fn what_a_profile_allows() {
         (Verb::Open(ports(40_000, 40_256, "tcp/22")),             Err(Forbidden::Narrowing), "one more"),
         (Verb::Open(ports(40_000, 40_127, "tcp/22,udp/51820")),   Ok(Some(30)), "they count for each service"),
         (Verb::Open(ports(40_000, 40_128, "tcp/22,udp/51820")),   Err(Forbidden::Narrowing), "one more"),
-        (Verb::Open(Open { once: true, ..plain("tcp/22") }),              Err(Forbidden::Narrowing), "once"),
+        (Verb::Open(Open { once: true, ..plain("tcp/22") }),              Ok(Some(30)), "once"),
+        (Verb::Open(Open { once: true, ..plain("tcp/22,udp/51820") }),    Err(Forbidden::Narrowing), "once, of UDP"),
         (invoke,                                  Err(Forbidden::Verb),      "invoke"),
         (Verb::Ping,                              Err(Forbidden::Verb),      "ping"),
     ];
@@ -56,6 +57,35 @@ fn what_a_profile_allows() {
             Effect::Close { .. } => None,
         });
         assert_eq!(window, expected, "{why}");
+    }
+}
+
+#[test]
+fn how_a_profiles_doors_end() {
+    let once = |once| Verb::Open(Open { once, ..plain("tcp/22") });
+    let hour = Some(Duration::from_secs(3600));
+    let ends = |once, on_close, extend_to| Ends { once, on_close, extend_to };
+    use OnClose::{Cut, Keep};
+    #[rustfmt::skip]
+    let rows = [
+        // what the profile says, the request, what comes of it, why
+        (ends(false, Keep, None), once(false), Some((Narrowing::None, Keep, None)), "nothing"),
+        (ends(false, Keep, None), once(true),  Some((Narrowing::Once, Keep, None)), "anybody may narrow his own"),
+        (ends(true,  Keep, None), once(false), Some((Narrowing::Once, Keep, None)), "the profile's"),
+        (ends(true,  Keep, None), open("tcp/22,udp/51820"), None,                   "UDP has no handshake"),
+        (ends(false, Cut,  hour), once(false), Some((Narrowing::None, Cut, hour)),  "both ends"),
+        (ends(false, Cut,  None), open("udp/51820"), Some((Narrowing::None, Cut, None)), "UDP ends with its window"),
+        (ends(false, Keep, hour), once(true),  Some((Narrowing::Once, Keep, None)), "ends with its first connection"),
+        (ends(false, Cut,  None), once(true),  None, "its session would be cut as it begins"),
+    ];
+    for (ends, verb, expected, why) in rows {
+        let verdict = judge(Profile { ends, ..profile(LAPTOP) }, &request(0, 1, verb));
+        let got = verdict.as_ref().ok().map(|admission| match admission.effect() {
+            Effect::Open { narrowing, terms, .. } => (*narrowing, terms.on_close, terms.extend_to),
+            Effect::Close { .. } => panic!("{why}"),
+        });
+        assert_eq!(got, expected, "{why}");
+        assert!(got.is_some() || verdict == Err(Forbidden::Narrowing), "{why}");
     }
 }
 

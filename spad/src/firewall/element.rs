@@ -2,8 +2,10 @@
 
 use std::time::Duration;
 
-use spa_core::lease::Door;
-use spa_core::terms::Forward;
+use spa_core::grantee::Grantee;
+use spa_core::lease::{Change, Door, Limit};
+use spa_core::service::Transport;
+use spa_core::terms::{Forward, OnClose};
 
 /// The most bytes of a comment that nft shows; ipset takes more.
 const COMMENT_MOST: usize = 127;
@@ -26,6 +28,15 @@ pub(super) fn printable(comment: &str) -> String {
     let safe = |c: char| if c.is_control() || "\"\\".contains(c) { '?' } else { c };
     let whole = (0..=COMMENT_MOST).rev().find_map(|end| comment.get(..end.min(comment.len())));
     whole.unwrap_or_default().chars().map(safe).collect()
+}
+
+/// Whether the sessions of the door end with it; `None` if that is not told, or if it has none: a door that is shut keeps
+/// what it had until [`super::Firewall::uncut`], and no packet of UDP passes a door that is shut.
+pub(super) fn cuts(change: &Change) -> Option<bool> {
+    let Change::Set { door, on_close, .. } = change else { return None };
+    let plain = matches!(door.grantee, Grantee::Address(_)) && door.limit == Limit::None;
+    let sessions = plain && door.service.transport() == Transport::Tcp;
+    sessions.then_some(*on_close == OnClose::Cut)
 }
 
 #[cfg(test)]

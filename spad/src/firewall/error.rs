@@ -75,6 +75,8 @@ pub(super) enum Aim {
     Use { what: String, feature: String },
     /// Elements of a set that is expected to be there are listed, added or removed.
     Elements { set: &'static str },
+    /// Something of the kernel's own that may be gone already; to reach it takes this from the kernel.
+    Entry { what: &'static str, feature: &'static str },
     /// A chain of the operator's, to be attached to.
     Chain { what: String },
     /// A set of ipset, which takes this from the kernel.
@@ -97,6 +99,7 @@ impl fmt::Display for Aim {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::Frame { what } | Self::Use { what, .. } => f.write_str(what),
+            Self::Entry { what, .. } => f.write_str(what),
             Self::Chain { what } => write!(f, "chain {what}"),
             Self::Elements { set } => write!(f, "the elements of set {set}"),
             Self::Ipset { set, .. } => write!(f, "set {set}"),
@@ -129,12 +132,16 @@ impl FirewallError {
     }
 
     fn from_answer(errno: Errno, aim: &Aim) -> Self {
-        use Aim::{Chain, Elements, Frame, Ipset, Use};
+        use Aim::{Chain, Elements, Entry, Frame, Ipset, Use};
 
         match (errno, aim) {
             (Errno::PERM | Errno::ACCESS, _) => Self::NotPermitted,
             (Errno::NOBUFS, _) => Self::Overrun,
-            (Errno::NOENT, Elements { .. } | Ipset { .. }) => Self::Absent,
+            (Errno::NOENT, Elements { .. } | Ipset { .. } | Entry { .. }) => Self::Absent,
+            // nfnetlink and sock_diag answer so where a part of theirs is not there.
+            (Errno::INVAL | Errno::OPNOTSUPP, Entry { what, feature }) => {
+                Self::Unsupported { what: (*what).to_owned(), feature: (*feature).to_owned() }
+            }
             (Errno::NOENT, Chain { what }) => Self::NoChain(what.clone()),
             (Errno::EXIST, Ipset { .. }) => Self::Shape { what: aim.to_string() },
             // nfnetlink's answer where a subsystem is not there.

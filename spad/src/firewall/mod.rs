@@ -6,8 +6,10 @@
 
 mod choice;
 mod compare;
+mod conntrack;
 mod element;
 mod error;
+mod flows;
 pub mod iptables;
 mod netlink;
 pub mod nftables;
@@ -29,6 +31,7 @@ pub use self::choice::{choose, teardown, text};
 pub use self::compare::differences;
 pub use self::element::Element;
 pub use self::error::FirewallError;
+pub use self::flows::{end, in_use};
 pub use self::plan::{Interfaces, Plan, Session};
 pub use self::sessions::sessions;
 
@@ -76,6 +79,12 @@ pub trait Firewall: fmt::Display + Send {
     /// [`FirewallError::Absent`] if what is ours is gone: [`Self::prepare`] brings it back, and the doors with
     /// another `apply`.
     fn apply(&mut self, changes: &[Change]) -> Result<(), FirewallError>;
+
+    /// The doors, open or shut, whose sessions are dropped while they are shut.
+    fn cuts(&mut self) -> Result<Vec<Door>, FirewallError>;
+
+    /// Ends that for these: their sessions are gone. No error for one that is not among them.
+    fn uncut(&mut self, doors: &[Door]) -> Result<(), FirewallError>;
 
     /// Lets these sessions live on, though the guard is younger than they are.
     fn keep(&mut self, sessions: &[Session]) -> Result<(), FirewallError>;

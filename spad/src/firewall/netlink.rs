@@ -203,6 +203,14 @@ impl Channel {
         Err(FirewallError::from_code(INTERRUPTED, aim))
     }
 
+    /// Asks for one thing to be done, in any netlink protocol.
+    pub(super) fn tell<M>(&mut self, request: M, aim: &Aim) -> Result<(), FirewallError>
+    where
+        M: NetlinkSerializable + NetlinkDeserializable,
+    {
+        self.ask(request, NLM_F_ACK).map(drop).map_err(|failure| failure.meaning(aim))
+    }
+
     fn ask<M>(&mut self, request: M, flags: u16) -> Result<Vec<M>, Failure>
     where
         M: NetlinkSerializable + NetlinkDeserializable,

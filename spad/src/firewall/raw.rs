@@ -47,7 +47,12 @@ impl Attributes {
     }
 
     pub(super) fn nest(self, kind: u16, inner: &Self) -> Self {
-        self.bytes(kind | NESTED, &inner.0)
+        self.nested(kind, &inner.0)
+    }
+
+    /// An attribute that nests others, as it came.
+    pub(super) fn nested(self, kind: u16, inner: &[u8]) -> Self {
+        self.bytes(kind | NESTED, inner)
     }
 
     /// The value of the first attribute of that kind.

@@ -1,4 +1,4 @@
-//! TCP sessions of protected services that exist already, asked of the kernel by sock_diag(7).
+//! TCP sessions of this host's services, asked of the kernel by sock_diag(7), and their end.
 
 use std::collections::BTreeSet;
 use std::convert::Infallible;
@@ -13,12 +13,17 @@ use super::netlink::Channel;
 use super::plan::Session;
 
 const SOCK_DIAG_BY_FAMILY: u16 = 20;
+const SOCK_DESTROY: u16 = 21;
 
 const AF_INET: u8 = 2;
 const AF_INET6: u8 = 10;
 
-/// Length of `struct inet_diag_req_v2`.
+/// Length of `struct inet_diag_req_v2`, and of `struct inet_diag_sockid` in it, which names one socket.
 const REQUEST: usize = 56;
+const NAME: usize = 48;
+
+/// TCP_ESTABLISHED.
+const ESTABLISHED: u8 = 1;
 
 /// States in which data or acknowledgements still flow (net/tcp_states.h): ESTABLISHED, FIN_WAIT1, FIN_WAIT2,
 /// CLOSE_WAIT, LAST_ACK, CLOSING.
@@ -37,55 +42,97 @@ pub fn sessions(protect: &[Protected]) -> Result<Vec<Session>, FirewallError> {
     if ports.is_empty() {
         return Ok(Vec::new());
     }
+    let sockets = sockets(&mut Channel::open(NETLINK_SOCK_DIAG)?, 0)?;
+    let here = |socket: Socket| ports.contains(&socket.session.server().port()).then_some(socket.session);
+    Ok(sockets.into_iter().filter_map(here).collect())
+}
+
+/// A live TCP socket of this host.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Socket {
+    pub(super) session: Session,
+    family: u8,
+    state: u8,
+    name: [u8; NAME],
+}
+
+impl Socket {
+    /// Whether both ends may still send.
+    pub(super) fn is_established(&self) -> bool {
+        self.state == ESTABLISHED
+    }
+}
+
+/// Live sockets at that port of ours, or at any if it is 0.
+pub(super) fn sockets(channel: &mut Channel, port: u16) -> Result<Vec<Socket>, FirewallError> {
     let aim = Aim::Use {
         what: "the list of TCP sessions".into(),
         feature: "tcp_diag (CONFIG_INET_DIAG, CONFIG_INET_TCP_DIAG)".into(),
     };
-    let mut channel = Channel::open(NETLINK_SOCK_DIAG)?;
-    let mut sessions = Vec::new();
+    let mut sockets = Vec::new();
     for family in [AF_INET, AF_INET6] {
-        let answers = channel.dump(Diag::Request { family }, &aim)?;
-        sessions.extend(answers.into_iter().filter_map(Diag::session));
+        let answers = channel.dump(Diag::List { family, port }, &aim)?;
+        sockets.extend(answers.into_iter().filter_map(Diag::socket));
     }
-    sessions.retain(|session| ports.contains(&session.server().port()));
-    Ok(sessions)
+    Ok(sockets)
+}
+
+/// Ends a socket as if its program had aborted it: both ends are told. No error if it is gone.
+///
+/// # Errors
+/// [`FirewallError::Unsupported`] where the kernel cannot.
+pub(super) fn destroy(channel: &mut Channel, socket: Socket) -> Result<(), FirewallError> {
+    let aim = Aim::Entry { what: "the end of a session", feature: "CONFIG_INET_DIAG_DESTROY" };
+    match channel.tell(Diag::Destroy(socket), &aim) {
+        Err(FirewallError::Absent) => Ok(()),
+        outcome => outcome,
+    }
 }
 
 /// A message of sock_diag about TCP sockets.
 #[derive(Clone, Debug)]
 enum Diag {
-    /// All live sockets of a family.
-    Request { family: u8 },
+    /// All live sockets of a family at a port of ours, or at any if it is 0.
+    List { family: u8, port: u16 },
+    /// One socket is to end.
+    Destroy(Socket),
     /// One socket; `None` if it is in no form that we know.
-    Socket(Option<Session>),
+    Socket(Option<Socket>),
 }
 
 impl Diag {
-    fn session(self) -> Option<Session> {
+    fn socket(self) -> Option<Socket> {
         match self {
-            Self::Socket(session) => session,
-            Self::Request { .. } => None,
+            Self::Socket(socket) => socket,
+            Self::List { .. } | Self::Destroy(_) => None,
         }
     }
 }
 
 impl NetlinkSerializable for Diag {
     fn message_type(&self) -> u16 {
-        SOCK_DIAG_BY_FAMILY
+        if matches!(self, Self::Destroy(_)) { SOCK_DESTROY } else { SOCK_DIAG_BY_FAMILY }
     }
 
     fn buffer_len(&self) -> usize {
         REQUEST
     }
 
-    /// `struct inet_diag_req_v2`: family, protocol, two bytes unused, states; the rest would name one socket.
+    /// `struct inet_diag_req_v2`: family, protocol, two bytes unused, states (4), the name of a socket, which begins with
+    /// our port.
     fn serialize(&self, buffer: &mut [u8]) {
-        buffer.fill(0);
-        if let (Self::Request { family }, [first, protocol, _, _, rest @ ..]) = (self, buffer) {
-            *first = *family;
-            *protocol = Transport::Tcp.number();
-            rest[..4].copy_from_slice(&LIVE.to_ne_bytes());
-        }
+        let (family, name) = match *self {
+            Self::List { family, port } => {
+                let mut name = [0; NAME];
+                name[..2].copy_from_slice(&port.to_be_bytes());
+                (family, name)
+            }
+            Self::Destroy(Socket { family, name, .. }) => (family, name),
+            Self::Socket(_) => return,
+        };
+        let head = [family, Transport::Tcp.number(), 0, 0];
+        let bytes = head.into_iter().chain(LIVE.to_ne_bytes()).chain(name);
+        buffer.iter_mut().zip(bytes).for_each(|(to, from)| *to = from);
     }
 }
 
@@ -99,8 +146,9 @@ impl NetlinkDeserializable for Diag {
 
 /// `struct inet_diag_msg`: family, state, timer, retransmissions; then our port, the peer's port (both
 /// big-endian), our address, the peer's address (16 bytes each).
-fn parse(payload: &[u8]) -> Option<Session> {
-    let ([family, _, _, _], rest) = payload.split_first_chunk()?;
+fn parse(payload: &[u8]) -> Option<Socket> {
+    let ([family, state, _, _], rest) = payload.split_first_chunk()?;
+    let name = *rest.first_chunk()?;
     let (our_port, rest) = rest.split_first_chunk()?;
     let (peer_port, rest) = rest.split_first_chunk()?;
     let (our_address, rest) = rest.split_first_chunk()?;
@@ -108,7 +156,8 @@ fn parse(payload: &[u8]) -> Option<Session> {
     let end = |address: &[u8; 16], port: &[u8; 2]| {
         Some(SocketAddr::new(to_address(*family, address)?, u16::from_be_bytes(*port)))
     };
-    Session::new(end(peer_address, peer_port)?, end(our_address, our_port)?)
+    let session = Session::new(end(peer_address, peer_port)?, end(our_address, our_port)?)?;
+    Some(Socket { session, family: *family, state: *state, name })
 }
 
 fn to_address(family: u8, bytes: &[u8; 16]) -> Option<IpAddr> {

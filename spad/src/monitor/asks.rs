@@ -2,11 +2,12 @@
 
 use std::collections::BTreeMap;
 
-use spa_core::lease::{Change, Door};
+use spa_core::lease::{Change, Door, Limit};
 use spa_core::policy::Effect;
 use spa_core::time::BootTime;
 use tracing::{error, info};
 
+use super::ending::is_spent;
 use super::{Monitor, words};
 use crate::ask::{self, Ask, Message};
 use crate::control::Notice;
@@ -102,6 +103,18 @@ impl Monitor<'_> {
             if let Some(lack) = self.firewall.as_ref().and_then(|firewall| firewall.lacks(&door)) {
                 refused.entry(("firewall", lack.to_owned())).or_default().push(door);
                 continue;
+            }
+            let told = || {
+                work.changes
+                    .iter()
+                    .any(|change| matches!(change, Change::Set { door: set, .. } if *set == door))
+            };
+            if self.leases.holds(door)
+                && door.limit == Limit::Once
+                && !told()
+                && is_spent(self.firewall.as_mut(), door)
+            {
+                self.leases.forget(door);
             }
             match self.leases.open(door, ask.key_id, ask.time, terms, now, ceiling) {
                 Ok(change) => {

@@ -3,6 +3,7 @@
 //! timeout closes it if the monitor is as well.
 
 mod asks;
+mod ending;
 mod preparing;
 mod taking_over;
 mod watching;
@@ -24,6 +25,7 @@ use tracing::{debug, error, warn};
 
 pub use self::taking_over::{guarded, refuse_itself};
 
+use self::ending::Cutting;
 use self::preparing::Preparing;
 use self::taking_over::Candidate;
 use crate::config::Config;
@@ -89,6 +91,7 @@ struct Monitor<'o> {
     /// Channel of the worker before: told to go, and heard until it went.
     retiring: Option<Seqpacket>,
     leases: LeaseTable,
+    cutting: Cutting,
     /// `None` where the state folder has no room for it.
     keeper: Option<Keeper>,
     reporter: Reporter,
@@ -142,6 +145,7 @@ impl<'o> Monitor<'o> {
             serving: None,
             retiring: None,
             leases: LeaseTable::default(),
+            cutting: Cutting::default(),
             keeper,
             reporter: Reporter::default(),
             look: None,
@@ -191,7 +195,7 @@ impl<'o> Monitor<'o> {
         let repair = self.repair.filter(|_| self.preparing.is_none());
         let ready = next.map(|candidate| candidate.deadline);
         let told = self.reporter.next_deadline();
-        let own = [self.look, self.check, self.kept, self.watch];
+        let own = [self.look, self.check, self.kept, self.watch, self.cutting.at];
         let deadline = [self.leases.next_deadline(), repair, ready, told];
         let deadline = own.into_iter().chain(deadline).flatten().min();
         // A moment of the clock since boot, which goes on while the host sleeps; zero would disarm it.

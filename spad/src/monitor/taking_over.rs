@@ -203,6 +203,9 @@ impl Monitor<'_> {
             info!("{line}");
         }
         let endless = if self.serving.is_none() { self.take_stock(now)? } else { Vec::new() };
+        if self.serving.is_none() {
+            self.inherit_cuts(now)?;
+        }
         // Nothing is refused from here on: what the kernel does not take now is repaired.
         let unprotected = self.leases.retain(&serving.config.ceiling);
         let unserved = self.leases.retain_holders(|holder| serving.serves(holder), now);

@@ -39,6 +39,7 @@ impl Monitor<'_> {
 
     /// What time brings: ended leases, a changed host, a flushed table.
     pub(super) fn keep_up(&mut self, now: BootTime) {
+        self.extend_used(now);
         // The kernel has closed these by itself, unless the host slept: its timeouts stand still meanwhile.
         let ended = self.leases.expire(now).into_iter().filter(|ended| !ended.still_open);
         let shut: Vec<Change> = ended.map(|ended| Change::Remove { door: ended.door }).collect();
@@ -46,6 +47,7 @@ impl Monitor<'_> {
             self.apply(&shut);
             log_closed(&shut, "its window ended");
         }
+        self.cut_ended(now);
         self.reporter.catch_up(now);
         self.watch_over(now);
         if due(self.repair, now) && self.preparing.is_none() {
@@ -126,7 +128,7 @@ impl Monitor<'_> {
         match Surroundings::indices() {
             Ok(there) => {
                 let is_there = |index| NonZeroU32::new(index).is_some_and(|index| there.contains(&index));
-                let gone = self.leases.end(|door| index(door).is_some_and(|index| !is_there(index)));
+                let gone = self.leases.end_where(|door| index(door).is_some_and(|index| !is_there(index)));
                 if !gone.is_empty() {
                     self.apply(&gone);
                     log_closed(&gone, "its interface is gone");

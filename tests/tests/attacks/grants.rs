@@ -83,9 +83,9 @@ fn a4_profiles_behind_one_address_do_not_hurt_each_other() -> Story {
 }
 
 #[test]
-fn a5_a6_prefixes_and_once_are_refused_rather_than_ignored() {
+fn a5_a6_narrowings_that_cannot_be_kept_are_refused_rather_than_ignored() {
     #[rustfmt::skip]
     held_by_vectors(&[
-        "forbidden-once", "forbidden-ports", "forbidden-forward", "forbidden-prefix-v4", "forbidden-prefix-any-address",
+        "forbidden-once", "forbidden-once-one-of-two", "forbidden-ports", "forbidden-forward", "forbidden-prefix-v4", "forbidden-prefix-any-address",
     ]);
 }

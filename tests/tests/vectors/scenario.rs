@@ -18,10 +18,10 @@ use spa_core::keyring::Keyring;
 use spa_core::profile::{DEFAULT_MAX_WINDOW, DEFAULT_WINDOW, Freshness, JournalEpoch, Profile};
 use spa_core::replay::Replay;
 use spa_core::scheme::native::{MAX, MIN, SealingKeys};
-use spa_core::terms::{Forward, SourceNat};
+use spa_core::terms::{Ends, Forward, SourceNat};
 use spa_core::time::{BootTime, Now, UnixMillis};
 
-const OUTCOME: [&str; 6] = ["verb", "services", "address", "window", "ports", "leads-to"];
+const OUTCOME: [&str; 7] = ["verb", "services", "address", "window", "ports", "leads-to", "once"];
 #[rustfmt::skip]
 const KEYS: [&str; 20] = [
     "site-id", "site-key", "previous-site-key", "key-id", "profile-key", "suite", "open", "forward", "created", "expires",
@@ -166,6 +166,7 @@ impl Scenario {
             }),
             window: DEFAULT_WINDOW,
             max_window: DEFAULT_MAX_WINDOW,
+            ends: Ends::default(),
             created: time(self.field("created")),
             expires: self.get("expires").map(time),
             freshness,

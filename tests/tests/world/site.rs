@@ -10,6 +10,7 @@ use spa_core::profile::{DEFAULT_MAX_WINDOW, DEFAULT_WINDOW, Freshness, Profile};
 use spa_core::request::{Open, Request, RequestId, Stated, Verb};
 use spa_core::scheme::native::{SealingKeys, seal};
 use spa_core::service::Service;
+use spa_core::terms::Ends;
 use spa_core::time::UnixMillis;
 
 use rand::RngExt as _;
@@ -116,6 +117,7 @@ impl Device {
             forward: Vec::new(),
             window: DEFAULT_WINDOW,
             max_window: DEFAULT_MAX_WINDOW,
+            ends: Ends::default(),
             created: self.created,
             expires: None,
             freshness: self.freshness,

@@ -145,7 +145,10 @@ def judged():
            request(k5=[[V4[:3] + b"\x08", 29]]), **narrow)
     forbid("prefix-close", "A close with a prefix is judged like an open.",
            request(verb=1, k5=[[V4[:3] + b"\0", 24]]))
-    forbid("once", "A narrowing that cannot be kept is not ignored: once.", request(k9=True))
+    forbid("once", "A narrowing that cannot be kept is not ignored: once, of UDP, which has no handshake.",
+           request(services=(WIREGUARD,), k9=True))
+    forbid("once-one-of-two", "once, where one of two services is of UDP.",
+           request(services=(SSH, WIREGUARD), k9=True))
     forbid("prefix-v4", "A prefix that holds the source.", request(k5=[[V4[:3] + b"\0", 24]]))
     forbid("prefix-v6", "A prefix that holds the source, IPv6.", request(k5=[[V6[:8] + bytes(8), 64]]),
            source="2001:db8::10")

@@ -72,20 +72,21 @@ class Writer:
         assert not f, f
         rows += [("before", line) for line in self.before]
         rows += [("datagram", datagram.hex()), ("expect", expect), ("request", plain.hex() if plain else None)]
-        keys = ("verb", "services", "address", "window", "ports", "leads-to")
-        rows += [(key, outcome.pop(key, None)) for key in keys]
+        told = ("verb", "services", "address", "window", "ports", "leads-to", "once")
+        rows += [(key, outcome.pop(key, None)) for key in told]
         assert not outcome and self.name.startswith(expect) and self.name not in self.files, self.name
         text = "# %s\n" % why + "".join(("%s: %s" % row).rstrip() + "\n" for row in rows if row[1] is not None)
         self.files[self.name] = text
 
 
 def admit(name, why, plain, total=256, source="192.0.2.10", services="tcp/22", address=None, window=30, verb="open",
-          ports=None, now=NOW, before=(), keys=None, leads_to=None, **writer):
+          ports=None, once=None, now=NOW, before=(), keys=None, leads_to=None, **writer):
     w = Writer("admit-" + name, **writer)
     for step in before:
         w.judged_first(w.seal(step[0]), *step[1:])
     w.write(why, w.seal(plain, total, **(keys or {})), "admit", source, now, plain, verb=verb, services=services,
-            address=address or source, window=window if verb == "open" else None, ports=ports, **{"leads-to": leads_to})
+            address=address or source, window=window if verb == "open" else None, ports=ports, once=once,
+            **{"leads-to": leads_to})
 
 
 def refuse(name, why, plain, source="192.0.2.10", now=NOW, before=(), total=256, **writer):

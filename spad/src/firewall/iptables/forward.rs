@@ -15,7 +15,7 @@ use spa_core::target::Target;
 use spa_core::terms::{Forward, SourceNat};
 
 use super::message;
-use super::set::{Family, Key, Kind, Set};
+use super::set::{Family, Key, Kind, MOST, Set};
 use crate::firewall::element::printable;
 use crate::firewall::plan::Plan;
 use crate::firewall::raw::Raw;
@@ -91,7 +91,16 @@ pub(super) fn sets(family: Family) -> [Set; 2] {
 
 fn shape(name: &'static str, kind: Kind, family: Family) -> Set {
     let (comments, planned) = (false, false);
-    Set { name, kind, family: Some(family), timeouts: true, comments, planned, elements: BTreeSet::new() }
+    Set {
+        name,
+        kind,
+        family: Some(family),
+        timeouts: true,
+        comments,
+        most: MOST,
+        planned,
+        elements: BTreeSet::new(),
+    }
 }
 
 impl Leads {

@@ -8,7 +8,7 @@ use spa_core::grantee::Grantee;
 use spa_core::lease::{Door, Limit};
 use spa_core::service::{Service, Transport};
 
-use super::set::{Family, Key, Kind, MOST, Set};
+use super::set::{Family, Key, Kind, Set};
 use crate::firewall::element::Element;
 use crate::firewall::raw::{Attributes, Raw, attributes, get, name, number};
 
@@ -64,7 +64,7 @@ pub(super) fn create(set: &Set, as_name: &str) -> Raw {
     if set.kind == Kind::Port {
         data = data.big_endian(PORT, &[0, 0]).big_endian(LAST_PORT, &u16::MAX.to_be_bytes());
     } else {
-        data = data.big_endian(MOST_ELEMENTS, &MOST.to_be_bytes());
+        data = data.big_endian(MOST_ELEMENTS, &set.most.to_be_bytes());
     }
     if set.timeouts {
         // Present, so elements may have one; zero, so those without have none.
@@ -192,8 +192,8 @@ pub(super) fn to_header(answers: &[Raw]) -> Option<(u32, u32)> {
     Some((field(COUNT).unwrap_or(0), field(REFERENCES)?))
 }
 
-/// Open doors in the kernel's answer. Elements that no change of ours could have made are left out.
-pub(super) fn to_elements(answers: &[Raw]) -> Vec<Element> {
+/// Doors of that limit in the kernel's answer. Elements that no change of ours could have made are left out.
+pub(super) fn to_elements(answers: &[Raw], limit: Limit) -> Vec<Element> {
     let element = |data: &[u8]| {
         let (address, port) = to_end(data, ADDRESS)?;
         let transport = Transport::from_number((*get(data, TRANSPORT)?.first()?).into())?;
@@ -205,7 +205,7 @@ pub(super) fn to_elements(answers: &[Raw]) -> Vec<Element> {
             Some(bits) => Grantee::prefix(address, *bits.first()?)?,
         };
         Some(Element {
-            door: Door { grantee, service, limit: Limit::None },
+            door: Door { grantee, service, limit },
             remaining: left.map(|left| Duration::from_secs(u64::from(left) + 1)),
             comment: get(data, COMMENT).and_then(name).unwrap_or_default().to_owned(),
             forward: None,

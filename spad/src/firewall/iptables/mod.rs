@@ -29,7 +29,7 @@ pub use self::loader::{Loader, run as run_loader};
 use self::forward::{Held, Leads};
 use self::rules::Stand;
 use self::set::{Family, Key, NEW, Set};
-use super::element::{Element, printable};
+use super::element::{Element, cuts, printable};
 use super::error::{Aim, FirewallError};
 use super::netlink::Channel;
 use super::nftables::{self, Order};
@@ -182,7 +182,7 @@ impl Iptables {
 
     /// Shuts the doors that lead to a target which the plan names no more: nobody else may find them open meanwhile.
     fn shut_all_in(&mut self, made: &str) -> Result<(), FirewallError> {
-        let doors = message::to_elements(&self.list(made)?);
+        let doors = message::to_elements(&self.list(made)?, Limit::None);
         let shut = doors.into_iter().map(|Element { door, .. }| {
             let set = Family::of(door.grantee.address()).names().forwarded;
             let message = message::delete(set, &Key::door(door.grantee.address(), door.service));
@@ -204,7 +204,9 @@ impl Iptables {
         }
         let mut held = Held::new();
         for target in self.leads.targets().to_vec() {
-            for Element { door, .. } in message::to_elements(&self.list(&forward::of_target(target))?) {
+            for Element { door, .. } in
+                message::to_elements(&self.list(&forward::of_target(target))?, Limit::None)
+            {
                 held.insert(door, forward::source_of(&door, target, &flows, &sources));
             }
         }
@@ -339,13 +341,15 @@ impl Firewall for Iptables {
     fn grants(&mut self) -> Result<Vec<Element>, FirewallError> {
         let mut grants = Vec::new();
         for family in Family::BOTH {
-            for set in [family.names().grants, family.names().prefixes] {
-                grants.extend(message::to_elements(&self.list(set)?));
+            let names = family.names();
+            for set in [names.grants, names.prefixes] {
+                grants.extend(message::to_elements(&self.list(set)?, Limit::None));
             }
+            grants.extend(message::to_elements(&self.list(names.once)?, Limit::Once));
         }
         self.held = self.read_held()?;
         for family in Family::BOTH {
-            let forwarded = message::to_elements(&self.list(family.names().forwarded)?);
+            let forwarded = message::to_elements(&self.list(family.names().forwarded)?, Limit::None);
             // One that leads nowhere is left to its own timeout.
             grants.extend(forwarded.into_iter().filter_map(|element| {
                 let forward = *self.held.get(&element.door)?;
@@ -355,15 +359,41 @@ impl Firewall for Iptables {
         Ok(grants)
     }
 
+    fn cuts(&mut self) -> Result<Vec<Door>, FirewallError> {
+        let mut cuts = Vec::new();
+        for family in Family::BOTH {
+            let found = message::to_elements(&self.list(family.names().cut)?, Limit::None);
+            cuts.extend(found.into_iter().map(|element| element.door));
+        }
+        Ok(cuts)
+    }
+
+    fn uncut(&mut self, doors: &[Door]) -> Result<(), FirewallError> {
+        let message = |door: &Door| {
+            let address = door.grantee.address();
+            let set = Family::of(address).names().cut;
+            let aim = Aim::Ipset { set, feature: super::error::IP_SET };
+            (message::delete(set, &Key::door(address, door.service)), 0, aim)
+        };
+        self.channel.series(doors.iter().map(message).collect())
+    }
+
     /// One after the other: what was refused does not hold up the rest.
     fn apply(&mut self, changes: &[Change]) -> Result<(), FirewallError> {
         let door_of = |change: &Change| match change {
             Change::Set { door, .. } | Change::Remove { door } => *door,
         };
         let last: BTreeMap<Door, &Change> = changes.iter().map(|change| (door_of(change), change)).collect();
-        let message = |(door, change): (Door, &Change)| {
+        let messages = |(door, change): (Door, &Change)| {
+            let aim = |set| Aim::Ipset { set, feature: super::error::IP_SET };
             // One that no set can hold was refused before.
-            let (set, key) = Key::of(&door)?;
+            let Some((set, key)) = Key::of(&door) else { return Vec::new() };
+            let names = Family::of(door.grantee.address()).names();
+            let cut = cuts(change).map(|cut| {
+                let (add, delete) = (message::add, message::delete);
+                let message = if cut { add(names.cut, &key, None, None) } else { delete(names.cut, &key) };
+                (message, 0, aim(names.cut))
+            });
             let message = match change {
                 Change::Set { timeout, comment, forward: None, .. } => {
                     message::add(set, &key, Some(*timeout), Some(&printable(comment)))
@@ -371,10 +401,11 @@ impl Firewall for Iptables {
                 // What leads on is let in by other sets (`forward.rs`).
                 Change::Set { .. } | Change::Remove { .. } => message::delete(set, &key),
             };
-            Some((message, 0, Aim::Ipset { set, feature: super::error::IP_SET }))
+            // What shall end with the door is told before the door opens.
+            cut.into_iter().chain([(message, 0, aim(set))]).collect()
         };
         let mut messages: Vec<_> =
-            last.iter().filter_map(|(door, change)| message((*door, change))).collect();
+            last.iter().flat_map(|(door, change)| messages((*door, *change))).collect();
         for (door, change) in &last {
             let steps = forward::steps(change, self.held.get(door)).into_iter();
             messages

@@ -8,6 +8,10 @@
 use super::forward::Leads;
 use super::set::{Family, KNOCK, TCP, UDP};
 
+mod ends;
+
+use self::ends::CUTTING;
+
 /// Where the rules stand.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) enum Stand {
@@ -32,8 +36,8 @@ pub(super) struct Table {
 /// Every chain of ours that may be anywhere.
 pub(super) const CHAINS: [(&str, &[&str]); 5] = [
     ("raw", KNOCKS),
-    ("mangle", &["SPAD-GUARD", "SPAD-DOORS"]),
-    ("filter", &[ENTRANCE, "SPAD-DOORS"]),
+    ("mangle", &["SPAD-GUARD", "SPAD-DOORS", CUTTING]),
+    ("filter", &[ENTRANCE, "SPAD-DOORS", CUTTING]),
     ("nat", &["SPAD-FORWARD"]),
     ("nat", &["SPAD-SOURCE"]),
 ];
@@ -112,39 +116,72 @@ fn passage(chain: &str, family: Family) -> String {
 
 /// Lets through what has a reason to pass, and drops the rest silently.
 fn doors(family: Family) -> String {
-    let names = family.names();
-    known("RETURN", family)
-        + &format!(
-            "-A SPAD-DOORS -m addrtype --dst-type LOCAL -m set --match-set {} src,dst -j RETURN\n\
-             -A SPAD-DOORS -p tcp -m set --match-set {} src,src,dst -m set --match-set {} dst,dst,src -j RETURN\n\
-             -A SPAD-DOORS -m set --match-set {} src,dst -j RETURN\n\
-             -A SPAD-DOORS -m set ! --match-set {} src,dst -j DROP\n",
-            names.forwarded, names.keep, names.keep_to, names.prefixes, names.grants
-        )
+    let (chain, pass) = ("SPAD-DOORS", "RETURN");
+    let own = |chain| kept(chain, family) + &forwarded(chain, family);
+    ends::first(family)
+        + &known(pass, family)
+        + &own(chain)
+        + &granted(chain, pass, family)
+        + &ends::begun(pass, family)
+        + &shut(chain, family)
+        + &ends::cutting(pass, &own(CUTTING), family)
 }
 
 /// Lets through what has a reason to pass, and leaves the rest to the operator's chain.
 fn accepts(family: Family) -> String {
+    let (chain, pass) = ("SPAD-DOORS", "ACCEPT");
+    ends::first(family)
+        + &known(pass, family)
+        + &granted(chain, pass, family)
+        + &ends::begun(pass, family)
+        + &ends::cutting(pass, "", family)
+}
+
+fn kept(chain: &str, family: Family) -> String {
     let names = family.names();
-    let accept = |set| format!("-A SPAD-DOORS -m set --match-set {set} src,dst -j ACCEPT\n");
-    known("ACCEPT", family) + &accept(names.grants) + &accept(names.prefixes)
+    format!(
+        "-A {chain} -p tcp -m set --match-set {} src,src,dst -m set --match-set {} dst,dst,src -j RETURN\n",
+        names.keep, names.keep_to
+    )
+}
+
+/// What is addressed to this host itself and will be led on.
+fn forwarded(chain: &str, family: Family) -> String {
+    let forwarded = family.names().forwarded;
+    format!("-A {chain} -m addrtype --dst-type LOCAL -m set --match-set {forwarded} src,dst -j RETURN\n")
+}
+
+fn granted(chain: &str, pass: &str, family: Family) -> String {
+    let names = family.names();
+    let passes = |set| format!("-A {chain} -m set --match-set {set} src,dst -j {pass}\n");
+    passes(names.grants) + &passes(names.prefixes)
+}
+
+/// Drops what nothing before let through. The set is looked into so that the kernel counts the rule.
+fn shut(chain: &str, family: Family) -> String {
+    format!("-A {chain} -m set ! --match-set {} src,dst -j DROP\n", family.names().grants)
 }
 
 /// Sessions begun from outside, and for UDP only answers to what this host began. See `nftables/model.rs`.
 fn known(pass: &str, family: Family) -> String {
     format!(
         "-A SPAD-DOORS -p tcp -m conntrack --ctstate ESTABLISHED --ctdir ORIGINAL -j {pass}\n\
-         -A SPAD-DOORS -p udp -m conntrack --ctstate ESTABLISHED --ctdir REPLY -j {pass}\n\
-         -A SPAD-DOORS -m set --match-set {} src -j {pass}\n",
-        family.names().always
-    )
+         -A SPAD-DOORS -p udp -m conntrack --ctstate ESTABLISHED --ctdir REPLY -j {pass}\n"
+    ) + &always("SPAD-DOORS", pass, family)
+}
+
+fn always(chain: &str, pass: &str, family: Family) -> String {
+    format!("-A {chain} -m set --match-set {} src -j {pass}\n", family.names().always)
 }
 
 /// How many rules look into a set: the kernel counts the same, and counts less when somebody takes one away.
 pub(super) fn references(stand: &Stand, leads: &Leads, set: &str) -> u32 {
-    let word = format!("--match-set {set} ");
+    let words = ["match", "add", "del"].map(|verb| format!("--{verb}-set {set} "));
     let all = Family::BOTH.into_iter().flat_map(|family| tables(stand, leads, family));
-    let count = all.map(|table| table.rules.matches(&word).count() + table.jump.matches(&word).count());
+    let count = all.map(|table| {
+        let of = |word: &String| table.rules.matches(word).count() + table.jump.matches(word).count();
+        words.iter().map(of).sum::<usize>()
+    });
     count.sum::<usize>().try_into().unwrap_or(u32::MAX)
 }
 

@@ -42,6 +42,12 @@ pub(super) struct Names {
     pub(super) grants: &'static str,
     /// Grants for prefixes, of whatever length.
     pub(super) prefixes: &'static str,
+    /// Doors for one connection each.
+    pub(super) once: &'static str,
+    /// Connections that began by those and are not complete: client, its port, server.
+    pub(super) shaking: &'static str,
+    /// Doors whose sessions end with them.
+    pub(super) cut: &'static str,
     /// Doors that lead to inner hosts.
     pub(super) forwarded: &'static str,
     /// What goes on from them in another name: client, inner port, inner host.
@@ -58,6 +64,9 @@ const V4: Names = Names {
     keep_to: "spad_keep_to4",
     grants: "spad_grants4",
     prefixes: "spad_prefixes4",
+    once: "spad_once4",
+    shaking: "spad_shaking4",
+    cut: "spad_cut4",
     forwarded: "spad_forwarded4",
     flows: "spad_flows4",
 };
@@ -72,6 +81,9 @@ const V6: Names = Names {
     keep_to: "spad_keep_to6",
     grants: "spad_grants6",
     prefixes: "spad_prefixes6",
+    once: "spad_once6",
+    shaking: "spad_shaking6",
+    cut: "spad_cut6",
     forwarded: "spad_forwarded6",
     flows: "spad_flows6",
 };
@@ -169,6 +181,9 @@ impl Kind {
 /// Most elements of a set: ipset needs a number, and its default is below our own ceiling's.
 pub(super) const MOST: u32 = 1 << 20;
 
+/// Most connections that are under way: packets add them, and senders can be forged.
+const MOST_SHAKING: u32 = u16::MAX as u32;
+
 #[derive(Debug)]
 pub(super) struct Set {
     pub(super) name: &'static str,
@@ -176,6 +191,7 @@ pub(super) struct Set {
     pub(super) family: Option<Family>,
     pub(super) timeouts: bool,
     pub(super) comments: bool,
+    pub(super) most: u32,
     /// Whether the plan alone says what is in it, so that a new plan replaces what is there.
     pub(super) planned: bool,
     pub(super) elements: BTreeSet<Key>,
@@ -210,6 +226,7 @@ impl Key {
             (Grantee::Address(address), Limit::None) => {
                 Some((names.grants, Self::door(address, door.service)))
             }
+            (Grantee::Address(address), Limit::Once) => Some((names.once, Self::door(address, door.service))),
             (Grantee::Prefix { first, bits }, Limit::None) => {
                 Some((names.prefixes, Self::Prefix(first, bits, door.service)))
             }
@@ -262,9 +279,21 @@ pub(super) fn sets(plan: &Plan, guards: bool) -> Vec<Set> {
             ..planned(name, kind, Some(family), BTreeSet::new())
         };
         sets.extend([open(names.grants, Kind::Door), open(names.prefixes, Kind::Prefixes)]);
+        sets.extend(ends(family));
         sets.extend(forward::sets(family));
     }
     sets
+}
+
+/// Doors that end with a connection, and doors whose sessions end with them.
+fn ends(family: Family) -> [Set; 3] {
+    let names = family.names();
+    let set = |name, kind| Set { planned: false, ..planned(name, kind, Some(family), BTreeSet::new()) };
+    [
+        Set { timeouts: true, comments: true, ..set(names.once, Kind::Door) },
+        Set { timeouts: true, most: MOST_SHAKING, ..set(names.shaking, Kind::Session) },
+        set(names.cut, Kind::Door),
+    ]
 }
 
 /// The planned sets of one family.
@@ -297,7 +326,7 @@ fn of_family(plan: &Plan, family: Family) -> [Set; 5] {
 }
 
 fn planned(name: &'static str, kind: Kind, family: Option<Family>, elements: BTreeSet<Key>) -> Set {
-    Set { name, kind, family, timeouts: false, comments: false, planned: true, elements }
+    Set { name, kind, family, timeouts: false, comments: false, most: MOST, planned: true, elements }
 }
 
 impl fmt::Display for Set {
@@ -312,7 +341,7 @@ impl Set {
     pub(super) fn write(&self, f: &mut impl fmt::Write, name: &str) -> fmt::Result {
         write!(f, "create {name} {}", self.kind.name())?;
         match self.family {
-            Some(family) => write!(f, " family {} maxelem {MOST}", family.name())?,
+            Some(family) => write!(f, " family {} maxelem {}", family.name(), self.most)?,
             None => f.write_str(" range 0-65535")?,
         }
         if self.timeouts {

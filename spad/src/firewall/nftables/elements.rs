@@ -7,12 +7,12 @@ use netlink_packet_core::NLM_F_CREATE;
 use netlink_packet_netfilter::nftables::{
     DataAttribute, ListAttribute, NfTablesMessage, SetElementAttribute, SetElementList, SetElementMessage,
 };
-use spa_core::lease::Change;
+use spa_core::lease::{Change, Door};
 
 use super::grants::Grants;
 use super::key::{self, Key};
 use super::place::Place;
-use crate::firewall::element::{Element, printable};
+use crate::firewall::element::{Element, cuts, printable};
 use crate::firewall::error::Aim;
 use crate::firewall::netlink::Step;
 use crate::firewall::plan::Session;
@@ -58,26 +58,33 @@ impl Item {
     }
 }
 
-/// Timeout and comment of a door that is to be open; `None` for one that is to be shut.
-type Wanted<'c> = Option<(Duration, &'c str)>;
-
 /// The transaction that makes these changes. Of several for one door the last counts.
 ///
 /// Every door is first made to be there and then removed, which cannot fail whatever the kernel has; and then
 /// added where it is to be open. So a timeout that is changed is changed in every kernel: those before 6.12
 /// leave the timeout of an element that is there as it is.
 pub(super) fn apply(place: &Place, changes: &[Change]) -> Vec<Step> {
-    let mut sets: BTreeMap<&'static str, BTreeMap<Key, Wanted<'_>>> = BTreeMap::new();
+    let mut sets: BTreeMap<&'static str, BTreeMap<Key, Option<Wanted<'_>>>> = BTreeMap::new();
     for change in changes {
         let (door, wanted) = match change {
             // What leads on is let in by other sets (`forward.rs`).
             Change::Set { door, forward: Some(_), .. } => (door, None),
-            Change::Set { door, timeout, comment, .. } => (door, Some((*timeout, comment.as_str()))),
+            Change::Set { door, timeout, comment, .. } => {
+                (door, Some(Wanted { timeout: Some(*timeout), comment: Some(comment.as_str()) }))
+            }
             Change::Remove { door } => (door, None),
         };
         // One that no set can hold was refused before.
         let Some(grants) = Grants::of(door) else { continue };
         sets.entry(grants.name(place)).or_default().insert(Grants::key(door), wanted);
+        let cut = sets.entry(place.names().cut.of(door.grantee.address())).or_default();
+        match cuts(change) {
+            Some(true) => cut.insert(Grants::key(door), Some(Wanted { timeout: None, comment: None })),
+            Some(false) => cut.insert(Grants::key(door), None),
+            // It stays as it was, whatever an earlier change of these says.
+            None if matches!(grants, Grants::V4 | Grants::V6) => cut.remove(&Grants::key(door)),
+            None => None,
+        };
     }
     let mut steps = Vec::new();
     for (set, doors) in sets {
@@ -85,12 +92,42 @@ pub(super) fn apply(place: &Place, changes: &[Change]) -> Vec<Step> {
         steps.extend(add(place, set, keys()));
         steps.extend(remove(place, set, keys()));
         let open = doors.iter().filter_map(|(key, wanted)| {
-            let (timeout, comment) = (*wanted)?;
-            Some(Item::new(key::bytes(key), timeout).with_comment(comment))
+            let Wanted { timeout, comment } = (*wanted)?;
+            let item = Item::from(key::bytes(key));
+            let item = timeout.map_or(item, |timeout| Item::new(key::bytes(key), timeout));
+            Some(match comment {
+                Some(comment) => item.with_comment(comment),
+                None => item,
+            })
         });
         steps.extend(add(place, set, open));
     }
     steps
+}
+
+/// An element that is to be there.
+#[derive(Clone, Copy)]
+struct Wanted<'c> {
+    timeout: Option<Duration>,
+    comment: Option<&'c str>,
+}
+
+/// The transaction that lets sessions through these doors live again.
+pub(super) fn uncut(place: &Place, doors: &[Door]) -> Vec<Step> {
+    let mut sets: BTreeMap<_, Vec<_>> = BTreeMap::new();
+    for door in doors {
+        let address = door.grantee.address();
+        let keys: &mut Vec<Vec<u8>> = sets.entry(place.names().cut.of(address)).or_default();
+        keys.push(key::bytes(&Grants::key(&Door::plain(address, door.service))));
+    }
+    let steps = |(set, mut keys): (&'static str, Vec<Vec<u8>>)| {
+        keys.sort_unstable();
+        keys.dedup();
+        let items = || keys.iter().cloned().map(Item::from);
+        // Removing what is not there is an error: so make sure that it is.
+        add(place, set, items()).into_iter().chain(remove(place, set, items())).collect::<Vec<_>>()
+    };
+    sets.into_iter().flat_map(steps).collect()
 }
 
 /// The transaction that lets these sessions live on.

@@ -134,16 +134,18 @@ fn new_table(place: &Place) -> Step {
 fn new_set(place: &Place, set: &Set, index: usize) -> Step {
     let type_of = |fields: &[Field]| fields.iter().fold(0, |all, field| all << TYPE_BITS | field.number());
     let length_of = |fields: &[Field]| fields.iter().map(|field| field.width()).sum();
-    let timeouts = if set.timeouts { SetFlags::Timeout } else { SetFlags::empty() };
-    let map = if set.data.is_empty() { SetFlags::empty() } else { SetFlags::Map };
     let host_order = matches!(set.key, [field] if field.in_host_order());
     let order = if host_order { HOST_ORDER } else { BIG_ENDIAN };
     let mut user_data = vec![KEY_BYTE_ORDER, size_of_val(&order) as u8];
     user_data.extend(order.to_ne_bytes());
+    let mut flags = SetFlags::empty();
+    flags.set(SetFlags::Timeout, set.timeouts);
+    flags.set(SetFlags::Eval, set.dynamic);
+    flags.set(SetFlags::Map, !set.data.is_empty());
     let mut attributes = vec![
         SetAttribute::Table(place.table().into()),
         SetAttribute::Name(set.name.into()),
-        SetAttribute::Flags(timeouts | map),
+        SetAttribute::Flags(flags),
         SetAttribute::KeyType(type_of(set.key)),
         SetAttribute::KeyLen(length_of(set.key)),
         SetAttribute::Id(index as u32 + 1),

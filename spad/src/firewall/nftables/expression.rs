@@ -11,7 +11,7 @@ use netlink_packet_netfilter::nftables::{
 use spa_core::service::Transport;
 
 use super::key::{AddressType, Field};
-use super::model::{Direction, Match, Rule, Selector, Verdict as Ruling};
+use super::model::{Direction, Match, Operation, Rule, Segment, Selector, Update, Verdict as Ruling};
 use crate::firewall::standing::Family;
 
 /// First register of 4 bytes (`NFT_REG32_00`); the others follow.
@@ -31,6 +31,17 @@ const CT_DIRECTION: u32 = 1;
 const CT_ESTABLISHED: u32 = 2;
 /// `IPS_DST_NAT`.
 const CT_TRANSLATED: u32 = 1 << 5;
+const CT_NEW: u32 = 8;
+
+/// Where TCP's flags are, and what they are (RFC 9293, 3.1).
+const TCP_FLAGS: u32 = 13;
+const SYN: u8 = 2;
+const RST: u8 = 4;
+const ACK: u8 = 16;
+
+/// `NFT_DYNSET_OP_ADD`, `NFT_DYNSET_OP_DELETE`.
+const ADD: u32 = 0;
+const DELETE: u32 = 2;
 
 /// `NFT_FIB_RESULT_ADDRTYPE`, `NFTA_FIB_F_DADDR`.
 const FIB_ADDRESS_TYPE: u32 = 3;
@@ -54,10 +65,11 @@ const ACCEPT: u32 = 1;
 /// The rule's program, in a table of that family.
 pub(super) fn of_rule(rule: &Rule, family: Family) -> Vec<Expressions> {
     let program = rule.matches.iter().flat_map(|m| of_match(m, family));
+    let updates = rule.updates.iter().flat_map(of_update);
     // A rule that has looked at an address knows the packet's family, as if its table saw no other.
     let asked = |m: &Match| matches!(m, Match::In(fields, _) if !preconditions(fields, family).is_empty());
     let sees = if rule.matches.iter().any(asked) { Family::Ip } else { family };
-    program.chain(of_verdict(rule.verdict, sees)).collect()
+    program.chain(updates).chain(of_verdict(rule.verdict, sees)).collect()
 }
 
 /// The program of a rule that does nothing but jump.
@@ -69,7 +81,7 @@ pub(super) fn of_jump(chain: &str) -> Vec<Expressions> {
 /// Parts of the kernel that the rule needs and that may be missing or a module of their own.
 pub(super) fn features(rule: &Rule) -> String {
     let of_match = |m: &Match| match m {
-        Match::Established(_) | Match::Translated => Some("nft_ct (CONFIG_NFT_CT)"),
+        Match::Established(_) | Match::New | Match::Translated => Some("nft_ct (CONFIG_NFT_CT)"),
         Match::In(selectors, _) | Match::NotIn(selectors, _)
             if selectors.contains(&Selector::AddressType) =>
         {
@@ -129,6 +141,22 @@ fn of_match(m: &Match, family: Family) -> Vec<Expressions> {
                 compare(Operator::NotEqual, 0_u32.to_ne_bytes().to_vec()),
             ]
         }
+        Match::New => vec![
+            other("ct", &[(1, REGISTERS), (2, CT_STATE)]),
+            mask(CT_NEW.to_ne_bytes().to_vec()),
+            compare(Operator::NotEqual, 0_u32.to_ne_bytes().to_vec()),
+        ],
+        Match::Segment(segment) => {
+            let flags = match segment {
+                Segment::Syn => SYN,
+                Segment::Ack => ACK,
+            };
+            vec![
+                payload(TRANSPORT, TCP_FLAGS, 1, 0),
+                mask(vec![SYN | RST | ACK]),
+                compare(Operator::Equal, vec![flags]),
+            ]
+        }
         Match::In(selectors, set) => look_up(selectors, set, None, family),
         Match::NotIn(selectors, set) => look_up(selectors, set, Some(Lookup::Flags(LOOKUP_INVERTED)), family),
         Match::InPrefix(length, set) => {
@@ -155,14 +183,39 @@ fn of_transport(transport: Transport) -> Vec<Expressions> {
 /// Loads the fields into registers one after the other, as the key has them, and looks the key up.
 fn look_up(selectors: &[Selector], set: &str, more: Option<Lookup>, family: Family) -> Vec<Expressions> {
     let mut program = preconditions(selectors, family);
-    let mut word = 0;
-    for selector in selectors {
-        program.push(load(*selector, word));
-        word += selector.field().width() / 4;
-    }
+    program.extend(load_key(selectors));
     let mut lookup = vec![Lookup::Set(set.to_owned()), Lookup::SourceRegister(register(0))];
     lookup.extend(more);
     program.push(Expressions::Lookup(lookup));
+    program
+}
+
+fn load_key(selectors: &[Selector]) -> Vec<Expressions> {
+    let mut word = 0;
+    let mut next = |selector: &Selector| {
+        let at = word;
+        word += selector.field().width() / 4;
+        load(*selector, at)
+    };
+    selectors.iter().map(&mut next).collect()
+}
+
+/// Adds the packet's key to a set, or takes it away. That the packet has such a key is what the rule's matches saw.
+fn of_update(update: &Update) -> Vec<Expressions> {
+    let (operation, timeout) = match update.operation {
+        Operation::Add(timeout) => (ADD, timeout.as_millis() as u64),
+        Operation::Delete => (DELETE, 0),
+    };
+    let mut attributes = vec![
+        DefaultNla::new(1, [update.set.as_bytes(), &[0]].concat()),
+        DefaultNla::new(3, operation.to_be_bytes().to_vec()),
+        DefaultNla::new(4, REGISTERS.to_be_bytes().to_vec()),
+    ];
+    if timeout != 0 {
+        attributes.push(DefaultNla::new(6, timeout.to_be_bytes().to_vec()));
+    }
+    let mut program = load_key(update.key);
+    program.push(Expressions::Other { expression_type: "dynset".to_owned(), attributes });
     program
 }
 

@@ -42,6 +42,7 @@ pub(super) fn sets(names: &Names) -> Vec<Set> {
         key,
         data,
         timeouts: true,
+        dynamic: false,
         planned: false,
         elements: std::collections::BTreeSet::new(),
     };

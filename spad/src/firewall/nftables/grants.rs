@@ -22,6 +22,9 @@ pub(super) enum Grants {
     /// One address, and the source port that alone may pass.
     PortV4,
     PortV6,
+    /// One address, for one connection.
+    OnceV4,
+    OnceV6,
     /// An IPv6 link-local address and the interface that leads to its link.
     OnLink,
     /// What is left of an address behind a mask: prefixes of one length.
@@ -40,14 +43,15 @@ const PREFIX6: &[(u8, [&str; 2])] = by_length!("prefix6_": 32 33 34 35 36 37 38 
 
 impl Grants {
     /// Those that are there whatever the plan says.
-    pub(super) const FIXED: [Self; 5] = [Self::V4, Self::V6, Self::PortV4, Self::PortV6, Self::OnLink];
+    pub(super) const FIXED: [Self; 7] =
+        [Self::V4, Self::V6, Self::PortV4, Self::PortV6, Self::OnceV4, Self::OnceV6, Self::OnLink];
 
     /// The set that holds this door; `None` if none can.
     pub(super) fn of(door: &Door) -> Option<Self> {
         let (v4, v6) = match door.limit {
             Limit::None => (Self::V4, Self::V6),
             Limit::SourcePort(_) => (Self::PortV4, Self::PortV6),
-            Limit::Once => return None,
+            Limit::Once => (Self::OnceV4, Self::OnceV6),
         };
         match door.grantee {
             Grantee::Address(address) => Some(if address.to_canonical().is_ipv4() { v4 } else { v6 }),
@@ -75,6 +79,8 @@ impl Grants {
             Self::V6 => names.grants.v6,
             Self::PortV4 => names.ports.v4,
             Self::PortV6 => names.ports.v6,
+            Self::OnceV4 => names.once.v4,
+            Self::OnceV6 => names.once.v6,
             Self::OnLink => names.links,
             Self::Prefix(length) => {
                 let table = if length.is_ipv6() { PREFIX6 } else { PREFIX4 };
@@ -89,8 +95,8 @@ impl Grants {
     pub(super) fn fields(self) -> &'static [Field] {
         use Field::{InterfaceIndex, Ipv4, Ipv6, Port, Protocol};
         match self {
-            Self::V4 => &[Ipv4, Protocol, Port],
-            Self::V6 => &[Ipv6, Protocol, Port],
+            Self::V4 | Self::OnceV4 => &[Ipv4, Protocol, Port],
+            Self::V6 | Self::OnceV6 => &[Ipv6, Protocol, Port],
             Self::PortV4 => &[Ipv4, Protocol, Port, Port],
             Self::PortV6 => &[Ipv6, Protocol, Port, Port],
             Self::OnLink => &[Ipv6, InterfaceIndex, Protocol, Port],
@@ -99,12 +105,17 @@ impl Grants {
         }
     }
 
+    /// Whether its doors end with a connection, so that to match is not all that there is to do.
+    pub(super) fn is_once(self) -> bool {
+        matches!(self, Self::OnceV4 | Self::OnceV6)
+    }
+
     /// Whether a packet comes through a door of this set.
     pub(super) fn holds(self, place: &Place) -> Match {
         let name = self.name(place);
         match self {
-            Self::V4 => Match::In(&[SourceV4, Protocol, Port], name),
-            Self::V6 => Match::In(&[SourceV6, Protocol, Port], name),
+            Self::V4 | Self::OnceV4 => Match::In(&[SourceV4, Protocol, Port], name),
+            Self::V6 | Self::OnceV6 => Match::In(&[SourceV6, Protocol, Port], name),
             Self::PortV4 => Match::In(&[SourceV4, Protocol, Port, SourcePort], name),
             Self::PortV6 => Match::In(&[SourceV6, Protocol, Port, SourcePort], name),
             Self::OnLink => Match::In(&[SourceV6, InterfaceIndex, Protocol, Port], name),
@@ -152,6 +163,7 @@ impl Grants {
         let service = Service::new(transport, port()?.try_into().ok()?);
         let limit = match self {
             Self::PortV4 | Self::PortV6 => Limit::SourcePort(port()?),
+            Self::OnceV4 | Self::OnceV6 => Limit::Once,
             _ => Limit::None,
         };
         Some(Door { grantee, service, limit })
@@ -183,6 +195,8 @@ mod tests {
             (address("2001:db8::7").into(), Limit::None,              "grants6"),
             (address("192.0.2.7").into(),   Limit::SourcePort(40000), "ports4"),
             (address("2001:db8::7").into(), Limit::SourcePort(0),     "ports6"),
+            (address("192.0.2.7").into(),   Limit::Once,              "once4"),
+            (address("2001:db8::7").into(), Limit::Once,              "once6"),
             (prefix("192.0.2.0", 24),       Limit::None,              "prefix4_24"),
             (prefix("2001:db8::", 64),      Limit::None,              "prefix6_64"),
             (on_link,                       Limit::None,              "links"),

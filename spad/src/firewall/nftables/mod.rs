@@ -265,6 +265,20 @@ impl Firewall for Nftables {
         Ok(grants)
     }
 
+    fn cuts(&mut self) -> Result<Vec<Door>, FirewallError> {
+        let mut cuts = Vec::new();
+        let cut = self.place.names().cut;
+        for (keys, set) in [(Grants::V4, cut.v4), (Grants::V6, cut.v6)] {
+            let found = elements::to_elements(keys, self.elements(set)?);
+            cuts.extend(found.into_iter().map(|element| element.door));
+        }
+        Ok(cuts)
+    }
+
+    fn uncut(&mut self, doors: &[Door]) -> Result<(), FirewallError> {
+        self.insist(|place| elements::uncut(place, doors))
+    }
+
     /// In one transaction. A timeout counts in whole milliseconds, and is 10 ms at least.
     fn apply(&mut self, changes: &[Change]) -> Result<(), FirewallError> {
         let steps = |here: &Self| {

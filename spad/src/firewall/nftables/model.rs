@@ -3,6 +3,7 @@
 
 use std::collections::BTreeSet;
 use std::num::NonZeroU16;
+use std::time::Duration;
 
 use spa_core::prefix::PrefixLength;
 use spa_core::service::Transport;
@@ -13,6 +14,10 @@ use super::key::{AddressType, Field, Key, Value, of_host, of_service, of_session
 use super::place::{Names, Place};
 use crate::firewall::plan::{Interfaces, Plan};
 use crate::firewall::standing::Family;
+
+mod ends;
+
+use self::ends::{begun, completed, cutting, ended};
 
 #[derive(Debug)]
 pub(super) struct Table<'p> {
@@ -29,6 +34,8 @@ pub(super) struct Set {
     pub(super) data: &'static [Field],
     /// Whether elements may end by themselves.
     pub(super) timeouts: bool,
+    /// Whether rules add to it and take from it. The kernel then lets it hold 65,535 elements.
+    pub(super) dynamic: bool,
     /// Whether the plan alone says what is in it, so that a new plan empties it first.
     pub(super) planned: bool,
     pub(super) elements: BTreeSet<Key>,
@@ -57,7 +64,25 @@ pub(super) enum Kind {
 #[derive(Debug)]
 pub(super) struct Rule {
     pub(super) matches: Vec<Match>,
+    /// What it does to sets before its verdict.
+    pub(super) updates: Vec<Update>,
     pub(super) verdict: Verdict,
+}
+
+/// What a rule does to a set.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Update {
+    pub(super) operation: Operation,
+    pub(super) key: &'static [Selector],
+    pub(super) set: &'static str,
+}
+
+#[derive(Clone, Copy, Debug)]
+pub(super) enum Operation {
+    /// Adds the packet's key, for that time. If there is no room, the rule does not match.
+    Add(Duration),
+    /// Takes it away, if it is there.
+    Delete,
 }
 
 #[derive(Clone, Copy, Debug)]
@@ -72,6 +97,10 @@ pub(super) enum Match {
     UdpPort(NonZeroU16),
     /// Packet of a connection that is established, going this way.
     Established(Direction),
+    /// First packet of a connection.
+    New,
+    /// TCP segment of a handshake, once the rule has seen that it is TCP.
+    Segment(Segment),
     In(&'static [Selector], &'static str),
     NotIn(&'static [Selector], &'static str),
     /// Protocol, port, and what such a prefix leaves of the source, in a set.
@@ -83,6 +112,13 @@ pub(super) enum Match {
 pub(super) enum Direction {
     Original,
     Reply,
+}
+
+/// Segment of a handshake by its flags (RFC 9293, 3.5): of SYN, RST and ACK it has this one alone.
+#[derive(Clone, Copy, Debug)]
+pub(super) enum Segment {
+    Syn,
+    Ack,
 }
 
 /// Where one field of a key is found: in the packet, or in what the kernel knows of it.
@@ -130,8 +166,10 @@ impl<'p> Table<'p> {
     pub(super) fn new(place: &'p Place, plan: &Plan) -> Self {
         let names = place.names();
         let mut chains = match place {
-            Place::Own => vec![knocks(plan, names), guard(plan, names), doors(plan, place)],
-            Place::Beside { .. } => vec![passage(plan, names), accepts(plan, place)],
+            Place::Own => {
+                vec![knocks(plan, names), guard(plan, names), doors(plan, place), cutting(plan, place)]
+            }
+            Place::Beside { .. } => vec![passage(plan, names), accepts(plan, place), cutting(plan, place)],
         };
         chains.extend(forward::chains(plan, names));
         // In a table of one family a rule for the other would match nothing.
@@ -177,7 +215,8 @@ fn sets(plan: &Plan, place: &Place) -> Vec<Set> {
         name,
         key,
         data: &[],
-        timeouts: false,
+        timeouts: names.shaking.both().contains(&name),
+        dynamic: [names.once, names.shaking].iter().any(|sets| sets.both().contains(&name)),
         planned: place.is_planned(name),
         elements: elements.into_iter().collect(),
     };
@@ -214,6 +253,12 @@ fn sets(plan: &Plan, place: &Place) -> Vec<Set> {
     let open =
         |grants: Grants| Set { timeouts: true, ..set(grants.name(place), grants.fields(), Vec::new()) };
     sets.extend(grants(plan).map(open));
+    sets.extend([
+        set(names.shaking.v4, &[Ipv4, Port, Ipv4, Port], Vec::new()),
+        set(names.shaking.v6, &[Ipv6, Port, Ipv6, Port], Vec::new()),
+        set(names.cut.v4, &[Ipv4, Protocol, Port], Vec::new()),
+        set(names.cut.v6, &[Ipv6, Protocol, Port], Vec::new()),
+    ]);
     sets.extend(forward::sets(names));
     sets
 }
@@ -272,10 +317,13 @@ fn to_doors(names: &Names) -> [Rule; 3] {
 fn doors(plan: &Plan, place: &Place) -> Chain {
     let names = place.names();
     let rules = [
+        completed(names),
+        ended(names),
         known(names),
         kept(names),
         granted(plan, place),
         forward::forwarded(names),
+        begun(names),
         vec![rule([], Verdict::CountAndDrop)],
     ];
     Chain {
@@ -289,7 +337,7 @@ fn doors(plan: &Plan, place: &Place) -> Chain {
 /// Lets through what has a reason to pass, and leaves the rest to the operator's chain.
 fn accepts(plan: &Plan, place: &Place) -> Chain {
     let names = place.names();
-    let rules = [known(names), granted(plan, place)];
+    let rules = [completed(names), ended(names), known(names), granted(plan, place), begun(names)];
     Chain {
         name: names.doors,
         kind: Kind::Filter,
@@ -305,6 +353,14 @@ fn known(names: &Names) -> Vec<Rule> {
         rule([Match::Transport(Transport::Tcp), Match::Established(Direction::Original)], Verdict::Accept),
         // Only answers to what this host began: a client's door closes with its window.
         rule([Match::Transport(Transport::Udp), Match::Established(Direction::Reply)], Verdict::Accept),
+    ]
+    .into_iter()
+    .chain(always(names))
+    .collect()
+}
+
+fn always(names: &Names) -> Vec<Rule> {
+    vec![
         rule([Match::In(&[Selector::SourceV4], names.always.v4)], Verdict::Accept),
         rule([Match::In(&[Selector::SourceV6], names.always.v6)], Verdict::Accept),
     ]
@@ -322,7 +378,8 @@ fn kept(names: &Names) -> Vec<Rule> {
 }
 
 fn granted(plan: &Plan, place: &Place) -> Vec<Rule> {
-    grants(plan).map(|grants| rule([grants.holds(place)], Verdict::Accept)).collect()
+    let lasting = grants(plan).filter(|grants| !grants.is_once());
+    lasting.map(|grants| rule([grants.holds(place)], Verdict::Accept)).collect()
 }
 
 /// What is left alone because of the interface it came in by. Loopback always is.
@@ -335,5 +392,5 @@ pub(super) fn elsewhere(plan: &Plan, names: &Names, verdict: Verdict) -> Vec<Rul
 }
 
 pub(super) fn rule<const N: usize>(matches: [Match; N], verdict: Verdict) -> Rule {
-    Rule { matches: matches.into(), verdict }
+    Rule { matches: matches.into(), updates: Vec::new(), verdict }
 }

@@ -31,6 +31,12 @@ pub(super) struct Names {
     pub(super) ports: ByFamily,
     /// Grants for IPv6 link-local addresses.
     pub(super) links: &'static str,
+    /// Doors for one connection each.
+    pub(super) once: ByFamily,
+    /// Connections that began by those and are not complete.
+    pub(super) shaking: ByFamily,
+    /// Doors whose sessions end with them.
+    pub(super) cut: ByFamily,
     /// Doors that lead to inner hosts, where to, and in whose name.
     pub(super) forwarded: ByFamily,
     pub(super) targets: ByFamily,
@@ -42,6 +48,8 @@ pub(super) struct Names {
     /// Base chains, there if a target is named.
     pub(super) forward: &'static str,
     pub(super) forward_source: &'static str,
+    /// The chain for packets through doors of `cut`.
+    pub(super) cutting: &'static str,
 }
 
 const OWN: Names = Names {
@@ -54,6 +62,9 @@ const OWN: Names = Names {
     grants: ByFamily { v4: "grants4", v6: "grants6" },
     ports: ByFamily { v4: "ports4", v6: "ports6" },
     links: "links",
+    once: ByFamily { v4: "once4", v6: "once6" },
+    shaking: ByFamily { v4: "shaking4", v6: "shaking6" },
+    cut: ByFamily { v4: "cut4", v6: "cut6" },
     forwarded: ByFamily { v4: "forwarded4", v6: "forwarded6" },
     targets: ByFamily { v4: "targets4", v6: "targets6" },
     masquerades: ByFamily { v4: "masquerades4", v6: "masquerades6" },
@@ -62,6 +73,7 @@ const OWN: Names = Names {
     doors: "doors",
     forward: "forward",
     forward_source: "forward_source",
+    cutting: "cutting",
 };
 
 /// In a table that is not ours every name says whose it is.
@@ -75,6 +87,9 @@ pub(super) const BESIDE: Names = Names {
     grants: ByFamily { v4: "spad_grants4", v6: "spad_grants6" },
     ports: ByFamily { v4: "spad_ports4", v6: "spad_ports6" },
     links: "spad_links",
+    once: ByFamily { v4: "spad_once4", v6: "spad_once6" },
+    shaking: ByFamily { v4: "spad_shaking4", v6: "spad_shaking6" },
+    cut: ByFamily { v4: "spad_cut4", v6: "spad_cut6" },
     forwarded: ByFamily { v4: "spad_forwarded4", v6: "spad_forwarded6" },
     targets: ByFamily { v4: "spad_targets4", v6: "spad_targets6" },
     masquerades: ByFamily { v4: "spad_masquerades4", v6: "spad_masquerades6" },
@@ -83,6 +98,7 @@ pub(super) const BESIDE: Names = Names {
     doors: "spad_doors",
     forward: "spad_forward",
     forward_source: "spad_forward_source",
+    cutting: "spad_cutting",
 };
 
 /// A set's name for each address family.
@@ -133,8 +149,8 @@ impl Place {
 
     /// Whether the plan alone says what is in the set of that name.
     pub(super) fn is_planned(&self, set: &str) -> bool {
-        let Names { keep, forwarded, targets, masquerades, sources, .. } = *self.names();
-        let moving = [keep, forwarded, targets, masquerades, sources];
+        let Names { keep, shaking, cut, forwarded, targets, masquerades, sources, .. } = *self.names();
+        let moving = [keep, shaking, cut, forwarded, targets, masquerades, sources];
         Grants::named(self, set).is_none() && !moving.into_iter().any(|sets| sets.both().contains(&set))
     }
 

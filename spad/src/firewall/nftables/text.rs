@@ -3,7 +3,9 @@
 use std::fmt;
 
 use super::key::{Field, Value};
-use super::model::{Chain, Direction, Kind, Match, Rule, Selector, Set, Table, Verdict};
+use super::model::{
+    Chain, Direction, Kind, Match, Operation, Rule, Segment, Selector, Set, Table, Update, Verdict,
+};
 use super::place::Place;
 
 impl fmt::Display for Table<'_> {
@@ -29,8 +31,10 @@ impl fmt::Display for Set {
         } else {
             writeln!(f, "  map {} {{\n    type {} : {}", self.name, fields(self.key), fields(self.data))?;
         }
-        if self.timeouts {
-            writeln!(f, "    flags timeout")?;
+        match (self.timeouts, self.dynamic) {
+            (_, true) => writeln!(f, "    flags dynamic, timeout")?,
+            (true, false) => writeln!(f, "    flags timeout")?,
+            (false, false) => {}
         }
         if !self.elements.is_empty() {
             let elements: Vec<_> = self.elements.iter().map(dotted).collect();
@@ -59,7 +63,20 @@ impl fmt::Display for Chain {
 impl fmt::Display for Rule {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         self.matches.iter().try_for_each(|m| write!(f, "{m} "))?;
+        self.updates.iter().try_for_each(|update| write!(f, "{update} "))?;
         write!(f, "{}", self.verdict)
+    }
+}
+
+impl fmt::Display for Update {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let key = dotted(self.key);
+        match self.operation {
+            Operation::Add(timeout) => {
+                write!(f, "add @{} {{ {key} timeout {}s }}", self.set, timeout.as_secs())
+            }
+            Operation::Delete => write!(f, "delete @{} {{ {key} }}", self.set),
+        }
     }
 }
 
@@ -75,6 +92,9 @@ impl fmt::Display for Match {
                 f.write_str("ct direction original ct state established")
             }
             Self::Established(Direction::Reply) => f.write_str("ct direction reply ct state established"),
+            Self::New => f.write_str("ct state new"),
+            Self::Segment(Segment::Syn) => f.write_str("tcp flags & (syn | rst | ack) == syn"),
+            Self::Segment(Segment::Ack) => f.write_str("tcp flags & (syn | rst | ack) == ack"),
             Self::In(selectors, set) => write!(f, "{} @{set}", dotted(*selectors)),
             Self::NotIn(selectors, set) => write!(f, "{} != @{set}", dotted(*selectors)),
             Self::InPrefix(length, set) => {

@@ -141,6 +141,28 @@ pub(super) fn a_forward_ends(case: &Case) {
     }
 }
 
+pub(super) fn a_forwarded_session_is_cut(case: &Case) {
+    let inside = Inside::new(case);
+    let mut firewall = case.prepared(&forwarding());
+    for family in [0, 1] {
+        let mut change = opened(CLIENT[family], "tcp/8443", to(INNER[family], 443));
+        if let Change::Set { on_close, .. } = &mut change {
+            *on_close = OnClose::Cut;
+        }
+        firewall.apply(&[change]).unwrap();
+        let client = case.calls(CLIENT[family], HOST[family]).expect("in the window");
+        let (server, _) = accepted(&inside.web).unwrap();
+        assert!(
+            delivers(&client, &server).is_some() && delivers(&server, &client).is_some(),
+            "while it is open"
+        );
+        firewall.apply(&[shut(CLIENT[family], "tcp/8443")]).unwrap();
+        assert!(delivers(&client, &server).is_none(), "it ends with its door");
+        let _ = delivers(&server, &client);
+        assert!(delivers(&client, &server).is_none(), "after the inner host's next byte");
+    }
+}
+
 pub(super) fn a_forward_ends_by_the_kernel(case: &Case) {
     let _inside = Inside::new(case);
     let mut firewall = case.prepared(&forwarding());

@@ -2,6 +2,7 @@
 //! printed at the end.
 
 mod case;
+mod ends;
 mod forwarding;
 mod guarding;
 mod properties;
@@ -47,10 +48,17 @@ const PROPERTIES: &[Property] = &[
     ("prefixes of every length, each by itself", Of::Both, whom::prefixes_do_not_collide),
     ("a door for some source ports only", Of::Both, whom::a_source_port_alone_passes),
     ("a link-local door on its link only", Of::Both, whom::a_link_local_door_is_of_one_link),
+    ("a door for one connection takes one", Of::Both, ends::one_connection),
+    ("a forged SYN does not spend it", Of::Both, ends::not_by_a_forged_syn),
+    ("nor does another session of the client", Of::Both, ends::not_by_another_session),
+    ("sessions end with a door that cuts", Of::Both, ends::sessions_end_with_the_door),
+    ("unless somebody keeps them", Of::Both, ends::a_session_of_nobody_is_not_cut),
+    ("or is always allowed", Of::Both, ends::who_is_always_allowed_is_not_cut),
     ("a drop elsewhere is named", Of::Attach, properties::a_drop_elsewhere_is_named),
     ("a door leads to an inner host, and nowhere else", Of::Both, forwarding::a_door_leads_to_an_inner_host),
     ("a forward ends, and its session lives on", Of::Both, forwarding::a_forward_ends),
     ("a forward ends by the kernel alone", Of::Both, forwarding::a_forward_ends_by_the_kernel),
+    ("a forwarded session ends with a door that cuts", Of::Guard, forwarding::a_forwarded_session_is_cut),
     ("a forwarded UDP door closes under its flow", Of::Guard, forwarding::a_udp_forward_closes),
     ("the inner host sees whom the profile says", Of::Both, forwarding::the_sender_is_as_the_profile_says),
     ("two inner hosts by one port, each for its client", Of::Both, forwarding::two_inner_hosts),
