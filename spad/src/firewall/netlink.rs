@@ -8,9 +8,7 @@ use netlink_packet_core::{
 };
 use netlink_packet_netfilter::nftables::NfTablesMessage;
 use netlink_packet_netfilter::none::ControlMessage;
-use netlink_packet_netfilter::{
-    NetfilterHeader, NetfilterMessage, NetfilterMessageInner, NetfilterProtoFamily, NetfilterSubsystem,
-};
+use netlink_packet_netfilter::{NetfilterHeader, NetfilterMessage, NetfilterProtoFamily, NetfilterSubsystem};
 use netlink_sys::{Socket, SocketAddr};
 use rustix::io::Errno;
 use rustix::net::{RecvFlags, sockopt};
@@ -173,20 +171,6 @@ impl Channel {
     /// Asks about one thing, and reads the answer.
     pub(super) fn read(&mut self, request: Raw, aim: &Aim) -> Result<Vec<Raw>, FirewallError> {
         self.ask(request, NLM_F_ACK).map_err(|failure| failure.meaning(aim))
-    }
-
-    /// Asks for a list of things.
-    pub(super) fn list(
-        &mut self,
-        message: NfTablesMessage,
-        aim: &Aim,
-    ) -> Result<Vec<NfTablesMessage>, FirewallError> {
-        let answers = self.dump(self.nftables(message), aim)?;
-        let inner = |answer: NetfilterMessage| match answer.inner {
-            NetfilterMessageInner::NfTables(message) => Some(message),
-            _ => None,
-        };
-        Ok(answers.into_iter().filter_map(inner).collect())
     }
 
     /// Asks for a list of things, in any netlink protocol.

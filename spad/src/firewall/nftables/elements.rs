@@ -1,6 +1,6 @@
 //! Elements of sets: open doors and kept sessions, added, removed and read back.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeMap;
 use std::time::Duration;
 
 use netlink_packet_core::NLM_F_CREATE;
@@ -11,6 +11,7 @@ use spa_core::lease::{Change, Door};
 
 use super::grants::Grants;
 use super::key::{self, Key};
+use super::listed::Listed;
 use super::place::Place;
 use crate::firewall::element::{Element, cuts, printable};
 use crate::firewall::error::Aim;
@@ -178,11 +179,6 @@ pub(super) fn empty(place: &Place, set: &'static str) -> Step {
     step(set, 0, NfTablesMessage::DeleteSetElement(message(place, set, None)))
 }
 
-/// The question for all elements.
-pub(super) fn list(place: &Place, set: &'static str) -> NfTablesMessage {
-    NfTablesMessage::GetSetElement(message(place, set, None))
-}
-
 fn step(set: &'static str, flags: u16, message: NfTablesMessage) -> Step {
     Step { message, flags, aim: Aim::Elements { set } }
 }
@@ -224,67 +220,18 @@ fn to_attributes(item: Item) -> Vec<SetElementAttribute> {
     attributes
 }
 
-/// Open doors in the kernel's answer about one set. Elements that no change of ours could have made are left out.
-pub(super) fn to_elements(grants: Grants, answers: Vec<NfTablesMessage>) -> Vec<Element> {
-    let element = |attributes: Vec<SetElementAttribute>| {
-        let door = grants.door(key_of(&attributes)?)?;
-        let mut element = Element { door, remaining: None, comment: String::new(), forward: None };
-        for attribute in attributes {
-            match attribute {
-                SetElementAttribute::Expiration(ms) => element.remaining = Some(Duration::from_millis(ms)),
-                SetElementAttribute::UserData(bytes) => {
-                    element.comment = to_comment(&bytes).unwrap_or_default()
-                }
-                _ => {}
-            }
-        }
-        Some(element)
+/// Open doors among what the kernel lists of one set. Elements that no change of ours could have made are left out.
+pub(super) fn to_elements(grants: Grants, listed: Vec<Listed>) -> Vec<Element> {
+    let element = |one: Listed| {
+        let comment = to_comment(&one.user_data).unwrap_or_default();
+        Some(Element { door: grants.door(&one.key)?, remaining: one.remaining, comment, forward: None })
     };
-    items(answers).filter_map(element).collect()
+    listed.into_iter().filter_map(element).collect()
 }
 
-/// Keys of a set or map, with what the map has for them.
-pub(super) fn keys_and_data(answers: Vec<NfTablesMessage>) -> Vec<(Vec<u8>, Vec<u8>)> {
-    let pair = |attributes: Vec<SetElementAttribute>| {
-        let data = attributes.iter().find_map(|attribute| match attribute {
-            SetElementAttribute::Data(DataAttribute::Value(bytes)) => Some(bytes.clone()),
-            _ => None,
-        });
-        Some((key_of(&attributes)?.to_vec(), data.unwrap_or_default()))
-    };
-    items(answers).filter_map(pair).collect()
-}
-
-/// Kept sessions in the kernel's answer.
-pub(super) fn to_sessions(answers: Vec<NfTablesMessage>) -> Vec<Session> {
-    items(answers).filter_map(|attributes| key::to_session(key_of(&attributes)?)).collect()
-}
-
-fn items(answers: Vec<NfTablesMessage>) -> impl Iterator<Item = Vec<SetElementAttribute>> {
-    let attributes = answers.into_iter().flat_map(|answer| match answer {
-        NfTablesMessage::NewSetElement(message) => message.attributes,
-        _ => Vec::new(),
-    });
-    let lists = attributes.flat_map(|attribute| match attribute {
-        SetElementList::Elements(list) => list,
-        _ => Vec::new(),
-    });
-    lists.filter_map(|item| match item {
-        ListAttribute::Element(attributes) => Some(attributes),
-        _ => None,
-    })
-}
-
-/// The keys in the kernel's answer.
-pub(super) fn keys(answers: &[NfTablesMessage]) -> BTreeSet<Vec<u8>> {
-    items(answers.to_vec()).filter_map(|attributes| Some(key_of(&attributes)?.to_vec())).collect()
-}
-
-fn key_of(attributes: &[SetElementAttribute]) -> Option<&[u8]> {
-    attributes.iter().find_map(|attribute| match attribute {
-        SetElementAttribute::Key(DataAttribute::Value(bytes)) => Some(bytes.as_slice()),
-        _ => None,
-    })
+/// Kept sessions among what the kernel lists.
+pub(super) fn to_sessions(listed: &[Listed]) -> Vec<Session> {
+    listed.iter().filter_map(|one| key::to_session(&one.key)).collect()
 }
 
 /// The comment in an element's user data: a row of type, length, value.

@@ -12,6 +12,7 @@ mod expression;
 mod forward;
 mod grants;
 mod key;
+mod listed;
 mod model;
 mod order;
 mod others;
@@ -23,7 +24,6 @@ use std::collections::BTreeSet;
 use std::fmt;
 use std::os::fd::{AsFd, BorrowedFd};
 
-use netlink_packet_netfilter::nftables::NfTablesMessage;
 use netlink_sys::protocols::NETLINK_NETFILTER;
 use spa_core::lease::{Change, Door};
 use spa_core::prefix::PrefixLength;
@@ -32,6 +32,7 @@ pub(super) use self::order::Order;
 pub(super) use self::place::Place;
 
 use self::grants::Grants;
+use self::listed::Listed;
 use self::model::Table;
 use self::others::{Chain, Does};
 use self::place::protocol_family;
@@ -145,7 +146,8 @@ impl Nftables {
     /// Asks the kernel which doors lead where.
     fn read_held(&mut self) -> Result<forward::Held, FirewallError> {
         let place = self.place.clone();
-        forward::held(place.names(), |set| Ok(elements::keys_and_data(self.elements(set)?)))
+        let pairs = |listed: Vec<Listed>| listed.into_iter().map(|one| (one.key, one.data)).collect();
+        forward::held(place.names(), |set| Ok(pairs(self.elements(set)?)))
     }
 
     /// Shuts the doors that lead where the plan leads no more: nobody else may find them open meanwhile.
@@ -162,15 +164,15 @@ impl Nftables {
 
     /// All elements of a set. The kernel moves a set that has grown to a larger table a moment later, and whoever reads
     /// it meanwhile may miss some: so it is read until two readings have the same keys.
-    fn elements(&mut self, set: &'static str) -> Result<Vec<NfTablesMessage>, FirewallError> {
-        let mut before = None;
-        for _ in 0..READINGS {
-            let list = self.channel.list(elements::list(&self.place, set), &Aim::Elements { set })?;
-            let keys = elements::keys(&list);
-            if before.as_ref() == Some(&keys) {
-                return Ok(list);
+    fn elements(&mut self, set: &'static str) -> Result<Vec<Listed>, FirewallError> {
+        let mut before: Vec<Listed> = Vec::new();
+        for reading in 0..READINGS {
+            let answers = self.channel.dump(listed::question(&self.place, set), &Aim::Elements { set })?;
+            let now = listed::read(&answers);
+            if reading > 0 && listed::keys(&before) == listed::keys(&now) {
+                return Ok(now);
             }
-            before = Some(keys);
+            before = now;
         }
         Err(FirewallError::from_code(INTERRUPTED, &Aim::Elements { set }))
     }
@@ -319,7 +321,7 @@ impl Firewall for Nftables {
         let keep = self.place.names().keep;
         let keeps = self.place.keeps_sessions();
         for set in keep.both().into_iter().filter(|_| keeps) {
-            kept.extend(elements::to_sessions(self.elements(set)?));
+            kept.extend(elements::to_sessions(&self.elements(set)?));
         }
         Ok(kept)
     }
