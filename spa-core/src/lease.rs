@@ -302,7 +302,9 @@ impl LeaseTable {
         now: BootTime,
     ) {
         let end = now.plus(remaining);
-        for lease in comment.split(' ').filter_map(parse) {
+        // Who put back a ruleset that was saved with its doors, after a boot perhaps, gives them a time anew.
+        let ours = |lease: &Lease| lease.until <= end.plus(ROUNDING);
+        for lease in comment.split(' ').filter_map(parse).filter(ours) {
             // Whatever the comment says, nothing is held longer than the kernel holds it.
             let until = lease.until.min(end);
             if until > now && self.lease(door, lease.holder).is_none() {
@@ -403,6 +405,9 @@ fn are_told_apart_by_nothing(one: &Door, to: Option<Forward>, other: &Door, ther
     let same_end = one.service.transport() == other.service.transport() && to.to == there.to;
     same_end && (to.source, there.source) != (SourceNat::Keep, SourceNat::Keep)
 }
+
+/// How much less than a door has the kernel may say that it has left: ipset counts whole seconds.
+const ROUNDING: Duration = Duration::from_secs(2);
 
 /// nftables' own limit for a comment, its closing zero not counted.
 const MAX_COMMENT: usize = 127;

@@ -288,8 +288,9 @@ fn what_the_kernel_says_is_not_believed_beyond_its_own_timeout() {
     let rows = [
         // comment, left in the kernel (s), leases, why
         (good.clone(),                              20, Some(20), "as it was"),
-        (good.clone(),                              5,  Some(5),  "never longer than the kernel holds it"),
-        (format!("00000001:1:{:x}", u64::MAX),      20, Some(20), "a claim of for ever"),
+        (good.clone(),                              18, Some(18), "never longer than the kernel holds it"),
+        (good.clone(),                              5,  None,     "saved by somebody, and put back with another time"),
+        (format!("00000001:1:{:x}", u64::MAX),      20, None,     "a claim of for ever"),
         (format!("{good} {good}"),                  20, Some(20), "twice the same holder"),
         (format!("00000001:{:x}:{:x}", 1, 109_000), 20, None,     "ended already"),
         (String::new(),                             20, None,     "not ours"),
@@ -303,6 +304,8 @@ fn what_the_kernel_says_is_not_believed_beyond_its_own_timeout() {
         table.restore(ssh(), Duration::from_secs(remaining), &comment, None, boot(110));
         let elements = table.elements(boot(110));
         assert_eq!(elements.first().and_then(left), expected, "{why}");
+        let names_leases = comment.split(' ').any(|lease| parse(lease).is_some());
+        assert_eq!(table.is_stray(ssh(), &comment), names_leases && expected.is_none(), "{why}: shut");
         assert_eq!(table.expire(boot(131)).len(), elements.len(), "{why}");
     }
 }

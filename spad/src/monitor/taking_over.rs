@@ -202,15 +202,15 @@ impl Monitor<'_> {
         if let Some(line) = session::live_on(&serving.config.standing.stand, &keep) {
             info!("{line}");
         }
-        let endless = if self.serving.is_none() { self.take_stock(now)? } else { Vec::new() };
+        let strange = if self.serving.is_none() { self.take_stock(now)? } else { Vec::new() };
         if self.serving.is_none() {
             self.inherit_cuts(now)?;
         }
         // Nothing is refused from here on: what the kernel does not take now is repaired.
         let unprotected = self.leases.retain(&serving.config.ceiling);
         let unserved = self.leases.retain_holders(|holder| serving.serves(holder), now);
-        self.apply(&[&endless[..], &unprotected, &unserved].concat());
-        log_closed(&endless, "it had no end");
+        self.apply(&[&strange[..], &unprotected, &unserved].concat());
+        log_closed(&strange, "it had no end, or was put back after it");
         log_closed(&unprotected, "spad.toml no longer allows it");
         log_closed(&unserved, "its profile is gone");
         self.check_others();
@@ -257,18 +257,20 @@ impl Monitor<'_> {
         Ok(config.protect.iter().filter(|protected| !old.contains(protected)).copied().collect())
     }
 
-    /// Takes over the doors that the kernel holds open; what has no end was not made by us, and is shut.
+    /// Takes over the doors that the kernel holds open. What has no end was not made by us, and is shut; and so is what
+    /// names leases that are over: somebody put back what he had saved.
     fn take_stock(&mut self, now: BootTime) -> Result<Vec<Change>, FirewallError> {
-        let mut endless = Vec::new();
+        let mut strange = Vec::new();
         for element in self.firewall()?.grants()? {
-            match element.remaining {
-                Some(remaining) => {
-                    self.leases.restore(element.door, remaining, &element.comment, element.forward, now);
-                }
-                None => endless.push(Change::Remove { door: element.door }),
+            let door = element.door;
+            if let Some(remaining) = element.remaining {
+                self.leases.restore(door, remaining, &element.comment, element.forward, now);
+            }
+            if element.remaining.is_none() || self.leases.is_stray(door, &element.comment) {
+                strange.push(Change::Remove { door });
             }
         }
-        Ok(endless)
+        Ok(strange)
     }
 }
 
