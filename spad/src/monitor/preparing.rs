@@ -1,6 +1,8 @@
 //! Preparing the firewall, which may take seconds: a program that loads rules waits for whoever holds its lock. Knocks do
 //! not wait with it, as open doors are elements of sets and take no lock.
 
+use std::time::Duration;
+
 use spa_core::lease::Change;
 use spa_core::time::BootTime;
 use tracing::{error, info};
@@ -11,6 +13,9 @@ use super::watching::REPAIR;
 use crate::exit::ExitStatus;
 use crate::firewall::{FirewallError, Progress};
 use crate::sys::clock;
+
+/// How soon a repair that failed is tried again for the first time.
+const AT_FIRST: Duration = Duration::from_millis(100);
 
 /// What the firewall is prepared for.
 pub(super) enum Preparing {
@@ -80,11 +85,14 @@ impl Monitor<'_> {
     /// Says so once for each reason, and tries again later.
     fn cannot_repair(&mut self, error: &FirewallError, now: BootTime) {
         let reason = error.to_string();
+        let mut pause = REPAIR;
         if self.trouble.as_ref() != Some(&reason) {
             error!("the firewall cannot be repaired yet, trying again every second: {reason}");
             self.trouble = Some(reason);
+            // Another manager may just have flushed once more, as some do, and the services are open until the next try.
+            pause = AT_FIRST;
         }
-        self.repair = Some(now.plus(REPAIR));
+        self.repair = Some(now.plus(pause));
     }
 
     /// Nothing else that takes a preparation begins before this one is done.
