@@ -35,16 +35,13 @@ fn told(admission: &Admission) -> BTreeMap<&'static str, String> {
     let mut told = BTreeMap::from([("address", addresses.join(","))]);
     match admission.effect() {
         Effect::Open { services, narrowing, terms } => {
-            if let Narrowing::SourcePorts(low, high) = narrowing {
-                told.insert("ports", format!("{low}-{high}"));
-            }
             told.insert("verb", "open".to_owned());
             told.insert("services", service::list(services));
             told.insert("window", terms.window.as_secs().to_string());
             match narrowing {
                 Narrowing::None => {}
                 Narrowing::Once => drop(told.insert("once", "true".to_owned())),
-                Narrowing::SourcePorts(..) => panic!("no vector tells of source ports"),
+                Narrowing::SourcePorts(low, high) => drop(told.insert("ports", format!("{low}-{high}"))),
             }
             told.extend(terms.forward.map(|forward| ("leads-to", forward.to.to_string())));
         }
