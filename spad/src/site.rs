@@ -1,6 +1,6 @@
 //! The secret files: `site.toml` and the profiles beside it.
 
-use std::collections::HashMap;
+use std::collections::BTreeSet;
 use std::fs;
 use std::io;
 use std::os::unix::fs::MetadataExt;
@@ -88,28 +88,23 @@ fn profiles(
     });
     paths.sort();
     let mut left_out = Vec::new();
-    let mut by_key: HashMap<_, Vec<Profile>> = HashMap::new();
+    let mut good = Vec::with_capacity(paths.len());
     for path in paths {
         match profile(&path, site, now, uid) {
-            Ok(profile) => by_key.entry(profile.key_id).or_default().push(profile),
+            Ok(profile) => good.push(profile),
             Err(reason) => left_out.push(format!("{}: {reason}", path.display())),
         }
     }
-    let mut good = Vec::new();
-    for (_, mut same) in by_key {
-        match (same.pop(), same.is_empty()) {
-            (Some(profile), true) => good.push(profile),
-            // Which of the two is meant cannot be known.
-            (Some(last), false) => {
-                same.push(last);
-                let mut names: Vec<&str> = same.iter().map(|profile| &*profile.name).collect();
-                names.sort_unstable();
-                left_out
-                    .push(format!("profiles {}: have the same key_id, all are left out", names.join(", ")));
-            }
-            (None, _) => {}
-        }
+    // Which of several with one key is meant cannot be known.
+    good.sort_by_key(|profile: &Profile| profile.key_id);
+    let mut doubtful = BTreeSet::new();
+    for same in good.chunk_by(|one, next| one.key_id == next.key_id).filter(|same| same.len() > 1) {
+        let mut names: Vec<&str> = same.iter().map(|profile| &*profile.name).collect();
+        names.sort_unstable();
+        left_out.push(format!("profiles {}: have the same key_id, all are left out", names.join(", ")));
+        doubtful.extend(same.iter().map(|profile| profile.key_id));
     }
+    good.retain(|profile| !doubtful.contains(&profile.key_id));
     Ok((good, left_out))
 }
 
