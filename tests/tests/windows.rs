@@ -86,3 +86,21 @@ fn a_step_of_the_wall_clock_neither_shortens_nor_prolongs_it() {
     clock.ahead(Duration::ZERO);
     closes_on_time(&lab, || clock.behind(86_400 * SECOND));
 }
+
+/// While a host sleeps, the kernel's timeouts stand still. The monitor counts that time, by a timer of the clock since boot.
+#[test]
+fn a_door_that_the_kernel_would_hold_longer_is_shut_on_time() {
+    let Some(lab) = Lab::new() else { return };
+    let (_service, _spad) = lab.guard_ssh();
+    closes_on_time(&lab, || {
+        let door = "10.77.0.2 . tcp . 22";
+        lab.sh(
+            SERVER,
+            &format!(
+                "nft \"delete element inet spad grants4 {{ {door} }}; \
+                 add element inet spad grants4 {{ {door} timeout 1h }}\""
+            ),
+        );
+    });
+    assert!(lab.grants().is_empty());
+}
