@@ -1,7 +1,7 @@
 //! How doors end, but for their window: those that are in use go on, those for one connection are spent by it, and those
 //! whose sessions end with them leave sessions to be ended.
 
-use spa_core::lease::{Door, Limit};
+use spa_core::lease::Door;
 use spa_core::time::BootTime;
 use tracing::{debug, info, warn};
 
@@ -99,6 +99,5 @@ impl Monitor<'_> {
 /// Whether a door for one connection is no longer in the kernel: it had its connection. If the kernel does not tell, so be
 /// it: nobody is shut out by that, since it is asked for when the door is opened anew.
 pub(super) fn is_spent(firewall: Option<&mut Box<dyn Firewall>>, door: Door) -> bool {
-    let here = firewall.and_then(|firewall| firewall.grants().ok());
-    door.limit == Limit::Once && !here.is_some_and(|here| here.iter().any(|element| element.door == door))
+    !firewall.is_some_and(|firewall| firewall.holds(&door).unwrap_or(false))
 }

@@ -338,6 +338,12 @@ impl Firewall for Iptables {
         }
     }
 
+    fn holds(&mut self, door: &Door) -> Result<bool, FirewallError> {
+        let Some((set, _)) = Key::of(door) else { return Ok(false) };
+        let listed = message::to_elements(&self.list(set)?, door.limit);
+        Ok(listed.iter().any(|element| element.door == *door))
+    }
+
     fn grants(&mut self) -> Result<Vec<Element>, FirewallError> {
         let mut grants = Vec::new();
         for family in Family::BOTH {

@@ -251,6 +251,12 @@ impl Firewall for Nftables {
         if Grants::of(door).is_some() { None } else { Some("no set of ours holds such a door") }
     }
 
+    fn holds(&mut self, door: &Door) -> Result<bool, FirewallError> {
+        let Some(grants) = Grants::of(door) else { return Ok(false) };
+        let listed = self.elements(grants.name(&self.place))?;
+        Ok(listed.iter().any(|one| grants.door(&one.key) == Some(*door)))
+    }
+
     fn grants(&mut self) -> Result<Vec<Element>, FirewallError> {
         let mut grants = Vec::new();
         let prefixes = self.prefixes()?.into_iter().map(Grants::Prefix);
