@@ -16,6 +16,8 @@ use spa_core::target::Target;
 use spa_core::terms::{Forward, OnClose, SourceNat, Terms};
 use spa_core::time::UnixMillis;
 
+use crate::wire::{address, put_address};
+
 /// Bytes of every message.
 pub const SIZE: usize = 256;
 const NAME: usize = 32;
@@ -289,27 +291,6 @@ fn forward(r: &mut Reader<'_>) -> Option<Forward> {
         _ => return None,
     };
     Some(Forward { to, source })
-}
-
-fn put_address(bytes: &mut Vec<u8>, address: IpAddr) {
-    match address {
-        IpAddr::V4(v4) => {
-            bytes.push(4);
-            bytes.extend_from_slice(&v4.octets());
-        }
-        IpAddr::V6(v6) => {
-            bytes.push(6);
-            bytes.extend_from_slice(&v6.octets());
-        }
-    }
-}
-
-fn address(r: &mut Reader<'_>) -> Option<IpAddr> {
-    match r.u8().ok()? {
-        4 => Some(IpAddr::from(*r.array::<4>().ok()?)),
-        6 => Some(IpAddr::from(*r.array::<16>().ok()?)),
-        _ => None,
-    }
 }
 
 #[cfg(test)]

@@ -2,6 +2,8 @@
 
 use std::process::ExitCode;
 
+use crate::firewall::FirewallError;
+
 /// How a process of the daemon ended. The number is the exit status.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[repr(u8)]
@@ -28,6 +30,15 @@ impl ExitStatus {
         [Self::Usage, Self::Configuration, Self::Firewall, Self::NotPermitted]
             .into_iter()
             .find(|status| *status as i32 == code)
+    }
+}
+
+impl From<&FirewallError> for ExitStatus {
+    fn from(error: &FirewallError) -> Self {
+        match error {
+            FirewallError::NotPermitted => Self::NotPermitted,
+            _ => Self::Firewall,
+        }
     }
 }
 

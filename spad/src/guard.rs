@@ -48,10 +48,7 @@ pub fn run(state_dir: &Path) -> ExitStatus {
         }
         Err(error) => {
             error!("{error}");
-            match error {
-                FirewallError::NotPermitted => ExitStatus::NotPermitted,
-                _ => ExitStatus::Firewall,
-            }
+            (&error).into()
         }
     }
 }

@@ -33,4 +33,5 @@ pub mod starter;
 pub mod surroundings;
 #[allow(unsafe_code)]
 pub mod sys;
+mod wire;
 pub mod worker;

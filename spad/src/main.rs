@@ -13,7 +13,7 @@ use tracing::error;
 
 use spad::doctor::Form;
 use spad::exit::ExitStatus;
-use spad::firewall::{self, FirewallError, iptables};
+use spad::firewall::{self, iptables};
 use spad::lock::Lock;
 use spad::role::Role;
 use spad::starter::{self, Options};
@@ -175,10 +175,7 @@ fn teardown(state_dir: &Path) -> ExitStatus {
         }
         Err(error) => {
             error!("{error}");
-            match error {
-                FirewallError::NotPermitted => ExitStatus::NotPermitted,
-                _ => ExitStatus::Firewall,
-            }
+            (&error).into()
         }
     }
 }

@@ -53,8 +53,7 @@ impl From<&Refusal> for ExitStatus {
     fn from(refusal: &Refusal) -> Self {
         match refusal {
             Refusal::Config(_) | Refusal::Standing | Refusal::Itself(_) => Self::Configuration,
-            Refusal::Firewall(FirewallError::NotPermitted) => Self::NotPermitted,
-            Refusal::Firewall(_) => Self::Firewall,
+            Refusal::Firewall(error) => error.into(),
             Refusal::Changed | Refusal::Io(_) => Self::Failure,
         }
     }

@@ -7,7 +7,6 @@
 
 use std::collections::VecDeque;
 use std::io;
-use std::net::IpAddr;
 use std::os::fd::{AsFd, BorrowedFd};
 use std::os::unix::process::CommandExt;
 use std::process::{Child, Command, Stdio};
@@ -30,6 +29,7 @@ use crate::firewall::standing::{AttachPoint, Variant};
 use crate::role::Role;
 use crate::sandbox;
 use crate::socketpair::{Received, Seqpacket};
+use crate::wire::{address, put_address};
 
 /// The programs of both families may each wait 10 s for a lock.
 const PATIENCE: Duration = Duration::from_secs(25);
@@ -257,19 +257,6 @@ fn request(task: Task, variant: Variant, stand: &Stand, leads: &Leads) -> [u8; R
     bytes.try_into().unwrap_or([u8::MAX; REQUEST])
 }
 
-fn put_address(bytes: &mut Vec<u8>, address: IpAddr) {
-    match address {
-        IpAddr::V4(v4) => {
-            bytes.push(4);
-            bytes.extend_from_slice(&v4.octets());
-        }
-        IpAddr::V6(v6) => {
-            bytes.push(6);
-            bytes.extend_from_slice(&v6.octets());
-        }
-    }
-}
-
 /// Nothing but what `request` makes: the name of a chain becomes part of a text that the programs read, and so do
 /// addresses and ports.
 fn understand(bytes: &[u8; REQUEST]) -> Option<(Task, Variant, Stand, Leads)> {
@@ -307,14 +294,6 @@ fn parse(bytes: &[u8; REQUEST]) -> Option<(Task, Variant, Stand, Leads)> {
         _ => return None,
     };
     Some((task, variant, stand, leads))
-}
-
-fn address(r: &mut Reader<'_>) -> Option<IpAddr> {
-    match r.u8().ok()? {
-        4 => Some(IpAddr::from(*r.array::<4>().ok()?)),
-        6 => Some(IpAddr::from(*r.array::<16>().ok()?)),
-        _ => None,
-    }
 }
 
 fn answer(reason: Option<&str>) -> [u8; ANSWER] {

@@ -1,6 +1,6 @@
 //! Elements of sets: open doors and kept sessions, added, removed and read back.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
 use netlink_packet_core::NLM_F_CREATE;
@@ -89,9 +89,7 @@ pub(super) fn apply(place: &Place, changes: &[Change]) -> Vec<Step> {
     }
     let mut steps = Vec::new();
     for (set, doors) in sets {
-        let keys = || doors.keys().map(|key| key::bytes(key).into());
-        steps.extend(add(place, set, keys()));
-        steps.extend(remove(place, set, keys()));
+        steps.extend(clear(place, set, doors.keys().map(|key| key::bytes(key))));
         let open = doors.iter().filter_map(|(key, wanted)| {
             let Wanted { timeout, comment } = (*wanted)?;
             let item = Item::from(key::bytes(key));
@@ -121,14 +119,7 @@ pub(super) fn uncut(place: &Place, doors: &[Door]) -> Vec<Step> {
         let keys: &mut Vec<Vec<u8>> = sets.entry(place.names().cut.of(address)).or_default();
         keys.push(key::bytes(&Grants::key(&Door::plain(address, door.service))));
     }
-    let steps = |(set, mut keys): (&'static str, Vec<Vec<u8>>)| {
-        keys.sort_unstable();
-        keys.dedup();
-        let items = || keys.iter().cloned().map(Item::from);
-        // Removing what is not there is an error: so make sure that it is.
-        add(place, set, items()).into_iter().chain(remove(place, set, items())).collect::<Vec<_>>()
-    };
-    sets.into_iter().flat_map(steps).collect()
+    sets.into_iter().flat_map(|(set, keys)| clear(place, set, keys)).collect()
 }
 
 /// The transaction that lets these sessions live on.
@@ -139,12 +130,7 @@ pub(super) fn keep(place: &Place, sessions: &[Session]) -> Vec<Step> {
 
 /// The transaction that ends that.
 pub(super) fn drop_kept(place: &Place, sessions: &[Session]) -> Vec<Step> {
-    let steps = |(set, keys): (&'static str, Vec<Vec<u8>>)| {
-        let items = || keys.iter().cloned().map(Item::from);
-        // Removing what is not there is an error: so make sure that it is.
-        add(place, set, items()).into_iter().chain(remove(place, set, items())).collect::<Vec<_>>()
-    };
-    by_set(place, sessions).into_iter().flat_map(steps).collect()
+    by_set(place, sessions).into_iter().flat_map(|(set, keys)| clear(place, set, keys)).collect()
 }
 
 fn by_set(place: &Place, sessions: &[Session]) -> BTreeMap<&'static str, Vec<Vec<u8>>> {
@@ -165,6 +151,16 @@ pub(super) fn add(place: &Place, set: &'static str, items: impl Iterator<Item = 
     messages(place, set, items)
         .map(|message| step(set, NLM_F_CREATE, NfTablesMessage::NewSetElement(message)))
         .collect()
+}
+
+/// Removes elements, whether they are there or not. To remove one that is not, or one twice, is an error: so each is
+/// made to be there first.
+fn clear(place: &Place, set: &'static str, keys: impl IntoIterator<Item = Vec<u8>>) -> Vec<Step> {
+    let keys = BTreeSet::from_iter(keys);
+    let items = || keys.iter().cloned().map(Item::from);
+    let mut steps = add(place, set, items());
+    steps.extend(remove(place, set, items()));
+    steps
 }
 
 /// Removes elements, all of which must be there.
