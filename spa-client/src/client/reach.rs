@@ -5,7 +5,7 @@ use std::io;
 use std::net::{SocketAddr, TcpStream};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::sync::mpsc::{Receiver, RecvTimeoutError, Sender, channel};
+use std::sync::mpsc::{Receiver, Sender, channel};
 use std::thread;
 use std::time::{Duration, Instant};
 
@@ -73,9 +73,8 @@ impl Tries {
                     self.lost += 1;
                     self.heard.no_route = self.lost == self.count;
                 }
-                // Nobody is left who tries.
-                Err(RecvTimeoutError::Disconnected) => return None,
-                Err(RecvTimeoutError::Timeout) => return None,
+                // It is too late, or nobody is left who tries.
+                Err(_) => return None,
             }
         }
     }
