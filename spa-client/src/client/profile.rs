@@ -47,7 +47,7 @@ impl Profile {
 fn made_for(folder: &Path, server: &Host) -> Result<Profile, Failure> {
     let path = |name: &String| folder.join(format!("{name}{ENDING}"));
     let names = names(folder)?;
-    if let [_] = names.as_slice() {
+    if let [] | [_] = names.as_slice() {
         return Profile::read(the_only(folder)?);
     }
     let is_for = |profile: &Profile| profile.file.server.parse().is_ok_and(|host: Host| host == *server);

@@ -10,6 +10,7 @@ const FOLDER: &str = "home/.config/spa/profiles";
 fn the_only_profile_needs_no_name_and_several_need_one() {
     let scratch = Scratch::new();
     scratch.client("--dry-run").failed(3, "there is no profile in ");
+    scratch.client("--dry-run -D 192.0.2.1").failed(3, "there is no profile in ");
     scratch.profile("laptop", "--open tcp/22");
     let done = scratch.client("--dry-run").ok();
     assert!(done.out.contains("profile   laptop ("), "{}", done.out);
@@ -22,6 +23,16 @@ fn the_only_profile_needs_no_name_and_several_need_one() {
     let done = scratch.client("--dry-run").failed(3, "there are 2 profiles, and none was named");
     assert!(done.err.contains("use --profile with one of desk, laptop"), "{}", done.err);
     scratch.client("--dry-run --profile desk").ok();
+
+    // By the server, where one profile alone was made for it.
+    scratch.client("--dry-run -D 192.0.2.99").failed(3, "is for 192.0.2.99");
+    let desk = scratch.path(&format!("{FOLDER}/desk.spa.toml"));
+    let text = fs::read_to_string(&desk).unwrap();
+    let of =
+        |line: &str| if line.starts_with("server = ") { "server = \"192.0.2.99\"" } else { line }.to_owned();
+    fs::write(&desk, text.lines().map(of).collect::<Vec<_>>().join("\n")).unwrap();
+    let done = scratch.client("--dry-run -D 192.0.2.99").ok();
+    assert!(done.out.contains("desk.spa.toml"), "{}", done.out);
 
     let done = scratch.client("--profile laptpo").failed(3, "there is no profile laptpo in ");
     assert!(done.err.contains("did you mean laptop?"), "{}", done.err);
