@@ -22,6 +22,7 @@ pub mod kept;
 pub mod lock;
 pub mod log;
 pub mod monitor;
+pub mod operator;
 pub mod overflow;
 pub mod report;
 pub mod role;

@@ -17,7 +17,7 @@ use spad::firewall::{self, iptables};
 use spad::lock::Lock;
 use spad::role::Role;
 use spad::starter::{self, Options};
-use spad::{apply, check, doctor, guard, kept, log, monitor, worker};
+use spad::{apply, check, doctor, guard, kept, log, monitor, operator, worker};
 
 /// Watches a closed port and opens the firewall for whoever proves to hold a key.
 #[derive(Parser)]
@@ -27,7 +27,7 @@ use spad::{apply, check, doctor, guard, kept, log, monitor, worker};
     after_help = "Without a command spad runs as a service in the foreground.\n\
     Signals: SIGHUP reads the configuration anew, SIGTERM ends spad and leaves the guard up.\n\
     Exit status: 0 ended as asked, 1 other failure, 2 usage, 3 configuration, 4 firewall, 5 not permitted,\n\
-    6 doctor found something bad."
+    6 doctor found something bad, or status a degraded part, 7 no spad runs."
 )]
 struct Arguments {
     /// The configuration; site.toml and profiles/ stand beside it
@@ -78,6 +78,33 @@ enum Command {
     },
     /// Keep the configuration that `spad apply` tries
     Confirm,
+    /// Say how the running spad is: uptime, interfaces, counters, and what is not as it should be
+    Status {
+        /// Print it as JSON
+        #[arg(long)]
+        json: bool,
+    },
+    /// Say who holds which door open, until when, and what goes through it
+    Grants {
+        /// Print them as JSON
+        #[arg(long)]
+        json: bool,
+    },
+    /// Close doors at once, and say which
+    Revoke {
+        /// Whose: the name of a profile, an address, or a key id
+        #[arg(value_name = "PROFILE|ADDRESS|ID")]
+        whose: String,
+        /// Print them as JSON
+        #[arg(long)]
+        json: bool,
+    },
+    /// Read the files anew, and say whether they are in force
+    Reload {
+        /// Print the outcome as JSON
+        #[arg(long)]
+        json: bool,
+    },
     /// Remove all of spad's from the firewall: the guard, what it attached, and every open door
     Teardown,
 }
@@ -99,16 +126,24 @@ fn main() -> ExitCode {
         (Some(RoleName::Worker), _) => enter(Role::Worker, &options),
         (Some(RoleName::Loader), _) => enter(Role::Loader, &options),
         (None, Some(Command::Check)) => check::run(&options),
-        (None, Some(Command::Doctor { json, self_test })) => {
-            doctor::run(&options, if json { Form::Json } else { Form::Lines }, self_test)
-        }
+        (None, Some(Command::Doctor { json, self_test })) => doctor::run(&options, form(json), self_test),
         (None, Some(Command::Guard)) => guard::run(&options.state_dir),
         (None, Some(Command::Apply { confirm })) => apply::run(&options, confirm),
         (None, Some(Command::Confirm)) => apply::confirm(&options),
+        (None, Some(Command::Status { json })) => operator::status(&options.state_dir, form(json)),
+        (None, Some(Command::Grants { json })) => operator::grants(&options.state_dir, form(json)),
+        (None, Some(Command::Revoke { whose, json })) => {
+            operator::revoke(&options.state_dir, &whose, form(json))
+        }
+        (None, Some(Command::Reload { json })) => operator::reload(&options.state_dir, form(json)),
         (None, Some(Command::Teardown)) => teardown(&options.state_dir),
         (None, None) => start(options),
     };
     status.into()
+}
+
+fn form(json: bool) -> Form {
+    if json { Form::Json } else { Form::Lines }
 }
 
 fn enter(role: Role, options: &Options) -> ExitStatus {

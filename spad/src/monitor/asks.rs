@@ -9,7 +9,7 @@ use tracing::{error, info};
 
 use super::ending::is_spent;
 use super::{Monitor, words};
-use crate::ask::{self, Ask, Message};
+use crate::ask::{self, Ask, Message, Tally};
 use crate::control::Notice;
 use crate::socketpair::{Received, Seqpacket};
 use crate::sys::clock;
@@ -40,12 +40,17 @@ impl Monitor<'_> {
     pub(super) fn hear_workers(&mut self) {
         let mut work = Work::default();
         if let Some(channel) = self.retiring.take() {
-            self.retiring = self.hear(channel, &mut work);
+            let mut tally = std::mem::take(&mut self.retiring_tally);
+            self.retiring = self.hear(channel, &mut tally, &mut work);
+            self.retiring_tally = tally;
         }
         if let Some(channel) = self.serving.as_mut().and_then(|serving| serving.channel.take()) {
-            let still_open = self.hear(channel, &mut work);
+            let mut tally =
+                self.serving.as_mut().map(|serving| std::mem::take(&mut serving.tally)).unwrap_or_default();
+            let still_open = self.hear(channel, &mut tally, &mut work);
             if let Some(serving) = &mut self.serving {
                 serving.channel = still_open;
+                serving.tally = tally;
             }
         }
         let done = work.changes.is_empty() || self.apply(&work.changes);
@@ -56,7 +61,7 @@ impl Monitor<'_> {
     }
 
     /// Reads what waits in a channel; gives it back while its worker is there.
-    fn hear(&mut self, channel: Seqpacket, work: &mut Work) -> Option<Seqpacket> {
+    fn hear(&mut self, channel: Seqpacket, tally: &mut Tally, work: &mut Work) -> Option<Seqpacket> {
         loop {
             let message = match channel.receive::<{ ask::SIZE }>() {
                 Ok(Received::Nothing) => return Some(channel),
@@ -68,7 +73,14 @@ impl Monitor<'_> {
             match message {
                 Ok(Message::Ask(ask)) => self.carry_out(&ask, work),
                 Ok(Message::Renew) => self.notify(Notice::Renew),
-                Ok(Message::Ready { .. } | Message::Serves(_)) | Err(ask::NotAMessage) => {
+                Ok(Message::Tally(told)) => {
+                    if told.lost > tally.lost {
+                        self.lost_at = Some(BootTime::new(clock::boottime()));
+                    }
+                    *tally = told;
+                }
+                Ok(Message::Ready { .. } | Message::Serves(_) | Message::Unfit(_))
+                | Err(ask::NotAMessage) => {
                     error!("the worker sent what no worker sends; it is ended");
                     return None;
                 }

@@ -16,7 +16,7 @@ pub(super) struct Cutting {
     /// When to try again; `None` if there is nothing to be tried.
     pub(super) at: Option<BootTime>,
     /// Whether it was said that this kernel cannot.
-    said: bool,
+    pub(super) said: bool,
 }
 
 impl Monitor<'_> {

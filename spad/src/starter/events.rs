@@ -63,6 +63,11 @@ impl Starter {
                 }
             }
             Notice::Renew => self.renew = true,
+            Notice::Reload => {
+                self.trial.end();
+                self.renew = true;
+                self.asked = true;
+            }
         }
     }
 
