@@ -92,6 +92,12 @@ pub enum Command {
         #[arg(long)]
         json: bool,
     },
+    /// Show what happens while it happens: events and why, open doors, rates
+    Watch {
+        /// Print events alone, an object of JSON a line
+        #[arg(long)]
+        json: bool,
+    },
     /// Read the files anew, and say whether they are in force
     Reload {
         /// Print the outcome as JSON

@@ -53,6 +53,8 @@ pub enum Message {
     Serves(Vec<(KeyId, Arc<str>)>),
     /// Why it cannot serve, for whoever asked for it: said in the place of `Ready`, in pieces that belong together.
     Unfit(String),
+    /// An authentic request was refused: said as often as the log says it, which is once a minute for each profile and reason.
+    Refused(String),
     /// How it does. Said by the one that serves, once a second at most.
     Tally(Tally),
     /// A capture of the worker ended: another worker should take its place.
@@ -111,9 +113,9 @@ impl Message {
                 bytes.push(5);
                 put_list(&mut bytes, profiles, put_profile);
             }
-            Self::Unfit(reason) => {
-                bytes.push(6);
-                let words: Vec<u8> = reason.bytes().take(WORDS).map(legible).collect();
+            Self::Unfit(sentence) | Self::Refused(sentence) => {
+                bytes.push(if matches!(self, Self::Unfit(_)) { 6 } else { 8 });
+                let words: Vec<u8> = sentence.bytes().take(WORDS).map(legible).collect();
                 bytes.extend(u8::try_from(words.len()));
                 bytes.extend(words);
             }
@@ -220,9 +222,10 @@ fn parse(bytes: &[u8; SIZE]) -> Option<Message> {
         let ascending = profiles.is_sorted_by(|(a, _), (b, _)| a < b);
         return (!profiles.is_empty() && ascending).then_some(Message::Serves(profiles));
     }
-    if kind == 6 {
+    if kind == 6 || kind == 8 {
         let length = usize::from(r.u8().ok()?);
-        return Some(Message::Unfit(str::from_utf8(r.bytes(length).ok()?).ok()?.to_owned()));
+        let sentence = str::from_utf8(r.bytes(length).ok()?).ok()?.to_owned();
+        return Some(if kind == 6 { Message::Unfit(sentence) } else { Message::Refused(sentence) });
     }
     if kind == 7 {
         return Some(Message::Tally(Tally::read(&mut r)?));

@@ -36,15 +36,16 @@ fn main() -> ExitCode {
         (Some(RoleName::Worker), _) => enter(Role::Worker, &options),
         (Some(RoleName::Loader), _) => enter(Role::Loader, &options),
         (None, Some(Command::Check)) => check::run(&options),
-        (None, Some(Command::Doctor { json, self_test })) => {
-            doctor::run(&options, form(json), self_test)
-        }
+        (None, Some(Command::Doctor { json, self_test })) => doctor::run(&options, form(json), self_test),
         (None, Some(Command::Guard)) => guard::run(&options.state_dir),
         (None, Some(Command::Apply { confirm })) => apply::run(&options, confirm),
         (None, Some(Command::Confirm)) => apply::confirm(&options),
         (None, Some(Command::Status { json })) => operator::status(&options.state_dir, form(json)),
         (None, Some(Command::Grants { json })) => operator::grants(&options.state_dir, form(json)),
-        (None, Some(Command::Revoke { whose, json })) => operator::revoke(&options.state_dir, &whose, form(json)),
+        (None, Some(Command::Revoke { whose, json })) => {
+            operator::revoke(&options.state_dir, &whose, form(json))
+        }
+        (None, Some(Command::Watch { json })) => operator::watch(&options.state_dir, form(json)),
         (None, Some(Command::Reload { json })) => operator::reload(&options.state_dir, form(json)),
         (None, Some(Command::Teardown)) => teardown(&options.state_dir),
         (None, None) => start(options),

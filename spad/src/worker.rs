@@ -339,8 +339,11 @@ impl Worker<'_> {
         let _ = send(self.channel, message);
     }
 
-    /// Says how it does, if that is due.
+    /// Says what was refused, and how it does if that is due.
     fn tell(&mut self, now: BootTime) {
+        for line in self.reporter.take_said() {
+            self.say(&Message::Refused(line));
+        }
         let tally = self.tally();
         if self.telling.is_due(&tally, now) {
             self.say(&Message::Tally(tally));

@@ -365,3 +365,133 @@ fn somebody_who_holds_all_places_is_put_out_in_time() {
     json(&lab, &["status"], 0);
     assert!(full.elapsed() < 8 * SECOND, "{:?}", full.elapsed());
 }
+
+#[test]
+fn watch_shows_events_as_they_come_and_rates() {
+    let Some(lab) = Lab::new() else { return };
+    let (_service, spad) = guard(&lab);
+    let (mut lines, _in) = lab.start_spad_command(&["watch"], "lines");
+    let (mut objects, _in) = lab.start_spad_command(&["watch", "--json"], "objects");
+    eventually("both watch", 5 * SECOND, || {
+        // Only what happens from then on is told.
+        json(&lab, &["revoke", "laptop"], 0);
+        lab.knock(A);
+        lab.read("lines").contains("opened: opened tcp/22 for 10.77.0.2")
+            && lab.read("objects").contains("opened")
+    });
+    lab.knock(A);
+    lab.seal(A, "captured", &[]);
+    lab.sh(SERVER, "nft delete table inet spad");
+    lab.write("etc/spad.toml", "nonsense");
+    says(&lab.spad_command(&["reload"]), 3, &["reload refused"]);
+    says(&lab.spad_command(&["revoke", A.v4]), 0, &["closed tcp/22 for 10.77.0.2"]);
+    // What is not authentic is only counted.
+    lab.write("etc/spad.toml", Config::default().text());
+    let mut flood = lab.flood(B, "captured", 24, 100, 1000);
+    assert!(flood.wait(10 * SECOND).success());
+    let all = [
+        "refreshed: opened tcp/22 for 10.77.0.2 profile=laptop",
+        "trouble: somebody else changed what is spad's",
+        "repair: repaired",
+        "reload: reload refused, everything stays as it was: ",
+        "closed: closed tcp/22 for 10.77.0.2: the operator revoked it",
+        "strangers=",
+    ];
+    eventually("all is shown", 5 * SECOND, || all.iter().all(|line| lab.read("lines").contains(line)));
+    let events = lab.read("objects");
+    let kinds: std::collections::BTreeSet<String> = events
+        .lines()
+        .map(|line| {
+            serde_json::from_str::<Value>(line).expect("an object a line")["event"]
+                .as_str()
+                .unwrap()
+                .to_owned()
+        })
+        .collect();
+    for kind in ["opened", "refreshed", "closed", "trouble", "repair", "reload"] {
+        assert!(kinds.contains(kind), "{kind}: {events}");
+    }
+    assert!(!lab.read("lines").contains(B.v4), "nobody who is not authentic is named");
+    // It outlives a monitor, and ends with spad.
+    spad.kill_role("monitor");
+    spad.says_times("serving", 2);
+    eventually("it calls again", 10 * SECOND, || {
+        lab.knock(A);
+        lab.read("objects").lines().count() > events.lines().count()
+    });
+    drop(spad);
+    assert_eq!(lines.wait(15 * SECOND).code(), Some(7));
+    assert_eq!(objects.wait(15 * SECOND).code(), Some(7));
+}
+
+#[test]
+fn a_refusal_of_an_authentic_request_is_shown_with_its_reason() {
+    let Some(lab) = Lab::new() else { return };
+    let (_service, _spad) = guard(&lab);
+    let (_watch, _in) = lab.start_spad_command(&["watch"], "lines");
+    let mut asked = 0;
+    eventually("the reason is shown", 20 * SECOND, || {
+        // Another profile each time: the same would be told once a minute.
+        asked += 1;
+        let name = ["laptop", "phone"][asked % 2];
+        let _ = lab.client(A, &["-4", "--profile", name, "--open", "tcp/443"]);
+        lab.read("lines").contains("refused: refused profile=")
+    });
+    assert!(lab.read("lines").contains("reason=forbidden"), "{}", lab.read("lines"));
+}
+
+#[test]
+fn on_a_terminal_watch_draws_anew_in_its_place() {
+    let Some(lab) = Lab::new() else { return };
+    let (_service, _spad) = guard(&lab);
+    lab.knock(A);
+    let program = lab::program("spad").display().to_string();
+    let watch = format!("stty rows 12 cols 60; exec {program} --state-dir /run/lab/state watch");
+    let script = format!("TERM=vt100 timeout 4 script -qfc '{watch}' /dev/null </dev/null || true");
+    let shown = lab.sh(SERVER, &script);
+    let pictures: Vec<&str> = shown.split("\u{1b}[J").collect();
+    assert!(pictures.len() >= 3, "{shown:?}");
+    for picture in &pictures {
+        let rows: Vec<&str> = picture.lines().filter(|line| !line.is_empty()).collect();
+        assert!(rows.len() <= 12, "{picture:?}");
+        assert!(rows.iter().all(|row| row.chars().count() <= 61), "{picture:?}");
+    }
+    assert!(pictures[1].contains("DOORS (1)") && pictures[1].contains("laptop"), "{shown:?}");
+    assert!(!shown.contains("\u{1b}[3"), "no colour");
+}
+
+#[test]
+fn who_watches_and_reads_nothing_is_dropped() {
+    let Some(lab) = Lab::new() else { return };
+    let (_service, spad) = guard(&lab);
+    let before = monitor(&spad);
+    let mut watch = [0_u8; 64];
+    watch[0] = 6;
+    let held: Vec<Socket> = (0..8)
+        .map(|_| {
+            let mut socket = call(&lab);
+            eventually("there is a place", 5 * SECOND, || {
+                if socket.is_err() {
+                    socket = call(&lab);
+                }
+                socket.is_ok()
+            });
+            let socket = socket.expect("there is");
+            socket.send(&watch).expect("it is heard");
+            socket
+        })
+        .collect();
+    eventually("four watch", 5 * SECOND, || monitor(&spad).1 == before.1 + 4);
+    says(&lab.spad_command(&["watch"]), 1, &["4 watch already"]);
+    for _ in 0..400 {
+        lab.knock_with(A, &["-4", "--source-port", "20000-20255"]);
+        json(&lab, &["revoke", "laptop"], 0);
+        if monitor(&spad).1 == before.1 {
+            break;
+        }
+    }
+    assert_eq!(monitor(&spad).1, before.1, "they are still there");
+    drop(held);
+    lab.knock(A);
+    lab.opens(A, SSH);
+}

@@ -43,7 +43,8 @@ fn the_largest_message_fits_and_comes_back() {
         unsettled: true,
         deaf: true,
     };
-    let messages = [largest(), Message::Tally(tally), Message::Unfit("~".repeat(WORDS))];
+    let messages =
+        [largest(), Message::Tally(tally), Message::Unfit("~".repeat(WORDS)), Message::Refused("a b".into())];
     for message in messages.into_iter().chain([few, many].map(Message::Serves)) {
         assert_eq!(Message::decode(&message.encode()), Ok(message));
     }

@@ -18,7 +18,8 @@ use crate::sys::clock;
 #[derive(Default)]
 struct Work {
     changes: Vec<Change>,
-    lines: Vec<String>,
+    /// The kind of event, and what the log says of it.
+    lines: Vec<(&'static str, String)>,
 }
 
 fn lines_of_closed(changes: &[Change], why: &str) -> impl Iterator<Item = String> {
@@ -27,12 +28,6 @@ fn lines_of_closed(changes: &[Change], why: &str) -> impl Iterator<Item = String
         Change::Set { .. } => None,
     });
     words::of_doors(closed).into_iter().map(move |door| format!("closed {door}: {why}"))
-}
-
-pub(super) fn log_closed(changes: &[Change], why: &str) {
-    for line in lines_of_closed(changes, why) {
-        info!("{line}");
-    }
 }
 
 impl Monitor<'_> {
@@ -55,8 +50,24 @@ impl Monitor<'_> {
         }
         let done = work.changes.is_empty() || self.apply(&work.changes);
         // Somebody waits for the door, nobody for the line.
-        for line in work.lines {
-            if done { info!("{line}") } else { info!("after the repair: {line}") }
+        for (event, line) in work.lines {
+            if done {
+                info!("{line}")
+            } else {
+                info!("after the repair: {line}")
+            }
+            self.desk.tell(event, &line);
+        }
+        for line in self.reporter.take_said() {
+            self.desk.tell("refused", &line);
+        }
+    }
+
+    /// Says what was closed, and why.
+    pub(super) fn say_closed(&mut self, changes: &[Change], why: &str) {
+        for line in lines_of_closed(changes, why) {
+            info!("{line}");
+            self.desk.tell("closed", &line);
         }
     }
 
@@ -73,6 +84,7 @@ impl Monitor<'_> {
             match message {
                 Ok(Message::Ask(ask)) => self.carry_out(&ask, work),
                 Ok(Message::Renew) => self.notify(Notice::Renew),
+                Ok(Message::Refused(line)) => self.desk.tell("refused", &line),
                 Ok(Message::Tally(told)) => {
                     if told.lost > tally.lost {
                         self.lost_at = Some(BootTime::new(clock::boottime()));
@@ -102,14 +114,15 @@ impl Monitor<'_> {
             Effect::Open { services, narrowing, terms } => (services, narrowing, terms),
             Effect::Close { services } => {
                 let closed = self.leases.close(ask.key_id, services, ask.time, now);
-                work.lines.extend(lines_of_closed(&closed, &format!("profile={profile} asked for it")));
+                let why = format!("profile={profile} asked for it");
+                work.lines.extend(lines_of_closed(&closed, &why).map(|line| ("closed", line)));
                 work.changes.extend(closed);
                 return;
             }
         };
         let ceiling = &serving.config.ceiling;
         let window = humantime::format_duration(terms.window.min(ceiling.max_window));
-        let mut opened = Vec::new();
+        let (mut opened, mut refreshed) = (Vec::new(), Vec::new());
         let mut refused: BTreeMap<(&'static str, String), Vec<Door>> = BTreeMap::new();
         for door in narrowing.doors(&ask.grantees, services) {
             if let Some(lack) = self.firewall.as_ref().and_then(|firewall| firewall.lacks(&door)) {
@@ -128,17 +141,22 @@ impl Monitor<'_> {
             {
                 self.leases.forget(door);
             }
+            let list = if self.leases.holds(door) { &mut refreshed } else { &mut opened };
             match self.leases.open(door, ask.key_id, ask.time, terms, now, ceiling) {
                 Ok(change) => {
-                    opened.push(door);
+                    list.push(door);
                     work.changes.push(change);
                 }
                 Err(above) => refused.entry(("ceiling", above.to_string())).or_default().push(door),
             }
         }
-        let lines = words::of_doors(opened).into_iter();
         let led = terms.forward.map(|to| format!(" to {to}")).unwrap_or_default();
-        work.lines.extend(lines.map(|door| format!("opened {door}{led} profile={profile} window={window}")));
+        for (event, doors) in [("opened", opened), ("refreshed", refreshed)] {
+            let lines = words::of_doors(doors).into_iter();
+            work.lines.extend(
+                lines.map(|door| (event, format!("opened {door}{led} profile={profile} window={window}"))),
+            );
+        }
         for ((reason, why), doors) in refused {
             for door in words::of_doors(doors) {
                 self.reporter.refused(profile, reason, format!("not opened: {door}: {why}"), now);

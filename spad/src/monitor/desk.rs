@@ -1,19 +1,20 @@
 //! The control socket's end in the monitor: who calls, what he asks, and what he is told. Nobody is waited for: who does not
 //! ask, or does not read, is dropped, and no more is kept for a caller than how far his list has come.
 
-use std::time::Duration;
+use std::collections::VecDeque;
+use std::time::{Duration, SystemTime};
 
 use spa_core::crypto::key::KeyId;
+use spa_core::file::fields::write_moment;
 use spa_core::lease::{Change, Door};
-use spa_core::time::BootTime;
+use spa_core::time::{BootTime, UnixMillis};
 use tracing::{info, warn};
 
 use rustix::event::{PollFd, PollFlags};
 
-use super::asks::log_closed;
 use super::{Monitor, words};
 use crate::control::{Notice, WorkerNumber};
-use crate::operator::answer::{Answer, GRANTS, NAMED, Reloaded, Revoked};
+use crate::operator::answer::{Answer, Event, GRANTS, NAMED, Reloaded, Revoked};
 use crate::operator::listener::{self, Caller as Called, Listener};
 use crate::operator::question::{self, Question, Whose};
 use crate::socketpair::{ChannelError, Received, Seqpacket};
@@ -21,6 +22,8 @@ use crate::starter::Options;
 
 /// Callers at a time.
 const MOST: usize = 16;
+/// Of those, who watch.
+const WATCHERS: usize = 4;
 /// Accepted at most so often, lest somebody who does nothing but call takes the time of a knock.
 const BETWEEN: Duration = Duration::from_millis(2);
 /// How long a caller may take to ask.
@@ -31,12 +34,14 @@ const READS: Duration = Duration::from_secs(10);
 const RELOADS: Duration = Duration::from_secs(60);
 /// Packets of a list for one caller before others have their turn.
 const PACKETS: usize = 2;
+/// Most characters of an event.
+const TEXT: usize = 1000;
 
 /// Who called.
 pub(super) struct Desk {
     /// `None`, and why, where it could not be made.
     listener: Result<Listener, String>,
-    callers: Vec<Caller>,
+    callers: VecDeque<Caller>,
     /// Nobody is accepted before.
     rest: Option<BootTime>,
     reload: Option<Reload>,
@@ -46,7 +51,8 @@ pub(super) struct Desk {
 
 struct Caller {
     socket: Seqpacket,
-    deadline: BootTime,
+    /// `None`: for as long as he likes.
+    deadline: Option<BootTime>,
     wants: Wants,
 }
 
@@ -57,6 +63,8 @@ enum Wants {
     Grants(Option<(Door, KeyId)>),
     /// To know how the reload ends.
     Reload,
+    /// To be told what happens.
+    Watch,
 }
 
 /// A reload that somebody asked for here.
@@ -74,7 +82,7 @@ impl Desk {
         if let Err(complaint) = &listener {
             warn!("{complaint}; `spad status` and its like do not work");
         }
-        Self { listener, callers: Vec::new(), rest: None, reload: None, reloaded: None }
+        Self { listener, callers: VecDeque::new(), rest: None, reload: None, reloaded: None }
     }
 
     /// Why nobody can call.
@@ -94,9 +102,27 @@ impl Desk {
     }
 
     pub(super) fn next_deadline(&self) -> Option<BootTime> {
-        let callers = self.callers.iter().map(|caller| caller.deadline);
+        let callers = self.callers.iter().filter_map(|caller| caller.deadline);
         let reload = self.reload.as_ref().map(|reload| reload.deadline);
         callers.chain(reload).chain(self.rest).min()
+    }
+
+    fn watchers(&self) -> usize {
+        self.callers.iter().filter(|caller| matches!(caller.wants, Wants::Watch)).count()
+    }
+
+    /// Tells whoever watches. Who does not keep up is not waited for.
+    pub(super) fn tell(&mut self, event: &str, text: &str) {
+        if self.watchers() == 0 {
+            return;
+        }
+        let wall = SystemTime::now().duration_since(SystemTime::UNIX_EPOCH).unwrap_or_default();
+        let (at, event) = (write_moment(UnixMillis::clamped(wall)), event.to_owned());
+        let text = text.chars().take(TEXT).collect();
+        let packet = Answer::Event(Event { at, event, text }).to_packet();
+        self.callers.retain(|caller| {
+            !matches!(caller.wants, Wants::Watch) || caller.socket.send_packet(&packet).is_ok()
+        });
     }
 
     fn accept(&mut self, now: BootTime) {
@@ -109,7 +135,11 @@ impl Desk {
         }
         match self.listener.as_ref().ok().and_then(Listener::accept) {
             Some(Called::Welcome(socket)) => {
-                self.callers.push(Caller { socket, deadline: now.plus(ASKS), wants: Wants::ToAsk });
+                self.callers.push_back(Caller {
+                    socket,
+                    deadline: Some(now.plus(ASKS)),
+                    wants: Wants::ToAsk,
+                });
             }
             Some(Called::Stranger(socket)) => {
                 let refusal =
@@ -129,15 +159,15 @@ impl Monitor<'_> {
         if self.desk.reload.as_ref().is_some_and(|reload| reload.deadline <= now) {
             self.desk.reload = None;
         }
-        let callers = std::mem::take(&mut self.desk.callers);
-        let staying: Vec<Caller> =
-            callers.into_iter().filter_map(|caller| self.attend(caller, now)).collect();
-        self.desk.callers = staying;
+        for _ in 0..self.desk.callers.len() {
+            let staying = self.desk.callers.pop_front().and_then(|caller| self.attend(caller, now));
+            self.desk.callers.extend(staying);
+        }
     }
 
     /// Gives him back who is not done yet.
     fn attend(&mut self, mut caller: Caller, now: BootTime) -> Option<Caller> {
-        if caller.deadline <= now {
+        if caller.deadline.is_some_and(|deadline| deadline <= now) {
             return None;
         }
         match caller.wants {
@@ -152,7 +182,7 @@ impl Monitor<'_> {
                 goes_on.then_some(caller)
             }
             // Who has asked has nothing more to say.
-            Wants::Reload => {
+            Wants::Reload | Wants::Watch => {
                 let waits = caller.socket.receive::<{ question::SIZE }>();
                 matches!(waits, Ok(Received::Nothing)).then_some(caller)
             }
@@ -165,7 +195,7 @@ impl Monitor<'_> {
             Question::Revoke(whose) => self.revoke(&whose, now),
             Question::Grants => {
                 caller.wants = Wants::Grants(None);
-                caller.deadline = now.plus(READS);
+                caller.deadline = Some(now.plus(READS));
                 return Some(caller);
             }
             Question::Reload if self.desk.reload.is_some() => {
@@ -177,7 +207,15 @@ impl Monitor<'_> {
                 self.desk.reload = Some(Reload { worker: None, deadline });
                 self.notify(Notice::Reload);
                 caller.wants = Wants::Reload;
-                caller.deadline = deadline;
+                caller.deadline = Some(deadline);
+                return Some(caller);
+            }
+            Question::Watch if self.desk.watchers() >= WATCHERS => {
+                Answer::Refused(format!("{WATCHERS} watch already"))
+            }
+            Question::Watch => {
+                caller.wants = Wants::Watch;
+                caller.deadline = None;
                 return Some(caller);
             }
         };
@@ -219,7 +257,7 @@ impl Monitor<'_> {
             },
         };
         let done = changes.is_empty() || self.apply(&changes);
-        log_closed(&changes, "the operator revoked it");
+        self.say_closed(&changes, "the operator revoked it");
         let is_closed = |change: &&Change| matches!(change, Change::Remove { .. });
         let (closed, open): (Vec<&Change>, Vec<&Change>) = changes.iter().partition(is_closed);
         let [mut closed, mut still_open] = [closed, open].map(|changes| {
@@ -261,13 +299,21 @@ impl Monitor<'_> {
         if self.desk.reload.as_ref().is_some_and(|reload| reload.worker == Some(worker)) {
             self.desk.reload = None;
             let packet = Answer::Reloaded(outcome.clone()).to_packet();
-            let waits = |caller: &mut Caller| matches!(caller.wants, Wants::Reload);
-            for caller in self.desk.callers.extract_if(.., waits) {
-                let _ = caller.socket.send_packet(&packet);
-            }
+            self.desk.callers.retain(|caller| match caller.wants {
+                Wants::Reload => {
+                    let _ = caller.socket.send_packet(&packet);
+                    false
+                }
+                _ => true,
+            });
         }
         // The first worker of all is no reload.
         if self.serving.is_some() {
+            let line = match &outcome.reason {
+                None => "a new worker takes over".to_owned(),
+                Some(reason) => format!("reload refused, everything stays as it was: {reason}"),
+            };
+            self.desk.tell("reload", &line);
             self.desk.reloaded = Some((now, outcome));
         }
     }

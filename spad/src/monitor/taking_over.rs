@@ -9,7 +9,6 @@ use spa_core::target::Target;
 use spa_core::time::BootTime;
 use tracing::{error, info, warn};
 
-use super::asks::log_closed;
 use super::candidate::Candidate;
 use super::watching::KEPT;
 use super::{COMES_TO_REST, Monitor, Serving};
@@ -186,9 +185,9 @@ impl Monitor<'_> {
         let unprotected = self.leases.retain(&serving.config.ceiling);
         let unserved = self.leases.retain_holders(|holder| serving.serves(holder), now);
         self.apply(&[&strange[..], &unprotected, &unserved].concat());
-        log_closed(&strange, "it had no end, or was put back after it");
-        log_closed(&unprotected, "spad.toml no longer allows it");
-        log_closed(&unserved, "its profile is gone");
+        self.say_closed(&strange, "it had no end, or was put back after it");
+        self.say_closed(&unprotected, "spad.toml no longer allows it");
+        self.say_closed(&unserved, "its profile is gone");
         self.check_others();
         self.kept = Some(now.plus(KEPT));
         self.watch_from(now);

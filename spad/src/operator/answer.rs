@@ -25,6 +25,8 @@ pub enum Answer {
     Revoked(Revoked),
     /// The whole answer.
     Reloaded(Reloaded),
+    /// It happened; more follow, without end.
+    Event(Event),
     /// The question is refused, and why.
     Refused(String),
 }
@@ -80,6 +82,17 @@ pub struct LastReload {
     pub taken: bool,
     /// Why not.
     pub reason: Option<String>,
+}
+
+/// Something that happened. Never anything that an unauthenticated datagram caused.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+pub struct Event {
+    /// When (RFC 3339, by the server's clock).
+    pub at: String,
+    /// What kind: `opened`, `refreshed`, `closed`, `refused`, `cut`, `reload`, `repair` or `trouble`.
+    pub event: String,
+    /// One sentence, as in the log.
+    pub text: String,
 }
 
 /// A lease.

@@ -80,6 +80,18 @@ impl Call {
         }
     }
 
+    /// The next packet, if one comes within that time.
+    ///
+    /// # Errors
+    /// See [`CallError`].
+    pub fn next_within(&mut self, time: Duration) -> Result<Option<Answer>, CallError> {
+        self.deadline = Instant::now() + time;
+        match self.next() {
+            Err(CallError::Silent) => Ok(None),
+            answer => answer.map(Some),
+        }
+    }
+
     /// The next packet of the answer.
     ///
     /// # Errors

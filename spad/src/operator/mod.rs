@@ -10,11 +10,14 @@ pub mod listener;
 pub mod question;
 mod status;
 mod through;
+mod view;
+mod watch;
 mod words;
 
 use std::path::{Path, PathBuf};
 
 pub use self::status::{grants, reload, revoke, status};
+pub use self::watch::watch;
 
 /// Where the socket of the daemon with this state folder is: `/run/spad/control` for `/var/lib/spad`, as a reboot clears what
 /// is there, and for any other folder in it. One daemon holds the lock of a folder, so that there is one for a socket too.

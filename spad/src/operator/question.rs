@@ -23,6 +23,8 @@ pub enum Question {
     Revoke(Whose),
     /// Read the files anew, and say whether that worked.
     Reload,
+    /// Whatever happens from now on.
+    Watch,
 }
 
 /// Whose doors.
@@ -97,6 +99,7 @@ impl Question {
                 bytes.extend_from_slice(name.as_bytes());
             }
             Self::Reload => bytes.push(5),
+            Self::Watch => bytes.push(6),
         }
         bytes.resize(SIZE, 0);
         bytes.try_into().unwrap_or([0; SIZE])
@@ -125,6 +128,7 @@ fn parse(bytes: &[u8; SIZE]) -> Option<Question> {
             Some(Question::Revoke(Whose::Name(name)))
         }
         5 => Some(Question::Reload),
+        6 => Some(Question::Watch),
         _ => None,
     }
 }
@@ -137,7 +141,8 @@ mod tests {
     fn every_question_is_one_packet_and_nothing_else_is() {
         let whose = ["192.0.2.7", "2001:db8::7", "laptop", "00c0ffee", &"n".repeat(NAME)];
         let whose = whose.map(|text| Question::Revoke(text.parse().unwrap()));
-        let all = [Question::Status, Question::Grants, Question::Reload].into_iter().chain(whose);
+        let all =
+            [Question::Status, Question::Grants, Question::Reload, Question::Watch].into_iter().chain(whose);
         for question in all {
             let bytes = question.encode();
             assert_eq!(Question::decode(&bytes), Ok(question));

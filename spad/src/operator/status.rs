@@ -5,14 +5,14 @@ use std::path::Path;
 use serde::Serialize;
 use tracing::error;
 
-use super::answer::{Answer, Grant};
+use super::answer::{Answer, Grant, Status};
 use super::call::{Call, CallError};
 use super::question::{Question, Whose};
 use super::{through, words};
 use crate::doctor::Form;
 use crate::exit::ExitStatus;
 
-fn outcome(done: Result<ExitStatus, CallError>) -> ExitStatus {
+pub(super) fn outcome(done: Result<ExitStatus, CallError>) -> ExitStatus {
     done.unwrap_or_else(|failed| {
         error!("{failed}");
         (&failed).into()
@@ -20,7 +20,7 @@ fn outcome(done: Result<ExitStatus, CallError>) -> ExitStatus {
 }
 
 /// For a pipe that nobody reads any more it is no fault that this cannot be written.
-fn say(text: &str) {
+pub(super) fn say(text: &str) {
     use std::io::Write as _;
     let _ = writeln!(std::io::stdout(), "{text}");
 }
@@ -32,12 +32,18 @@ fn tell<T: Serialize>(form: Form, answer: &T, words: impl FnOnce() -> String) {
     }
 }
 
+pub(super) fn ask_status(state_dir: &Path) -> Result<Box<Status>, CallError> {
+    match Call::ask(state_dir, &Question::Status)?.next()? {
+        Answer::Status(status) => Ok(status),
+        _ => Err(CallError::OtherVersion),
+    }
+}
+
 /// How it goes. Status [`ExitStatus::Unwell`] if something is not as it should be.
 pub fn status(state_dir: &Path, form: Form) -> ExitStatus {
-    outcome(Call::ask(state_dir, &Question::Status).and_then(|call| call.next()).and_then(|answer| {
-        let Answer::Status(status) = answer else { return Err(CallError::OtherVersion) };
+    outcome(ask_status(state_dir).map(|status| {
         tell(form, &status, || words::status(&status));
-        Ok(if status.degraded.is_empty() { ExitStatus::Done } else { ExitStatus::Unwell })
+        if status.degraded.is_empty() { ExitStatus::Done } else { ExitStatus::Unwell }
     }))
 }
 
@@ -50,7 +56,7 @@ pub fn grants(state_dir: &Path, form: Form) -> ExitStatus {
     }))
 }
 
-fn ask_grants(state_dir: &Path) -> Result<Vec<Grant>, CallError> {
+pub(super) fn ask_grants(state_dir: &Path) -> Result<Vec<Grant>, CallError> {
     let call = Call::ask(state_dir, &Question::Grants)?;
     let mut all = Vec::new();
     loop {

@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use super::answer::{Grant, LastReload, Revoked, Status};
 
-fn span(seconds: u64) -> String {
+pub(super) fn span(seconds: u64) -> String {
     // Of days the seconds do not matter.
     let seconds = if seconds > 86_400 { seconds / 60 * 60 } else { seconds };
     humantime::format_duration(Duration::from_secs(seconds)).to_string()
@@ -78,7 +78,8 @@ pub(super) fn grants(grants: &[Grant]) -> String {
     text
 }
 
-fn row(grant: &Grant) -> [String; 8] {
+/// What a lease opens.
+pub(super) fn what(grant: &Grant) -> String {
     let mut what = grant.service.clone();
     if let Some(to) = &grant.forward {
         what += &format!(" to {to}");
@@ -86,16 +87,30 @@ fn row(grant: &Grant) -> [String; 8] {
     if grant.once {
         what += " once";
     }
+    what
+}
+
+/// Who holds a lease.
+pub(super) fn who(grant: &Grant) -> String {
+    grant.profile.clone().unwrap_or_else(|| format!("({})", grant.key_id))
+}
+
+/// For whom a lease opens.
+pub(super) fn whom(grant: &Grant) -> String {
     let port = grant.source_port.map(|port| format!(" from port {port}")).unwrap_or_default();
+    format!("{}{port}", grant.grantee)
+}
+
+fn row(grant: &Grant) -> [String; 8] {
     let unknown = || "-".to_owned();
     let (connections, bytes_in, bytes_out) = match &grant.through {
         Some(through) => (through.connections.to_string(), size(through.bytes_in), size(through.bytes_out)),
         None => (unknown(), unknown(), unknown()),
     };
     [
-        grant.profile.clone().unwrap_or_else(|| format!("({})", grant.key_id)),
-        what,
-        format!("{}{port}", grant.grantee),
+        who(grant),
+        what(grant),
+        whom(grant),
         grant.since.clone().unwrap_or_else(unknown),
         span(grant.remaining),
         connections,
