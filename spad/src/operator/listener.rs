@@ -9,9 +9,10 @@ use std::path::Path;
 
 use rustix::fs::Mode;
 use rustix::io::Errno;
-use rustix::net::{AddressFamily, SocketAddrUnix, SocketFlags, SocketType, sockopt};
+use rustix::net::{AddressFamily, SocketAddrUnix, SocketFlags, SocketType};
 
 use crate::socketpair::Seqpacket;
+use crate::sys::peer;
 
 /// How many may wait to be heard, besides those that are.
 const BACKLOG: i32 = 16;
@@ -73,13 +74,12 @@ impl Listener {
     }
 
     fn may_ask(&self, socket: &OwnedFd) -> Result<bool, Errno> {
-        let peer = sockopt::socket_peercred(socket)?;
-        let user = peer.uid.as_raw();
+        let (user, own_group) = peer::user(socket.as_fd())?;
         if user == 0 || user == self.own {
             return Ok(true);
         }
         let Some(group) = self.group else { return Ok(false) };
-        Ok(peer.gid.as_raw() == group || crate::sys::peer::groups(socket.as_fd())?.contains(&group))
+        Ok(own_group == group || peer::groups(socket.as_fd())?.contains(&group))
     }
 }
 

@@ -8,6 +8,32 @@ use rustix::io::Errno;
 /// More groups than anybody has; who has more is not known to be in any.
 const MOST: usize = 1024;
 
+/// User and group of the other end when it connected (`SO_PEERCRED`). Its process id is not told: where that is of another
+/// process namespace the kernel says 0, which is no process.
+///
+/// # Errors
+/// What the kernel answers.
+pub fn user(socket: BorrowedFd<'_>) -> Result<(u32, u32), Errno> {
+    let mut peer = libc::ucred { pid: 0, uid: u32::MAX, gid: u32::MAX };
+    let mut length = size_of_val(&peer) as libc::socklen_t;
+    // SAFETY: the descriptor is open for the length of the call; `peer` is valid for writes of `length` bytes, and every
+    // value of its fields is a valid one.
+    let result = unsafe {
+        libc::getsockopt(
+            socket.as_raw_fd(),
+            libc::SOL_SOCKET,
+            libc::SO_PEERCRED,
+            (&raw mut peer).cast(),
+            &raw mut length,
+        )
+    };
+    if result == 0 {
+        Ok((peer.uid, peer.gid))
+    } else {
+        Err(Errno::from_io_error(&io::Error::last_os_error()).unwrap_or(Errno::INVAL))
+    }
+}
+
 /// The supplementary groups that the other end had when it connected (`SO_PEERGROUPS`, Linux 4.13).
 ///
 /// # Errors
@@ -41,10 +67,12 @@ mod tests {
     use super::*;
 
     #[test]
-    fn the_groups_of_this_process_are_seen_at_the_other_end() {
+    fn user_and_groups_of_this_process_are_seen_at_the_other_end() {
         let (one, _other) = UnixStream::pair().unwrap();
         let own: Vec<u32> =
             rustix::process::getgroups().unwrap().iter().map(|group| group.as_raw()).collect();
         assert_eq!(groups(one.as_fd()), Ok(own));
+        let (user_id, group_id) = (rustix::process::geteuid().as_raw(), rustix::process::getegid().as_raw());
+        assert_eq!(user(one.as_fd()), Ok((user_id, group_id)));
     }
 }
