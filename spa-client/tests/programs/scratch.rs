@@ -26,7 +26,7 @@ pub(crate) struct Done {
 }
 
 impl Done {
-    fn of(output: Output) -> Self {
+    pub(crate) fn of(output: Output) -> Self {
         let text = |bytes| String::from_utf8(bytes).expect("programs write UTF-8");
         let status = output.status.code().expect("no signal ended the program");
         Self { status, out: text(output.stdout), err: text(output.stderr) }
@@ -43,6 +43,15 @@ impl Done {
         let lines: Vec<&str> = self.err.lines().collect();
         assert!(lines.len() == 2 && lines[1].starts_with("  hint: "), "{}", self.err);
         assert!(lines[0].contains(part), "{part}: {}", self.err);
+        self
+    }
+}
+
+impl Done {
+    /// The same behind other lines.
+    pub(crate) fn failed_somewhere(self, status: i32, part: &str) -> Self {
+        assert_eq!(self.status, status, "{}{}", self.out, self.err);
+        assert!(self.err.contains(part), "{part}: {}", self.err);
         self
     }
 }
