@@ -6,7 +6,7 @@ use std::str::FromStr;
 /// 80 bits, as four groups of four letters and digits (the alphabet of RFC 4648, section 6): `ABCD-EFGH-IJKL-MNOP`.
 ///
 /// Not shorter: whoever changes lines knows the server's fingerprint before he has to give the client its answer, and may
-/// try 2^80 answers until one fits (THREAT-MODEL.md, section 9).
+/// try 2^80 answers until one fits (THREAT-MODEL.md, section 11).
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Fingerprint([u8; 16]);
 

@@ -241,3 +241,27 @@ proptest! {
         prop_assert_eq!((finished.profile.name, finished.profile.server), (name, server));
     }
 }
+
+/// What another program computed (`tests/vectors/passphrases_and_enrolments.py`).
+#[test]
+fn another_program_says_the_same() {
+    let vectors = include_str!("../../../tests/vectors/passphrases-and-enrolments.txt");
+    let value =
+        |name: &str| vectors.lines().find_map(|line| line.strip_prefix(name)?.strip_prefix(": ")).unwrap();
+    let bytes = |name: &str| -> [u8; 32] {
+        std::array::from_fn(|at| u8::from_str_radix(&value(name)[2 * at..2 * at + 2], 16).unwrap())
+    };
+    let begun =
+        Begun::restore("laptop".parse().unwrap(), "vpn.example.org".to_owned(), bytes("client-secret"))
+            .unwrap();
+    assert_eq!(begun.request().to_string(), value("request"));
+    let reply = Reply::new(begun.request(), &StaticSecret::from(bytes("server-secret"))).ok().unwrap();
+    assert_eq!(reply.profile_key().bytes(), &bytes("profile-key"));
+    let (answer, fingerprint) = reply.seal(&client(begun.request(), reply.profile_key())).unwrap();
+    // A vector says what the file said when it was made; fields that came later need not stand in it.
+    let theirs: Answer = value("answer").parse().unwrap();
+    let finished = begun.finish(&theirs).unwrap();
+    assert_eq!(finished.fingerprint.to_string(), value("fingerprint"));
+    assert_eq!(finished.profile.key.bytes(), &bytes("profile-key"));
+    assert_eq!(begun.finish(&answer).unwrap().fingerprint, fingerprint);
+}

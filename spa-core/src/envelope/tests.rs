@@ -92,3 +92,22 @@ fn a_passphrase_is_something_and_not_a_file() {
     assert!(Passphrase::new("a".repeat(1024)).is_ok());
     assert_eq!(Passphrase::new("a".repeat(1025)).err(), Some(BadPassphrase::TooLong));
 }
+
+/// What another program computed (`tests/vectors/passphrases_and_enrolments.py`).
+#[test]
+fn another_program_says_the_same() {
+    let vectors = include_str!("../../../tests/vectors/passphrases-and-enrolments.txt");
+    let unhex = |text: &str| -> Vec<u8> {
+        (0..text.len() / 2).map(|at| u8::from_str_radix(&text[2 * at..2 * at + 2], 16).unwrap()).collect()
+    };
+    let values = |name: &'static str| {
+        vectors.lines().filter_map(move |line| line.strip_prefix(name)?.strip_prefix(": "))
+    };
+    let public = unhex(values("public").next().unwrap());
+    let key = passphrase(values("passphrase").next().unwrap());
+    assert_eq!(values("envelope").count(), 2);
+    for envelope in values("envelope") {
+        let opened = open(&key, &public, &unhex(envelope));
+        assert_eq!(opened.map(|text| text.to_string()), Ok("format = 1\n".to_owned()));
+    }
+}
