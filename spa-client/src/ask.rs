@@ -7,9 +7,14 @@ use zeroize::Zeroizing;
 use crate::failure::{Failure, Status};
 use crate::secret_file::{LARGEST, plain};
 
+/// Whether there is anybody to ask.
+pub(crate) fn is_somebody_there() -> bool {
+    stdin().is_terminal()
+}
+
 /// Whether somebody who is asked says yes. `None` if nobody is there.
 pub(crate) fn sure(question: &str) -> Option<bool> {
-    if !stdin().is_terminal() {
+    if !is_somebody_there() {
         return None;
     }
     let _ = write!(stderr().lock(), "{question} [y/N] ");

@@ -21,6 +21,10 @@ use crate::random::random;
 /// `spa-keygen accept`.
 pub(super) fn run(accept: &Accept, now: UnixMillis) -> Result<(), Failure> {
     accept.terms.check(now)?;
+    // Before there is an answer that somebody could use, and no profile for it.
+    if !accept.yes && !ask::is_somebody_there() {
+        return Err(nobody());
+    }
     let typed = match accept.line.as_str() {
         "-" => ask::line("Paste the line that spa-client enrol printed")?,
         line => line.to_owned(),

@@ -7,13 +7,13 @@ use crate::scratch::Scratch;
 fn scan(picture: &str) -> String {
     let rows: Vec<Vec<char>> = picture.lines().map(|line| line.chars().collect()).collect();
     let (width, height, scale) = (rows[0].len(), rows.len() * 2, 4);
-    let mut image = rqrr::PreparedImage::prepare_from_greyscale(width * scale, height * scale, |x, y| {
-        let light = match (rows[y / scale / 2][x / scale], y / scale % 2) {
-            ('\u{2588}', _) | ('\u{2580}', 0) | ('\u{2584}', 1) => 255,
-            _ => 0,
-        };
-        light
-    });
+    let mut image =
+        rqrr::PreparedImage::prepare_from_greyscale(width * scale, height * scale, |x, y| {
+            match (rows[y / scale / 2][x / scale], y / scale % 2) {
+                ('\u{2588}', _) | ('\u{2580}', 0) | ('\u{2584}', 1) => 255,
+                _ => 0,
+            }
+        });
     let grids = image.detect_grids();
     assert_eq!(grids.len(), 1, "{picture}");
     grids[0].decode().unwrap().1

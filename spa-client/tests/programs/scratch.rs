@@ -47,15 +47,6 @@ impl Done {
     }
 }
 
-impl Done {
-    /// The same behind other lines.
-    pub(crate) fn failed_somewhere(self, status: i32, part: &str) -> Self {
-        assert_eq!(self.status, status, "{}{}", self.out, self.err);
-        assert!(self.err.contains(part), "{part}: {}", self.err);
-        self
-    }
-}
-
 impl Scratch {
     pub(crate) fn new() -> Self {
         static COUNT: AtomicU32 = AtomicU32::new(0);
