@@ -8,7 +8,9 @@ use std::time::Duration;
 use spa_core::address::OwnAddresses;
 use spa_core::crypto::key::{KeyId, ProfileKey, SiteId, SiteKey};
 use spa_core::crypto::suite::Suite;
+use spa_core::enrolment::{Answer, Begun, Request as EnrolmentRequest};
 use spa_core::file::client::ClientFile;
+use spa_core::file::encrypted::EncryptedFile;
 use spa_core::file::profile::ProfileFile;
 use spa_core::file::site::SiteFile;
 use spa_core::frame::{Datagram, Link};
@@ -136,6 +138,29 @@ pub fn profile(bytes: &[u8]) {
 pub fn client(bytes: &[u8]) {
     let Some(file) = text(bytes).and_then(|text| ClientFile::parse(text).ok()) else { return };
     assert_eq!(file.sealing_keys().key_id, file.key_id());
+}
+
+/// A line of an enrolment has one spelling, but for white space, and a stranger's opens nothing.
+pub fn enrolment(bytes: &[u8]) {
+    let Some(text) = text(bytes) else { return };
+    let typed: String = text.split_ascii_whitespace().collect();
+    if let Ok(request) = text.parse::<EnrolmentRequest>() {
+        assert_eq!(request.to_string(), typed);
+        assert!(request.server().bytes().all(|byte| byte.is_ascii_graphic()) && request.key_id().0 != 0);
+    }
+    if let Ok(answer) = text.parse::<Answer>() {
+        assert_eq!(answer.to_string(), typed);
+        let ours = Begun::restore("a".parse().expect("a name"), "b".to_owned(), [7; 32]).expect("a host");
+        assert!(ours.finish(&answer).is_err());
+    }
+}
+
+/// What is under a passphrase is written as it was read, and opens for nobody who does not know it.
+pub fn encrypted(bytes: &[u8]) {
+    let Some(file) = text(bytes).and_then(|text| EncryptedFile::parse(text).ok()) else { return };
+    let written = file.to_text();
+    let again = EncryptedFile::parse(&written).unwrap_or_else(|error| panic!("{error}"));
+    assert_eq!(again.to_text(), written);
 }
 
 /// A configuration that is read guards what it names and allows no skew beyond an hour.

@@ -3,11 +3,15 @@
 mod address;
 mod args;
 mod command;
+mod enrol;
+mod half;
 mod knock;
 mod memory;
 mod opening;
+mod passphrase;
 mod preview;
 mod profile;
+mod profiles;
 mod reach;
 mod relay;
 mod resolve;
@@ -18,7 +22,7 @@ mod then;
 use std::ffi::OsString;
 use std::process::ExitCode;
 
-use args::Args;
+use args::{Args, Then};
 use clap::CommandFactory as _;
 use command::Command;
 use knock::Plan;
@@ -43,10 +47,14 @@ pub fn main() -> ExitCode {
 fn run(arguments: impl IntoIterator<Item = OsString>) -> Result<(), Failure> {
     let Some(mut args) = usage::parse::<Args>(arguments, &args::HABITS)? else { return Ok(()) };
     args.check()?;
-    if let Some(then) = args.then.take() {
-        return then::run(args, then);
+    match args.then.take() {
+        Some(Then::Profiles { what }) => return profiles::run(&args, what),
+        Some(Then::Enrol(enrol)) => return enrol::run(&enrol),
+        Some(then) => return then::run(args, then),
+        None => {}
     }
-    let profile = Profile::load(args.profile.as_deref(), args.destination.as_ref())?;
+    let profile =
+        Profile::load(args.profile.as_deref(), args.destination.as_ref(), args.passphrase_file.as_deref())?;
     let mut random = random()?;
     if let Some(patience) = args.wait.filter(|_| !args.dry_run) {
         return then::wait(&args, profile, patience, random);

@@ -2,6 +2,7 @@
 //! what both need stands beside them.
 #![forbid(unsafe_code)]
 
+mod ask;
 mod clock;
 mod failure;
 mod host;

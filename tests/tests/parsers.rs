@@ -181,8 +181,20 @@ fn texts() {
          site_key = \"{key}\"\nkey_id = 7\nkey = \"{key}\"\nsuite = \"aes256gcm\"\nopen = [\"tcp/22\"]\n\
          window = \"30s\"\nfreshness = \"clock\"\ncreated = 2026-11-20T10:00:00Z\n"
     );
+    let encrypted =
+        "format = 1\nname = \"laptop\"\nserver = \"vpn.example.org\"\nencrypted = \"AQAAAEABAQABAgME\"\n";
+    hammer("encrypted", bodies::encrypted, &[encrypted.into()]);
     hammer("site", bodies::site, &[site.into_bytes()]);
     hammer("client", bodies::client, &[client.into_bytes()]);
     hammer("profile", bodies::profile, &of_examples("profile"));
     hammer("config", bodies::config, &of_examples("spad.toml"));
+}
+
+#[test]
+fn lines_of_an_enrolment() {
+    let file = Path::new(env!("CARGO_MANIFEST_DIR")).join("vectors/passphrases-and-enrolments.txt");
+    let text = fs::read_to_string(file).unwrap();
+    let value =
+        |name: &str| text.lines().find_map(|line| line.strip_prefix(name)?.strip_prefix(": ")).unwrap();
+    hammer("enrolment", bodies::enrolment, &["request", "answer"].map(|name| value(name).into()));
 }

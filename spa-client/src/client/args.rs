@@ -10,6 +10,7 @@ use std::time::Duration;
 use clap::{Parser, Subcommand};
 use spa_core::address::{may_be_granted, may_open_for};
 use spa_core::grantee::Grantee;
+use spa_core::name::ProfileName;
 use spa_core::policy::Narrowing;
 use spa_core::request::{Request, Stated};
 use spa_core::service::Service;
@@ -27,7 +28,9 @@ Examples:
   spa-client                         what the only profile opens, at its server
   spa-client -A tcp/22,udp/51820 -w 45s
   spa-client --close                 shut again what was opened
-  spa-client --dry-run               say what would be sent, and send nothing";
+  spa-client --dry-run               say what would be sent, and send nothing
+  spa-client enrol vpn.example.org   get a profile without a secret that travels
+  spa-client profiles                list the profiles of this device";
 
 /// What other clients for knocking call it.
 pub(super) const HABITS: [Habits; 23] = [
@@ -75,6 +78,10 @@ pub(super) struct Args {
     /// Name of the profile, or path of its file [default: the one for the server, or the only one]
     #[arg(long, value_name = "NAME|PATH", global = true)]
     pub(super) profile: Option<PathBuf>,
+
+    /// File of the profile's passphrase, its first line, instead of asking for it
+    #[arg(long, value_name = "FILE", global = true)]
+    pub(super) passphrase_file: Option<PathBuf>,
 
     /// For whom: an address, a prefix like 192.0.2.0/24, `source` (whoever the datagram comes from), or `auto`
     #[arg(short = 'a', long, value_name = "ADDRESS", default_value = "auto", global = true)]
@@ -159,6 +166,84 @@ pub(super) enum Then {
         #[arg(required = true, last = true)]
         command: Vec<OsString>,
     },
+    /// List, show, import, remove, encrypt and decrypt the profiles of this device
+    Profiles {
+        /// What to do with them [default: list]
+        #[command(subcommand)]
+        what: Option<Profiles>,
+    },
+    /// Get a profile from a server: print a line for it, then take its answer; neither is secret
+    Enrol(Enrol),
+}
+
+/// What can be done with profiles.
+#[derive(Debug, Subcommand)]
+pub(super) enum Profiles {
+    /// One line for each profile
+    List {
+        /// As JSON
+        #[arg(long)]
+        json: bool,
+    },
+    /// All that a profile says, but its keys
+    Show {
+        /// Name of the profile, or path of its file
+        #[arg(value_name = "NAME|PATH")]
+        profile: PathBuf,
+        /// As JSON
+        #[arg(long)]
+        json: bool,
+    },
+    /// Take in a profile from a file, or from a paste
+    Import {
+        /// The client's half that spa-keygen made, or - to paste its text
+        #[arg(value_name = "FILE")]
+        from: PathBuf,
+        /// What to call it here [default: the profile's own name]
+        #[arg(long)]
+        name: Option<ProfileName>,
+        /// Put it in place of one that has the name already
+        #[arg(long)]
+        force: bool,
+    },
+    /// Remove a profile from this device; the server keeps its half
+    Remove {
+        /// Name of the profile, or path of its file
+        #[arg(value_name = "NAME|PATH")]
+        profile: PathBuf,
+        /// Do not ask
+        #[arg(long)]
+        force: bool,
+    },
+    /// Put a profile under a passphrase
+    Encrypt {
+        /// Name of the profile, or path of its file
+        #[arg(value_name = "NAME|PATH")]
+        profile: PathBuf,
+    },
+    /// Take the passphrase off a profile
+    Decrypt {
+        /// Name of the profile, or path of its file
+        #[arg(value_name = "NAME|PATH")]
+        profile: PathBuf,
+    },
+}
+
+/// Both halves of an enrolment, on the client's side.
+#[derive(Debug, clap::Args)]
+pub(super) struct Enrol {
+    /// Name or address of the server, as this device reaches it
+    #[arg(required_unless_present = "finish")]
+    pub(super) host: Option<Host>,
+    /// What the profile is to be called [default: this machine's name]
+    #[arg(long, conflicts_with = "finish")]
+    pub(super) name: Option<ProfileName>,
+    /// The line with which the server answered, or - to paste it
+    #[arg(long, value_name = "LINE", conflicts_with = "host")]
+    pub(super) finish: Option<String>,
+    /// Begin anew where one is pending
+    #[arg(long, conflicts_with = "finish")]
+    pub(super) force: bool,
 }
 
 impl Args {

@@ -45,6 +45,8 @@ pub(super) fn run(mut args: Args, then: Then) -> Result<(), Failure> {
             drop(reached);
             become_it(program)
         }
+        // They have files of their own.
+        Then::Profiles { .. } | Then::Enrol(_) => Ok(()),
     }
 }
 
@@ -67,7 +69,8 @@ pub(super) fn wait(
 }
 
 fn opening(args: &Args) -> Result<Opening, Failure> {
-    let profile = Profile::load(args.profile.as_deref(), args.destination.as_ref())?;
+    let profile =
+        Profile::load(args.profile.as_deref(), args.destination.as_ref(), args.passphrase_file.as_deref())?;
     let opening = Opening::new(args, profile, random()?)?;
     warn(args, &opening);
     Ok(opening)
