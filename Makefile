@@ -22,8 +22,8 @@ build:
 # Writes anew what is made from the programs' own definitions and committed: manual pages (from docs/man/source),
 # completions, and the snapshots of what help and errors say. `git diff` shows what changed for users.
 docs:
-	UPDATE=1 cargo test --locked -p spad-tests --test generated
-	cargo test --locked -p spad-tests --test generated
+	UPDATE=1 cargo test --locked -p spad-tests --test generated --test mistakes
+	cargo test --locked -p spad-tests --test generated --test mistakes
 
 # A scan, a knock, a scan, a wait, a scan, in network namespaces that vanish afterwards.
 # BACKEND=iptables tells the same story with another firewall; also iptables-nft, iptables-legacy, auto.

@@ -47,7 +47,7 @@ _spa__client() {
 
     case "${cmd}" in
         spa__client)
-            opts="-A -D -a -w -p -4 -6 -v -q -h -V --access --forward --destination --profile --allow --source-port --window --once --port --ipv4 --ipv6 --wait --close --copies --dry-run --save-packet --verbose --quiet --help --version connect ensure run help"
+            opts="-A -D -a -w -p -4 -6 -v -q -h -V --access --forward --destination --profile --allow --source-port --window --once --port --ipv4 --ipv6 --wait --close --copies --dry-run --save-packet --json --verbose --quiet --help --version connect ensure run help"
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 1 ]] ; then
                 COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
                 return 0
@@ -125,7 +125,7 @@ _spa__client() {
             return 0
             ;;
         spa__client__subcmd__connect)
-            opts="-A -D -a -w -p -4 -6 -v -q -h -V --access --destination --profile --allow --window --port --ipv4 --ipv6 --wait --verbose --quiet --help --version"
+            opts="-A -D -a -w -p -4 -6 -v -q -h -V --access --destination --profile --allow --window --port --ipv4 --ipv6 --wait --json --verbose --quiet --help --version"
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 2 ]] ; then
                 COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
                 return 0
@@ -187,7 +187,7 @@ _spa__client() {
             return 0
             ;;
         spa__client__subcmd__ensure)
-            opts="-A -D -a -w -p -4 -6 -v -q -h -V --access --destination --profile --allow --window --port --ipv4 --ipv6 --wait --verbose --quiet --help --version"
+            opts="-A -D -a -w -p -4 -6 -v -q -h -V --access --destination --profile --allow --window --port --ipv4 --ipv6 --wait --json --verbose --quiet --help --version"
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 2 ]] ; then
                 COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
                 return 0
@@ -319,7 +319,7 @@ _spa__client() {
             return 0
             ;;
         spa__client__subcmd__run)
-            opts="-A -D -a -w -p -4 -6 -v -q -h -V --access --destination --profile --allow --window --port --ipv4 --ipv6 --wait --verbose --quiet --help --version"
+            opts="-A -D -a -w -p -4 -6 -v -q -h -V --access --destination --profile --allow --window --port --ipv4 --ipv6 --wait --json --verbose --quiet --help --version"
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 2 ]] ; then
                 COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
                 return 0

@@ -125,6 +125,10 @@ pub(super) struct Args {
     #[arg(long, value_name = "FILE")]
     pub(super) save_packet: Option<PathBuf>,
 
+    /// Print one JSON object on one line, also when it fails; for scripts
+    #[arg(long, conflicts_with = "quiet", global = true)]
+    pub(super) json: bool,
+
     /// Tell the time, the size and the addresses of each datagram
     #[arg(short, long, conflicts_with = "quiet", global = true)]
     pub(super) verbose: bool,

@@ -5,6 +5,7 @@
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
 
 mod admitted;
+mod json;
 mod keygen;
 mod knock;
 mod man;
