@@ -29,6 +29,7 @@ docs:
 # BACKEND=iptables tells the same story with another firewall; also iptables-nft, iptables-legacy, auto.
 demo:
 	sh tests/prepare.sh libpcap ip nft nmap $(if $(findstring iptables,$(BACKEND)),iptables ipset)
+	-@sh tests/prepare.sh ssh sshd
 	cargo build --release --locked --bins
 	BACKEND=$(BACKEND) sh tests/demo.sh target/release
 
