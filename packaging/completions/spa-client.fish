@@ -41,6 +41,7 @@ complete -c spa-client -n "__fish_spa_client_needs_command" -s 4 -l ipv4 -d 'Use
 complete -c spa-client -n "__fish_spa_client_needs_command" -s 6 -l ipv6 -d 'Use the server\'s IPv6 addresses only'
 complete -c spa-client -n "__fish_spa_client_needs_command" -l close -d 'Shut what this profile opened, for whatever address: the services of -A, or all'
 complete -c spa-client -n "__fish_spa_client_needs_command" -l dry-run -d 'Say in clear what would be sent, and send nothing'
+complete -c spa-client -n "__fish_spa_client_needs_command" -l json -d 'Print one JSON object on one line, also when it fails; for scripts'
 complete -c spa-client -n "__fish_spa_client_needs_command" -s v -l verbose -d 'Tell the time, the size and the addresses of each datagram'
 complete -c spa-client -n "__fish_spa_client_needs_command" -s q -l quiet -d 'Say nothing unless it fails'
 complete -c spa-client -n "__fish_spa_client_needs_command" -s h -l help -d 'Print help'
@@ -61,6 +62,7 @@ complete -c spa-client -n "__fish_spa_client_using_subcommand connect" -s p -l p
 complete -c spa-client -n "__fish_spa_client_using_subcommand connect" -l wait -d 'Wait until the service answers, and say how long that took, or why it probably does not; 10s unless a time is given' -r
 complete -c spa-client -n "__fish_spa_client_using_subcommand connect" -s 4 -l ipv4 -d 'Use the server\'s IPv4 addresses only'
 complete -c spa-client -n "__fish_spa_client_using_subcommand connect" -s 6 -l ipv6 -d 'Use the server\'s IPv6 addresses only'
+complete -c spa-client -n "__fish_spa_client_using_subcommand connect" -l json -d 'Print one JSON object on one line, also when it fails; for scripts'
 complete -c spa-client -n "__fish_spa_client_using_subcommand connect" -s v -l verbose -d 'Tell the time, the size and the addresses of each datagram'
 complete -c spa-client -n "__fish_spa_client_using_subcommand connect" -s q -l quiet -d 'Say nothing unless it fails'
 complete -c spa-client -n "__fish_spa_client_using_subcommand connect" -s h -l help -d 'Print help'
@@ -75,6 +77,7 @@ complete -c spa-client -n "__fish_spa_client_using_subcommand ensure" -s p -l po
 complete -c spa-client -n "__fish_spa_client_using_subcommand ensure" -l wait -d 'Wait until the service answers, and say how long that took, or why it probably does not; 10s unless a time is given' -r
 complete -c spa-client -n "__fish_spa_client_using_subcommand ensure" -s 4 -l ipv4 -d 'Use the server\'s IPv4 addresses only'
 complete -c spa-client -n "__fish_spa_client_using_subcommand ensure" -s 6 -l ipv6 -d 'Use the server\'s IPv6 addresses only'
+complete -c spa-client -n "__fish_spa_client_using_subcommand ensure" -l json -d 'Print one JSON object on one line, also when it fails; for scripts'
 complete -c spa-client -n "__fish_spa_client_using_subcommand ensure" -s v -l verbose -d 'Tell the time, the size and the addresses of each datagram'
 complete -c spa-client -n "__fish_spa_client_using_subcommand ensure" -s q -l quiet -d 'Say nothing unless it fails'
 complete -c spa-client -n "__fish_spa_client_using_subcommand ensure" -s h -l help -d 'Print help'
@@ -89,6 +92,7 @@ complete -c spa-client -n "__fish_spa_client_using_subcommand run" -s p -l port 
 complete -c spa-client -n "__fish_spa_client_using_subcommand run" -l wait -d 'Wait until the service answers, and say how long that took, or why it probably does not; 10s unless a time is given' -r
 complete -c spa-client -n "__fish_spa_client_using_subcommand run" -s 4 -l ipv4 -d 'Use the server\'s IPv4 addresses only'
 complete -c spa-client -n "__fish_spa_client_using_subcommand run" -s 6 -l ipv6 -d 'Use the server\'s IPv6 addresses only'
+complete -c spa-client -n "__fish_spa_client_using_subcommand run" -l json -d 'Print one JSON object on one line, also when it fails; for scripts'
 complete -c spa-client -n "__fish_spa_client_using_subcommand run" -s v -l verbose -d 'Tell the time, the size and the addresses of each datagram'
 complete -c spa-client -n "__fish_spa_client_using_subcommand run" -s q -l quiet -d 'Say nothing unless it fails'
 complete -c spa-client -n "__fish_spa_client_using_subcommand run" -s h -l help -d 'Print help'

@@ -18,6 +18,7 @@ mod resolve;
 mod saved;
 mod stamp;
 mod then;
+mod told;
 
 use std::ffi::OsString;
 use std::process::ExitCode;
@@ -27,6 +28,7 @@ use clap::CommandFactory as _;
 use command::Command;
 use knock::Plan;
 use profile::Profile;
+use told::Told;
 
 use crate::failure::{Failure, exit};
 use crate::output::{complain, say};
@@ -45,10 +47,22 @@ pub fn main() -> ExitCode {
 }
 
 fn run(arguments: impl IntoIterator<Item = OsString>) -> Result<(), Failure> {
-    let Some(mut args) = usage::parse::<Args>(arguments, &args::HABITS)? else { return Ok(()) };
+    let Some(args) = usage::parse::<Args>(arguments, &args::HABITS)? else { return Ok(()) };
+    let json = args.json;
+    let end = carry_out(args);
+    if let (true, Err(failure)) = (json, &end) {
+        Told::failed(failure).say();
+    }
+    end
+}
+
+fn carry_out(mut args: Args) -> Result<(), Failure> {
     args.check()?;
     match args.then.take() {
         Some(Then::Profiles { what }) => return profiles::run(&args, what),
+        Some(Then::Enrol(_)) if args.json => {
+            return Err(Failure::usage("--json does not go with enrol, whose lines are for people"));
+        }
         Some(Then::Enrol(enrol)) => return enrol::run(&enrol),
         Some(then) => return then::run(args, then),
         None => {}
@@ -75,11 +89,18 @@ fn run(arguments: impl IntoIterator<Item = OsString>) -> Result<(), Failure> {
     let plan = Plan::new(&command.verb, command.allow, routes, first, &mut random).with_copies(args.copies);
     let keys = profile.file.sealing_keys();
     if args.dry_run {
-        say(&preview::text(&command, &plan, &profile, first));
+        if !args.json {
+            say(&preview::text(&command, &plan, &profile, first));
+        }
         if let Some(path) = &args.save_packet {
             let datagram = plan.first_datagram(&keys, &mut random)?;
             saved::write(path, &datagram, &mut random)?;
-            say(&format!("saved     one datagram of {} bytes to {}", datagram.len(), path.display()));
+            if !args.json {
+                say(&format!("saved     one datagram of {} bytes to {}", datagram.len(), path.display()));
+            }
+        }
+        if args.json {
+            Told::of(&command, &profile).dry(&command, &plan, first).say();
         }
         return Ok(());
     }
@@ -92,7 +113,9 @@ fn run(arguments: impl IntoIterator<Item = OsString>) -> Result<(), Failure> {
         _ => None,
     };
     let reached = plan.send(&keys, saved, args.verbose, &mut random)?;
-    if !args.quiet {
+    if args.json {
+        Told::of(&command, &profile).sent(first, reached).say();
+    } else if !args.quiet {
         say(&command.told(&reached));
     }
     Ok(())

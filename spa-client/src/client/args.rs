@@ -132,6 +132,10 @@ pub(super) struct Args {
     #[arg(long, value_name = "FILE")]
     pub(super) save_packet: Option<PathBuf>,
 
+    /// Print one JSON object on one line, also when it fails; for scripts
+    #[arg(long, conflicts_with = "quiet", global = true)]
+    pub(super) json: bool,
+
     /// Tell the time, the size and the addresses of each datagram
     #[arg(short, long, conflicts_with = "quiet", global = true)]
     pub(super) verbose: bool,
@@ -180,19 +184,12 @@ pub(super) enum Then {
 #[derive(Debug, Subcommand)]
 pub(super) enum Profiles {
     /// One line for each profile
-    List {
-        /// As JSON
-        #[arg(long)]
-        json: bool,
-    },
+    List,
     /// All that a profile says, but its keys
     Show {
         /// Name of the profile, or path of its file
         #[arg(value_name = "NAME|PATH")]
         profile: PathBuf,
-        /// As JSON
-        #[arg(long)]
-        json: bool,
     },
     /// Take in a profile from a file, or from a paste
     Import {

@@ -16,6 +16,7 @@ use super::memory::Memory;
 use super::profile::Profile;
 use super::reach::{Heard, Reached, Tries};
 use super::stamp;
+use super::told::Told;
 use crate::failure::{Failure, Status};
 use crate::random::Random;
 
@@ -79,6 +80,11 @@ impl Opening {
     /// What will probably make the server refuse.
     pub(super) fn warnings(&self) -> Vec<String> {
         self.command.warnings(&self.profile)
+    }
+
+    /// What is asked of whom, for a script.
+    pub(super) fn told(&self) -> Told {
+        Told::of(&self.command, &self.profile)
     }
 
     /// The service, in words.

@@ -25,9 +25,13 @@ use crate::secret_file::{self, plain, quoted};
 /// Carries out one of the commands.
 pub(super) fn run(args: &Args, what: Option<Profiles>) -> Result<(), Failure> {
     let passphrase = args.passphrase_file.as_deref();
-    match what.unwrap_or(Profiles::List { json: false }) {
-        Profiles::List { json } => listing::list(json),
-        Profiles::Show { profile, json } => listing::show(find(&profile)?, json),
+    let what = what.unwrap_or(Profiles::List);
+    if args.json && !matches!(what, Profiles::List | Profiles::Show { .. }) {
+        return Err(Failure::usage("of the commands for profiles, list and show go with --json"));
+    }
+    match what {
+        Profiles::List => listing::list(args.json),
+        Profiles::Show { profile } => listing::show(find(&profile)?, args.json),
         Profiles::Import { from, name, force } => import(&from, name, force),
         Profiles::Remove { profile, force } => remove(&find(&profile)?, force),
         Profiles::Encrypt { profile } => encrypt(find(&profile)?, passphrase),

@@ -33,7 +33,10 @@ pub(super) fn relay(stream: TcpStream) -> Result<(), Failure> {
         Ok(End::Sink) => return Ok(()),
         Err(error) => return Err(failed(&error)),
     }
-    close_output();
+    if !close_output() {
+        // Who reads our output sees its end only when this process ends.
+        return Ok(());
+    }
     match upwards.join() {
         Ok(Err(error)) => Err(failed(&error)),
         Ok(Ok(_)) | Err(_) => Ok(()),
@@ -95,12 +98,16 @@ impl Write for Output {
     }
 }
 
-/// Lets whoever reads our output see its end, while standard input may go on.
-fn close_output() {
+/// Lets whoever reads our output see its end, while standard input may go on; says whether that can be.
+fn close_output() -> bool {
     #[cfg(unix)]
-    if let Ok(nothing) = std::fs::OpenOptions::new().write(true).open("/dev/null") {
-        let _ = rustix::stdio::dup2_stdout(&nothing);
-    }
+    let closed = std::fs::OpenOptions::new()
+        .write(true)
+        .open("/dev/null")
+        .is_ok_and(|nothing| rustix::stdio::dup2_stdout(&nothing).is_ok());
+    #[cfg(not(unix))]
+    let closed = false;
+    closed
 }
 
 #[cfg(test)]

@@ -18,6 +18,10 @@ pub(super) fn run(mut args: Args, then: Then) -> Result<(), Failure> {
     if args.close || args.dry_run || args.save_packet.is_some() {
         return Err(Failure::usage("--close, --dry-run and --save-packet are for a knock alone"));
     }
+    if args.json && !matches!(then, Then::Ensure { .. }) {
+        let sentence = "--json goes with a knock, --wait and ensure: here standard output is the service's or the command's";
+        return Err(Failure::usage(sentence));
+    }
     let patience = args.wait.unwrap_or(PATIENCE);
     match then {
         Then::Connect { host, at } => {
@@ -29,10 +33,16 @@ pub(super) fn run(mut args: Args, then: Then) -> Result<(), Failure> {
         Then::Ensure { host } => {
             args.destination = host.or(args.destination);
             let mut opening = opening(&args)?;
-            if opening.is_believed_open() {
-                return Ok(());
+            let believed = opening.is_believed_open();
+            let mut told = opening.told().believed(believed);
+            if !believed {
+                let Opened { reached, took } = opening.knock_until_open(patience)?;
+                told = told.answered(&reached, took);
             }
-            opening.knock_until_open(patience).map(drop)
+            if args.json {
+                told.say();
+            }
+            Ok(())
         }
         Then::Run { command } => {
             let mut opening = opening(&args)?;
@@ -60,7 +70,9 @@ pub(super) fn wait(
     let mut opening = Opening::new(args, profile, random)?;
     warn(args, &opening);
     let opened = opening.knock_until_open(patience)?;
-    if !args.quiet {
+    if args.json {
+        opening.told().answered(&opened.reached, opened.took).say();
+    } else if !args.quiet {
         let took = opened.took.unwrap_or_default().as_secs_f64() * 1000.0;
         let server = opened.reached.server;
         say(&format!("{} answers ({server}), {took:.1} ms after the knock", opening.place()));

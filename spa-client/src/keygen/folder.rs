@@ -62,6 +62,7 @@ fn make_one(folder: &Path, owner: Owner) -> io::Result<()> {
     }
     let above = folder.parent().unwrap_or(Path::new(""));
     make_one(above, owner)?;
+    #[cfg_attr(not(unix), expect(unused_mut, reason = "elsewhere a folder has no mode"))]
     let mut builder = DirBuilder::new();
     #[cfg(unix)]
     std::os::unix::fs::DirBuilderExt::mode(&mut builder, 0o700);
