@@ -3,17 +3,22 @@
 mod address;
 mod args;
 mod command;
+mod keep;
 mod knock;
 mod memory;
 mod opening;
 mod preview;
 mod profile;
+mod proxy;
 mod reach;
 mod relay;
 mod resolve;
 mod saved;
+mod seen;
+mod signals;
 mod stamp;
 mod then;
+mod watch;
 
 use std::ffi::OsString;
 use std::process::ExitCode;
@@ -50,7 +55,10 @@ fn run(arguments: impl IntoIterator<Item = OsString>) -> Result<(), Failure> {
             complain(&format!("spa-client: {warning}"));
         }
     }
-    let routes: Vec<_> = command.servers()?.into_iter().map(address::Route::to).collect();
+    let servers = command.servers()?;
+    let seen = command.seen(&servers, &mut random)?;
+    let routes: Vec<_> =
+        servers.into_iter().map(|server| address::Route::to(server).seen_as(&seen)).collect();
     let families = knock::families(&routes);
     let first = if args.dry_run && args.save_packet.is_none() {
         stamp::next(&profile)?

@@ -15,3 +15,4 @@ mod usage;
 
 pub mod client;
 pub mod keygen;
+pub mod stun;

@@ -6,6 +6,7 @@ use std::path::{Path, PathBuf, is_separator};
 
 use etcetera::BaseStrategy as _;
 use spa_core::file::client::ClientFile;
+use spa_core::service::Service;
 
 use crate::failure::{Failure, Status};
 use crate::host::Host;
@@ -34,6 +35,46 @@ impl Profile {
         }
     }
 
+    /// Whether there is any profile to go by.
+    pub(super) fn expect_any(wanted: Option<&Path>) -> Result<(), Failure> {
+        match wanted {
+            Some(_) => Self::load(wanted, None).map(drop),
+            None if names(&folder()?)?.is_empty() => the_only(&folder()?).map(drop),
+            None => Ok(()),
+        }
+    }
+
+    /// The profile that was made for this very server and opens the service; `wanted`: no other. One that cannot be read
+    /// is none.
+    pub(super) fn that_opens(
+        wanted: Option<&Path>,
+        server: &Host,
+        service: Service,
+    ) -> Result<Option<Self>, Failure> {
+        let mut fitting: Vec<Self> = match wanted {
+            Some(_) => vec![Self::load(wanted, None)?],
+            None => {
+                let folder = folder()?;
+                let path = |name: String| folder.join(format!("{name}{ENDING}"));
+                names(&folder)?.into_iter().filter_map(|name| Self::read(path(name)).ok()).collect()
+            }
+        };
+        fitting.retain(|profile| profile.is_for(server) && profile.file.open.contains(&service));
+        match (fitting.pop(), fitting.as_slice()) {
+            (only, []) => Ok(only),
+            (last, others) => {
+                let names = others.iter().chain(&last).map(|profile| profile.file.name.as_str());
+                let names = names.collect::<Vec<_>>().join(", ");
+                let sentence = format!("several profiles open {service} at {server}: {names}");
+                Err(Failure::new(Status::File, sentence, "use --profile with one of them"))
+            }
+        }
+    }
+
+    fn is_for(&self, server: &Host) -> bool {
+        self.file.server.parse().is_ok_and(|host: Host| host == *server)
+    }
+
     fn read(path: PathBuf) -> Result<Self, Failure> {
         let read = secret_file::read(&path)?;
         let file = ClientFile::parse(&read.text).map_err(|bad| {
@@ -50,9 +91,11 @@ fn made_for(folder: &Path, server: &Host) -> Result<Profile, Failure> {
     if let [] | [_] = names.as_slice() {
         return Profile::read(the_only(folder)?);
     }
-    let is_for = |profile: &Profile| profile.file.server.parse().is_ok_and(|host: Host| host == *server);
-    let mut fitting: Vec<Profile> =
-        names.iter().filter_map(|name| Profile::read(path(name)).ok()).filter(is_for).collect();
+    let mut fitting: Vec<Profile> = names
+        .iter()
+        .filter_map(|name| Profile::read(path(name)).ok())
+        .filter(|profile| profile.is_for(server))
+        .collect();
     match (fitting.pop(), fitting.len()) {
         (Some(only), 0) => Ok(only),
         (None, _) => Err(Failure::new(
