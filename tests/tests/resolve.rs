@@ -57,7 +57,7 @@ fn a_stun_server_that_says_nothing_is_told_in_time_and_nothing_is_sent() {
     lab.count_datagrams(NAT_A);
     let begun = Instant::now();
     // Nobody listens there.
-    let done = lab.client(NAT_A, &["-4", "-a", "resolve", "--stun", "10.77.0.1:3479"]);
+    let done = lab.client(NAT_A, &["-4", "-a", "resolve", "--stun", "10.77.0.1:3999"]);
     assert_eq!(done.status, Some(6), "{}", done.text());
     assert!(
         done.err.contains("the STUN server 10.77.0.1 told no address of this machine within 3 s"),
