@@ -6,6 +6,7 @@
 #![deny(unsafe_code)]
 
 pub mod apply;
+pub mod arguments;
 pub mod ask;
 pub mod capture;
 pub mod check;
