@@ -24,6 +24,7 @@ package() {
         fwknopd) echo fwknop-server ;;
         fwknop) echo fwknop-client ;;
         knock) echo knockd ;;
+        turnserver) echo coturn ;;
         *) echo "$1" ;;
     esac
 }
@@ -34,6 +35,11 @@ for thing in "$@"; do
     if [ "$thing" = firewalld ] && [ -d /run/systemd/system ]; then
         # It is started as soon as it is installed, and drops what it does not know.
         echo "not installed, because it would take over this machine's firewall: $thing" >&2
+        continue
+    fi
+    if [ "$thing" = turnserver ] && [ -d /run/systemd/system ]; then
+        # Its package starts a service that listens on every address.
+        echo "not installed, because it would begin to serve this machine's network: coturn" >&2
         continue
     fi
     missing="$missing $(package "$thing")"

@@ -1,6 +1,6 @@
 # Print an optspec for argparse to handle cmd's options that are independent of any subcommand.
 function __fish_spa_client_global_optspecs
-    string join \n A/access= forward= D/destination= profile= a/allow= source-port= w/window= once p/port= 4/ipv4 6/ipv6 wait= close copies= dry-run save-packet= v/verbose q/quiet h/help V/version
+    string join \n A/access= forward= D/destination= profile= a/allow= stun= source-port= w/window= once p/port= 4/ipv4 6/ipv6 wait= close copies= dry-run save-packet= v/verbose q/quiet h/help V/version
 end
 
 function __fish_spa_client_needs_command
@@ -28,7 +28,8 @@ complete -c spa-client -n "__fish_spa_client_needs_command" -s A -l access -d 'W
 complete -c spa-client -n "__fish_spa_client_needs_command" -l forward -d 'Where the one service is to lead instead of the server itself: an inner host and port, like 10.0.0.5:443' -r
 complete -c spa-client -n "__fish_spa_client_needs_command" -s D -l destination -d 'Name or address of the server [default: the profile\'s]' -r
 complete -c spa-client -n "__fish_spa_client_needs_command" -l profile -d 'Name of the profile, or path of its file [default: the one for the server, or the only one]' -r -F
-complete -c spa-client -n "__fish_spa_client_needs_command" -s a -l allow -d 'For whom: an address, a prefix like 192.0.2.0/24, `source` (whoever the datagram comes from), or `auto`' -r
+complete -c spa-client -n "__fish_spa_client_needs_command" -s a -l allow -d 'For whom: an address, a prefix like 192.0.2.0/24, `source` (whoever the datagram comes from), `resolve` (the own address as a STUN server sees it), or `auto`' -r
+complete -c spa-client -n "__fish_spa_client_needs_command" -l stun -d 'STUN server that tells the own address, for `-a resolve`; nobody is asked unless one is named' -r
 complete -c spa-client -n "__fish_spa_client_needs_command" -l source-port -d 'Let in only connections from this port or these, like 40000 or 40000-40010' -r
 complete -c spa-client -n "__fish_spa_client_needs_command" -s w -l window -d 'How long the door is to stay open, like 45s [default: as the server has it]' -r
 complete -c spa-client -n "__fish_spa_client_needs_command" -s p -l port -d 'UDP port that the datagram goes to [default: the profile\'s]' -r
@@ -47,11 +48,14 @@ complete -c spa-client -n "__fish_spa_client_needs_command" -s V -l version -d '
 complete -c spa-client -n "__fish_spa_client_needs_command" -f -a "connect" -d 'Knock unless the door is open, connect, and relay standard input and output: for ssh\'s ProxyCommand'
 complete -c spa-client -n "__fish_spa_client_needs_command" -f -a "ensure" -d 'Knock unless a window is believed open, and wait until the service answers: for ssh\'s `Match exec`'
 complete -c spa-client -n "__fish_spa_client_needs_command" -f -a "run" -d 'Knock, wait until the service answers, and run a command that finds it in SPA_ADDRESS and SPA_PORT'
+complete -c spa-client -n "__fish_spa_client_needs_command" -f -a "proxy" -d 'Be a proxy (SOCKS and HTTP CONNECT) for browsers and other programs, that knocks before it connects'
+complete -c spa-client -n "__fish_spa_client_needs_command" -f -a "keep" -d 'Keep the door open: knock again before it shuts, and when this machine\'s address changes; shut it at the end'
 complete -c spa-client -n "__fish_spa_client_needs_command" -f -a "help" -d 'Print this message or the help of the given subcommand(s)'
 complete -c spa-client -n "__fish_spa_client_using_subcommand connect" -s A -l access -d 'What to open, like tcp/22 or tcp/22,udp/51820 [default: all that the profile opens]' -r
 complete -c spa-client -n "__fish_spa_client_using_subcommand connect" -s D -l destination -d 'Name or address of the server [default: the profile\'s]' -r
 complete -c spa-client -n "__fish_spa_client_using_subcommand connect" -l profile -d 'Name of the profile, or path of its file [default: the one for the server, or the only one]' -r -F
-complete -c spa-client -n "__fish_spa_client_using_subcommand connect" -s a -l allow -d 'For whom: an address, a prefix like 192.0.2.0/24, `source` (whoever the datagram comes from), or `auto`' -r
+complete -c spa-client -n "__fish_spa_client_using_subcommand connect" -s a -l allow -d 'For whom: an address, a prefix like 192.0.2.0/24, `source` (whoever the datagram comes from), `resolve` (the own address as a STUN server sees it), or `auto`' -r
+complete -c spa-client -n "__fish_spa_client_using_subcommand connect" -l stun -d 'STUN server that tells the own address, for `-a resolve`; nobody is asked unless one is named' -r
 complete -c spa-client -n "__fish_spa_client_using_subcommand connect" -s w -l window -d 'How long the door is to stay open, like 45s [default: as the server has it]' -r
 complete -c spa-client -n "__fish_spa_client_using_subcommand connect" -s p -l port -d 'UDP port that the datagram goes to [default: the profile\'s]' -r
 complete -c spa-client -n "__fish_spa_client_using_subcommand connect" -l wait -d 'Wait until the service answers, and say how long that took, or why it probably does not; 10s unless a time is given' -r
@@ -64,7 +68,8 @@ complete -c spa-client -n "__fish_spa_client_using_subcommand connect" -s V -l v
 complete -c spa-client -n "__fish_spa_client_using_subcommand ensure" -s A -l access -d 'What to open, like tcp/22 or tcp/22,udp/51820 [default: all that the profile opens]' -r
 complete -c spa-client -n "__fish_spa_client_using_subcommand ensure" -s D -l destination -d 'Name or address of the server [default: the profile\'s]' -r
 complete -c spa-client -n "__fish_spa_client_using_subcommand ensure" -l profile -d 'Name of the profile, or path of its file [default: the one for the server, or the only one]' -r -F
-complete -c spa-client -n "__fish_spa_client_using_subcommand ensure" -s a -l allow -d 'For whom: an address, a prefix like 192.0.2.0/24, `source` (whoever the datagram comes from), or `auto`' -r
+complete -c spa-client -n "__fish_spa_client_using_subcommand ensure" -s a -l allow -d 'For whom: an address, a prefix like 192.0.2.0/24, `source` (whoever the datagram comes from), `resolve` (the own address as a STUN server sees it), or `auto`' -r
+complete -c spa-client -n "__fish_spa_client_using_subcommand ensure" -l stun -d 'STUN server that tells the own address, for `-a resolve`; nobody is asked unless one is named' -r
 complete -c spa-client -n "__fish_spa_client_using_subcommand ensure" -s w -l window -d 'How long the door is to stay open, like 45s [default: as the server has it]' -r
 complete -c spa-client -n "__fish_spa_client_using_subcommand ensure" -s p -l port -d 'UDP port that the datagram goes to [default: the profile\'s]' -r
 complete -c spa-client -n "__fish_spa_client_using_subcommand ensure" -l wait -d 'Wait until the service answers, and say how long that took, or why it probably does not; 10s unless a time is given' -r
@@ -77,7 +82,8 @@ complete -c spa-client -n "__fish_spa_client_using_subcommand ensure" -s V -l ve
 complete -c spa-client -n "__fish_spa_client_using_subcommand run" -s A -l access -d 'What to open, like tcp/22 or tcp/22,udp/51820 [default: all that the profile opens]' -r
 complete -c spa-client -n "__fish_spa_client_using_subcommand run" -s D -l destination -d 'Name or address of the server [default: the profile\'s]' -r
 complete -c spa-client -n "__fish_spa_client_using_subcommand run" -l profile -d 'Name of the profile, or path of its file [default: the one for the server, or the only one]' -r -F
-complete -c spa-client -n "__fish_spa_client_using_subcommand run" -s a -l allow -d 'For whom: an address, a prefix like 192.0.2.0/24, `source` (whoever the datagram comes from), or `auto`' -r
+complete -c spa-client -n "__fish_spa_client_using_subcommand run" -s a -l allow -d 'For whom: an address, a prefix like 192.0.2.0/24, `source` (whoever the datagram comes from), `resolve` (the own address as a STUN server sees it), or `auto`' -r
+complete -c spa-client -n "__fish_spa_client_using_subcommand run" -l stun -d 'STUN server that tells the own address, for `-a resolve`; nobody is asked unless one is named' -r
 complete -c spa-client -n "__fish_spa_client_using_subcommand run" -s w -l window -d 'How long the door is to stay open, like 45s [default: as the server has it]' -r
 complete -c spa-client -n "__fish_spa_client_using_subcommand run" -s p -l port -d 'UDP port that the datagram goes to [default: the profile\'s]' -r
 complete -c spa-client -n "__fish_spa_client_using_subcommand run" -l wait -d 'Wait until the service answers, and say how long that took, or why it probably does not; 10s unless a time is given' -r
@@ -87,7 +93,39 @@ complete -c spa-client -n "__fish_spa_client_using_subcommand run" -s v -l verbo
 complete -c spa-client -n "__fish_spa_client_using_subcommand run" -s q -l quiet -d 'Say nothing unless it fails'
 complete -c spa-client -n "__fish_spa_client_using_subcommand run" -s h -l help -d 'Print help'
 complete -c spa-client -n "__fish_spa_client_using_subcommand run" -s V -l version -d 'Print version'
-complete -c spa-client -n "__fish_spa_client_using_subcommand help; and not __fish_seen_subcommand_from connect ensure run help" -f -a "connect" -d 'Knock unless the door is open, connect, and relay standard input and output: for ssh\'s ProxyCommand'
-complete -c spa-client -n "__fish_spa_client_using_subcommand help; and not __fish_seen_subcommand_from connect ensure run help" -f -a "ensure" -d 'Knock unless a window is believed open, and wait until the service answers: for ssh\'s `Match exec`'
-complete -c spa-client -n "__fish_spa_client_using_subcommand help; and not __fish_seen_subcommand_from connect ensure run help" -f -a "run" -d 'Knock, wait until the service answers, and run a command that finds it in SPA_ADDRESS and SPA_PORT'
-complete -c spa-client -n "__fish_spa_client_using_subcommand help; and not __fish_seen_subcommand_from connect ensure run help" -f -a "help" -d 'Print this message or the help of the given subcommand(s)'
+complete -c spa-client -n "__fish_spa_client_using_subcommand proxy" -l listen -d 'Where to listen: an address of this machine\'s loopback, and a port' -r
+complete -c spa-client -n "__fish_spa_client_using_subcommand proxy" -s A -l access -d 'What to open, like tcp/22 or tcp/22,udp/51820 [default: all that the profile opens]' -r
+complete -c spa-client -n "__fish_spa_client_using_subcommand proxy" -s D -l destination -d 'Name or address of the server [default: the profile\'s]' -r
+complete -c spa-client -n "__fish_spa_client_using_subcommand proxy" -l profile -d 'Name of the profile, or path of its file [default: the one for the server, or the only one]' -r -F
+complete -c spa-client -n "__fish_spa_client_using_subcommand proxy" -s a -l allow -d 'For whom: an address, a prefix like 192.0.2.0/24, `source` (whoever the datagram comes from), `resolve` (the own address as a STUN server sees it), or `auto`' -r
+complete -c spa-client -n "__fish_spa_client_using_subcommand proxy" -l stun -d 'STUN server that tells the own address, for `-a resolve`; nobody is asked unless one is named' -r
+complete -c spa-client -n "__fish_spa_client_using_subcommand proxy" -s w -l window -d 'How long the door is to stay open, like 45s [default: as the server has it]' -r
+complete -c spa-client -n "__fish_spa_client_using_subcommand proxy" -s p -l port -d 'UDP port that the datagram goes to [default: the profile\'s]' -r
+complete -c spa-client -n "__fish_spa_client_using_subcommand proxy" -l wait -d 'Wait until the service answers, and say how long that took, or why it probably does not; 10s unless a time is given' -r
+complete -c spa-client -n "__fish_spa_client_using_subcommand proxy" -l direct -d 'Connect without a knock to what no profile is for, instead of refusing'
+complete -c spa-client -n "__fish_spa_client_using_subcommand proxy" -s 4 -l ipv4 -d 'Use the server\'s IPv4 addresses only'
+complete -c spa-client -n "__fish_spa_client_using_subcommand proxy" -s 6 -l ipv6 -d 'Use the server\'s IPv6 addresses only'
+complete -c spa-client -n "__fish_spa_client_using_subcommand proxy" -s v -l verbose -d 'Tell the time, the size and the addresses of each datagram'
+complete -c spa-client -n "__fish_spa_client_using_subcommand proxy" -s q -l quiet -d 'Say nothing unless it fails'
+complete -c spa-client -n "__fish_spa_client_using_subcommand proxy" -s h -l help -d 'Print help'
+complete -c spa-client -n "__fish_spa_client_using_subcommand proxy" -s V -l version -d 'Print version'
+complete -c spa-client -n "__fish_spa_client_using_subcommand keep" -s A -l access -d 'What to open, like tcp/22 or tcp/22,udp/51820 [default: all that the profile opens]' -r
+complete -c spa-client -n "__fish_spa_client_using_subcommand keep" -s D -l destination -d 'Name or address of the server [default: the profile\'s]' -r
+complete -c spa-client -n "__fish_spa_client_using_subcommand keep" -l profile -d 'Name of the profile, or path of its file [default: the one for the server, or the only one]' -r -F
+complete -c spa-client -n "__fish_spa_client_using_subcommand keep" -s a -l allow -d 'For whom: an address, a prefix like 192.0.2.0/24, `source` (whoever the datagram comes from), `resolve` (the own address as a STUN server sees it), or `auto`' -r
+complete -c spa-client -n "__fish_spa_client_using_subcommand keep" -l stun -d 'STUN server that tells the own address, for `-a resolve`; nobody is asked unless one is named' -r
+complete -c spa-client -n "__fish_spa_client_using_subcommand keep" -s w -l window -d 'How long the door is to stay open, like 45s [default: as the server has it]' -r
+complete -c spa-client -n "__fish_spa_client_using_subcommand keep" -s p -l port -d 'UDP port that the datagram goes to [default: the profile\'s]' -r
+complete -c spa-client -n "__fish_spa_client_using_subcommand keep" -l wait -d 'Wait until the service answers, and say how long that took, or why it probably does not; 10s unless a time is given' -r
+complete -c spa-client -n "__fish_spa_client_using_subcommand keep" -s 4 -l ipv4 -d 'Use the server\'s IPv4 addresses only'
+complete -c spa-client -n "__fish_spa_client_using_subcommand keep" -s 6 -l ipv6 -d 'Use the server\'s IPv6 addresses only'
+complete -c spa-client -n "__fish_spa_client_using_subcommand keep" -s v -l verbose -d 'Tell the time, the size and the addresses of each datagram'
+complete -c spa-client -n "__fish_spa_client_using_subcommand keep" -s q -l quiet -d 'Say nothing unless it fails'
+complete -c spa-client -n "__fish_spa_client_using_subcommand keep" -s h -l help -d 'Print help'
+complete -c spa-client -n "__fish_spa_client_using_subcommand keep" -s V -l version -d 'Print version'
+complete -c spa-client -n "__fish_spa_client_using_subcommand help; and not __fish_seen_subcommand_from connect ensure run proxy keep help" -f -a "connect" -d 'Knock unless the door is open, connect, and relay standard input and output: for ssh\'s ProxyCommand'
+complete -c spa-client -n "__fish_spa_client_using_subcommand help; and not __fish_seen_subcommand_from connect ensure run proxy keep help" -f -a "ensure" -d 'Knock unless a window is believed open, and wait until the service answers: for ssh\'s `Match exec`'
+complete -c spa-client -n "__fish_spa_client_using_subcommand help; and not __fish_seen_subcommand_from connect ensure run proxy keep help" -f -a "run" -d 'Knock, wait until the service answers, and run a command that finds it in SPA_ADDRESS and SPA_PORT'
+complete -c spa-client -n "__fish_spa_client_using_subcommand help; and not __fish_seen_subcommand_from connect ensure run proxy keep help" -f -a "proxy" -d 'Be a proxy (SOCKS and HTTP CONNECT) for browsers and other programs, that knocks before it connects'
+complete -c spa-client -n "__fish_spa_client_using_subcommand help; and not __fish_seen_subcommand_from connect ensure run proxy keep help" -f -a "keep" -d 'Keep the door open: knock again before it shuts, and when this machine\'s address changes; shut it at the end'
+complete -c spa-client -n "__fish_spa_client_using_subcommand help; and not __fish_seen_subcommand_from connect ensure run proxy keep help" -f -a "help" -d 'Print this message or the help of the given subcommand(s)'
