@@ -4,7 +4,7 @@ use std::path::Path;
 use std::process::Stdio;
 use std::time::{Duration, Instant};
 
-use lab::{A, Config, Extra, Lab, NAT_A, Running, SERVER, Spad, skip};
+use lab::{A, B, Config, Extra, Lab, NAT_A, Running, SERVER, SSH, Spad, skip};
 
 const TOOL: &str = "/usr/bin/turnserver";
 
@@ -41,7 +41,7 @@ fn the_translated_address_is_stated_and_opens() {
     let said = lab.client(NAT_A, &["-4", "--dry-run"]).ok().out;
     assert!(said.contains("for whoever it comes from (10.78.1.2 or what that is translated to)"), "{said}");
     lab.client(NAT_A, &arguments).ok();
-    lab.opens(NAT_A, lab::SSH);
+    lab.opens(NAT_A, SSH);
     spad.says("opened tcp/22 for 10.77.0.4");
 
     // Both families at once; and where one has no STUN server, it is as without.
@@ -49,6 +49,26 @@ fn the_translated_address_is_stated_and_opens() {
     assert!(both.contains("for 10.77.0.2\n") && both.contains("for fd77::2\n"), "{both}");
     let one = lab.client(A, &["-a", "resolve", "--stun", "10.77.0.1", "--dry-run"]).ok().out;
     assert!(one.contains("for 10.77.0.2\n") && one.contains("for whoever it comes from (fd77::2"), "{one}");
+}
+
+#[test]
+fn whoever_sends_a_copy_first_from_elsewhere_gets_nothing() {
+    let Some((lab, spad, _running)) = site() else { return };
+    let sealed = Lab::inside("held-up");
+    let keep = ["-4", "--dry-run", "--save-packet", &sealed];
+    lab.client(NAT_A, &[&keep[..], &["-a", "resolve", "--stun", "server.test"]].concat()).ok();
+    let _ = lab.send(B, "held-up", &lab.spa_target());
+    spad.says("reason=address");
+    lab.stays_shut(B, SSH);
+    // Nor is the owner's burnt by it.
+    let _ = lab.send(NAT_A, "held-up", &lab.spa_target());
+    lab.opens(NAT_A, SSH);
+
+    // Without it, the door is his: that is what makes the difference.
+    lab.shuts(NAT_A, SSH, Duration::from_secs(10));
+    lab.client(NAT_A, &[&keep[..], &["-a", "source"]].concat()).ok();
+    let _ = lab.send(B, "held-up", &lab.spa_target());
+    lab.opens(B, SSH);
 }
 
 #[test]
