@@ -5,6 +5,7 @@ mod args;
 mod command;
 mod enrol;
 mod half;
+mod keep;
 mod knock;
 mod memory;
 mod opening;
@@ -12,13 +13,17 @@ mod passphrase;
 mod preview;
 mod profile;
 mod profiles;
+mod proxy;
 mod reach;
 mod relay;
 mod resolve;
 mod saved;
+mod seen;
+mod signals;
 mod stamp;
 mod then;
 mod told;
+mod watch;
 
 use std::ffi::OsString;
 use std::process::ExitCode;
@@ -79,7 +84,10 @@ fn carry_out(mut args: Args) -> Result<(), Failure> {
             complain(&format!("spa-client: {warning}"));
         }
     }
-    let routes: Vec<_> = command.servers()?.into_iter().map(address::Route::to).collect();
+    let servers = command.servers()?;
+    let seen = command.seen(&servers, &mut random)?;
+    let routes: Vec<_> =
+        servers.into_iter().map(|server| address::Route::to(server).seen_as(&seen)).collect();
     let families = knock::families(&routes);
     let first = if args.dry_run && args.save_packet.is_none() {
         stamp::next(&profile)?

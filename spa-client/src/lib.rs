@@ -16,3 +16,4 @@ mod usage;
 
 pub mod client;
 pub mod keygen;
+pub mod stun;

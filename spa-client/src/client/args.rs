@@ -1,7 +1,7 @@
 //! The command line of `spa-client`.
 
 use std::ffi::OsString;
-use std::net::IpAddr;
+use std::net::{IpAddr, SocketAddr};
 use std::num::{NonZeroU8, NonZeroU16};
 use std::path::PathBuf;
 use std::str::FromStr;
@@ -16,6 +16,7 @@ use spa_core::request::{Request, Stated};
 use spa_core::service::Service;
 use spa_core::target::Target;
 
+use super::seen::StunServer;
 use crate::failure::Failure;
 use crate::host::Host;
 use crate::usage::{self, Habits};
@@ -60,7 +61,7 @@ pub(super) const HABITS: [Habits; 23] = [
 ];
 
 /// Asks a server to open a door, with one datagram. Nothing is ever answered: try the door.
-#[derive(Debug, Parser)]
+#[derive(Clone, Debug, Parser)]
 #[command(name = "spa-client", version, after_help = EXAMPLES, infer_subcommands = true)]
 pub(super) struct Args {
     /// What to open, like tcp/22 or tcp/22,udp/51820 [default: all that the profile opens]
@@ -83,9 +84,14 @@ pub(super) struct Args {
     #[arg(long, value_name = "FILE", global = true)]
     pub(super) passphrase_file: Option<PathBuf>,
 
-    /// For whom: an address, a prefix like 192.0.2.0/24, `source` (whoever the datagram comes from), or `auto`
+    /// For whom: an address, a prefix like 192.0.2.0/24, `source` (whoever the datagram comes from), `resolve` (the own
+    /// address as a STUN server sees it), or `auto`
     #[arg(short = 'a', long, value_name = "ADDRESS", default_value = "auto", global = true)]
     pub(super) allow: Allow,
+
+    /// STUN server that tells the own address, for `-a resolve`; nobody is asked unless one is named
+    #[arg(long, value_name = "HOST[:PORT]", global = true)]
+    pub(super) stun: Option<StunServer>,
 
     /// Let in only connections from this port or these, like 40000 or 40000-40010
     #[arg(long, value_name = "PORTS", conflicts_with_all = ["close", "wait"])]
@@ -149,7 +155,7 @@ pub(super) struct Args {
 }
 
 /// What else there is to do than to knock.
-#[derive(Debug, Subcommand)]
+#[derive(Clone, Debug, Subcommand)]
 pub(super) enum Then {
     /// Knock unless the door is open, connect, and relay standard input and output: for ssh's ProxyCommand
     Connect {
@@ -170,6 +176,20 @@ pub(super) enum Then {
         #[arg(required = true, last = true)]
         command: Vec<OsString>,
     },
+    /// Be a proxy (SOCKS and HTTP CONNECT) for browsers and other programs, that knocks before it connects
+    Proxy {
+        /// Where to listen: an address of this machine's loopback, and a port
+        #[arg(long, value_name = "ADDRESS:PORT", default_value = "127.0.0.1:1080", value_parser = loopback)]
+        listen: SocketAddr,
+        /// Connect without a knock to what no profile is for, instead of refusing
+        #[arg(long)]
+        direct: bool,
+    },
+    /// Keep the door open: knock again before it shuts, and when this machine's address changes; shut it at the end
+    Keep {
+        /// Name or address of the server [default: the profile's]
+        host: Option<Host>,
+    },
     /// List, show, import, remove, encrypt and decrypt the profiles of this device
     Profiles {
         /// What to do with them [default: list]
@@ -181,7 +201,7 @@ pub(super) enum Then {
 }
 
 /// What can be done with profiles.
-#[derive(Debug, Subcommand)]
+#[derive(Clone, Debug, Subcommand)]
 pub(super) enum Profiles {
     /// One line for each profile
     List,
@@ -227,7 +247,7 @@ pub(super) enum Profiles {
 }
 
 /// Both halves of an enrolment, on the client's side.
-#[derive(Debug, clap::Args)]
+#[derive(Clone, Debug, clap::Args)]
 pub(super) struct Enrol {
     /// Name or address of the server, as this device reaches it
     #[arg(required_unless_present = "finish")]
@@ -255,6 +275,14 @@ impl Args {
         let prefix = matches!(self.allow, Allow::Stated(Stated { prefix: Some(_), .. }));
         if prefix && self.source_port.is_some() {
             return Err(Failure::usage("--source-port goes with an address, not with a prefix"));
+        }
+        match (self.allow, &self.stun) {
+            (Allow::Resolve, None) => {
+                let sentence = "-a resolve asks a STUN server for the own address: name one with --stun HOST";
+                return Err(Failure::usage(sentence));
+            }
+            (Allow::Resolve, Some(_)) | (_, None) => {}
+            (_, Some(_)) => return Err(Failure::usage("--stun is for -a resolve")),
         }
         // What connects here next comes from a port of the system's choice.
         if self.then.is_some() && self.source_port.is_some() {
@@ -300,6 +328,12 @@ impl FromStr for SourcePorts {
     }
 }
 
+/// Whoever reaches the proxy knocks with our keys: no other machine may.
+fn loopback(text: &str) -> Result<SocketAddr, &'static str> {
+    let wrong = "use an address of the loopback and a port, like 127.0.0.1:1080 or [::1]:1080";
+    text.parse().ok().filter(|listen: &SocketAddr| listen.ip().is_loopback()).ok_or(wrong)
+}
+
 /// More would be a flood, not an answer to loss.
 fn copies(text: &str) -> Result<NonZeroU8, &'static str> {
     text.parse().ok().filter(|copies: &NonZeroU8| copies.get() <= 5).ok_or("use a number from 1 to 5")
@@ -312,6 +346,8 @@ pub(super) enum Allow {
     Auto,
     /// Whoever the datagram comes from: for clients whose address is translated on the way.
     Source,
+    /// The own address as a STUN server sees it, where it tells one; else as `auto`.
+    Resolve,
     /// This address, which must be the source, or this prefix, which must hold it; or the profile must allow any.
     Stated(Stated),
 }
@@ -320,7 +356,7 @@ pub(super) enum Allow {
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 pub(super) enum BadAllow {
     /// Neither an address nor a word that is known.
-    #[error("use an address like 192.0.2.7, a prefix like 192.0.2.0/24, or source, or auto")]
+    #[error("use an address like 192.0.2.7, a prefix like 192.0.2.0/24, or source, resolve or auto")]
     Shape,
     /// A prefix with bits behind its length.
     #[error("bits behind the prefix are set: write its first address, like 192.0.2.0/24")]
@@ -337,6 +373,7 @@ impl FromStr for Allow {
         match text {
             "auto" => Ok(Self::Auto),
             "source" => Ok(Self::Source),
+            "resolve" => Ok(Self::Resolve),
             _ => stated(text).map(Self::Stated),
         }
     }
@@ -389,6 +426,25 @@ mod tests {
                 other => format!("{other:?}"),
             });
             assert_eq!(sent, expected.map(str::to_owned), "{text}: {why}");
+        }
+    }
+
+    #[test]
+    fn a_proxy_listens_on_the_loopback_only() {
+        #[rustfmt::skip]
+        let rows = [
+            ("127.0.0.1:1080",       true,  "the loopback"),
+            ("127.7.7.7:0",          true,  "the loopback, a port of the system's choice"),
+            ("[::1]:1080",           true,  "the loopback"),
+            ("0.0.0.0:1080",         false, "everywhere"),
+            ("[::]:1080",            false, "everywhere"),
+            ("192.0.2.1:1080",       false, "another address"),
+            ("[::ffff:7f00:1]:1080", false, "no address of IPv6's loopback"),
+            ("localhost:1080",       false, "a name may lead elsewhere"),
+            ("1080",                 false, "a port alone"),
+        ];
+        for (text, allowed, why) in rows {
+            assert_eq!(loopback(text).is_ok(), allowed, "{text}: {why}");
         }
     }
 

@@ -6,6 +6,7 @@ use std::path::{Path, PathBuf, is_separator};
 
 use etcetera::BaseStrategy as _;
 use spa_core::file::client::ClientFile;
+use spa_core::service::Service;
 use zeroize::Zeroizing;
 
 use super::half::Half;
@@ -33,14 +34,53 @@ impl Profile {
         server: Option<&Host>,
         passphrase: Option<&Path>,
     ) -> Result<Self, Failure> {
-        let stored = match (wanted, server) {
+        match (wanted, server) {
             (Some(wanted), _) => Stored::read(find(wanted)?)?,
             (None, Some(server)) => made_for(&folder()?, server)?,
             (None, None) => Stored::read(the_only(&folder()?)?)?,
+        }
+        .open(passphrase)
+    }
+
+    /// Whether there is any profile to go by, without asking for a passphrase.
+    pub(super) fn expect_any(wanted: Option<&Path>, passphrase: Option<&Path>) -> Result<(), Failure> {
+        match wanted {
+            Some(wanted) => Stored::read(find(wanted)?)?.open_unasked(passphrase).map(drop),
+            None if names(&folder()?)?.is_empty() => the_only(&folder()?).map(drop),
+            None => Ok(()),
+        }
+    }
+
+    /// The profile that was made for this very server and opens the service; `wanted`: no other. One that cannot be read
+    /// is none. Nobody is asked for a passphrase.
+    pub(super) fn that_opens(
+        wanted: Option<&Path>,
+        server: &Host,
+        service: Service,
+        passphrase: Option<&Path>,
+    ) -> Result<Option<Self>, Failure> {
+        let stored: Vec<Stored> = match wanted {
+            Some(wanted) => vec![Stored::read(find(wanted)?)?],
+            None => {
+                let folder = folder()?;
+                let read = |name: String| Stored::read(place(&folder, &name)).ok();
+                names(&folder)?.into_iter().filter_map(read).collect()
+            }
         };
-        let Stored { path, half, text: _, handle } = stored;
-        let file = half.open(&path, passphrase)?.0;
-        Ok(Self { path, file, handle })
+        let for_it = stored.into_iter().filter(|stored| stored.is_for(server));
+        let opened: Result<Vec<Self>, Failure> =
+            for_it.map(|stored| stored.open_unasked(passphrase)).collect();
+        let mut fitting = opened?;
+        fitting.retain(|profile| profile.file.open.contains(&service));
+        match (fitting.pop(), fitting.as_slice()) {
+            (only, []) => Ok(only),
+            (last, others) => {
+                let names = others.iter().chain(&last).map(|profile| profile.file.name.as_str());
+                let names = names.collect::<Vec<_>>().join(", ");
+                let sentence = format!("several profiles open {service} at {server}: {names}");
+                Err(Failure::new(Status::File, sentence, "use --profile with one of them"))
+            }
+        }
     }
 }
 
@@ -61,6 +101,30 @@ impl Stored {
         })?;
         Ok(Self { path, half, text, handle })
     }
+
+    fn is_for(&self, server: &Host) -> bool {
+        self.half.server().parse().is_ok_and(|host: Host| host == *server)
+    }
+
+    fn open(self, passphrase: Option<&Path>) -> Result<Profile, Failure> {
+        let Self { path, half, text: _, handle } = self;
+        let file = half.open(&path, passphrase)?.0;
+        Ok(Profile { path, file, handle })
+    }
+
+    /// The same for who cannot wait for somebody at the terminal.
+    fn open_unasked(self, passphrase: Option<&Path>) -> Result<Profile, Failure> {
+        if let (Half::Encrypted(sealed), None) = (&self.half, passphrase) {
+            let sentence =
+                format!("the profile {} is under a passphrase, and here nobody can be asked", sealed.name);
+            return Err(Failure::new(
+                Status::File,
+                sentence,
+                "name the file that holds it: --passphrase-file FILE",
+            ));
+        }
+        self.open(passphrase)
+    }
 }
 
 /// The file that is meant by a name, or by a path.
@@ -79,9 +143,9 @@ fn made_for(folder: &Path, server: &Host) -> Result<Stored, Failure> {
     if let [] | [_] = names.as_slice() {
         return Stored::read(the_only(folder)?);
     }
-    let is_for = |stored: &Stored| stored.half.server().parse().is_ok_and(|host: Host| host == *server);
     let read = |name: &String| Stored::read(place(folder, name)).ok();
-    let mut fitting: Vec<Stored> = names.iter().filter_map(read).filter(is_for).collect();
+    let mut fitting: Vec<Stored> =
+        names.iter().filter_map(read).filter(|stored| stored.is_for(server)).collect();
     match (fitting.pop(), fitting.len()) {
         (Some(only), 0) => Ok(only),
         (None, _) => Err(Failure::new(

@@ -7,7 +7,7 @@ use spa_core::service::{Service, Transport};
 use super::args::{Args, Then};
 use super::opening::{Opened, Opening, PATIENCE};
 use super::profile::Profile;
-use super::relay;
+use super::{keep, proxy, relay};
 use crate::failure::{Failure, Status};
 use crate::output::{complain, say};
 use crate::random::{Random, random};
@@ -19,11 +19,16 @@ pub(super) fn run(mut args: Args, then: Then) -> Result<(), Failure> {
         return Err(Failure::usage("--close, --dry-run and --save-packet are for a knock alone"));
     }
     if args.json && !matches!(then, Then::Ensure { .. }) {
-        let sentence = "--json goes with a knock, --wait and ensure: here standard output is the service's or the command's";
+        let sentence = "--json goes with a knock, --wait, ensure, and the lists of profiles: no other command ends with one result";
         return Err(Failure::usage(sentence));
     }
     let patience = args.wait.unwrap_or(PATIENCE);
     match then {
+        Then::Proxy { listen, direct } => proxy::run(args, listen, direct, patience),
+        Then::Keep { host } => {
+            args.destination = host.or(args.destination);
+            keep::run(&args)
+        }
         Then::Connect { host, at } => {
             args.destination = Some(host);
             args.access = vec![Service::new(Transport::Tcp, at)];
