@@ -8,6 +8,8 @@ failed=0
 sh tests/prepare.sh libpcap cc ip nft nmap unshare python3 iptables ipset ssh sshd rsync || failed=1
 # Shells that read the completions.
 sh tests/prepare.sh bash zsh fish || true
+# A client of proxies, and a STUN server.
+sh tests/prepare.sh curl turnserver || true
 # Whom spad stands beside. Without them a test is skipped, loudly.
 sh tests/prepare.sh ufw firewalld dbus-daemon fwknopd fwknop knockd || true
 
@@ -19,6 +21,11 @@ step cargo fmt --all --check
 step cargo clippy --workspace --all-targets --locked -- -D warnings
 RUSTDOCFLAGS="-D warnings" step cargo doc --workspace --no-deps --locked
 step cargo build --workspace --all-targets --locked
+
+# Of the programs just built. Elsewhere than on Debian the test of the packages is skipped, loudly.
+if command -v dpkg-deb >/dev/null 2>&1; then
+    step sh packaging/build.sh deb debug
+fi
 
 out=$(mktemp)
 trap 'rm -f "$out"' EXIT

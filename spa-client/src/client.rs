@@ -3,26 +3,37 @@
 mod address;
 mod args;
 mod command;
+mod enrol;
+mod half;
+mod keep;
 mod knock;
 mod memory;
 mod opening;
+mod passphrase;
 mod preview;
 mod profile;
+mod profiles;
+mod proxy;
 mod reach;
 mod relay;
 mod resolve;
 mod saved;
+mod seen;
+mod signals;
 mod stamp;
 mod then;
+mod told;
+mod watch;
 
 use std::ffi::OsString;
 use std::process::ExitCode;
 
-use args::Args;
+use args::{Args, Then};
 use clap::CommandFactory as _;
 use command::Command;
 use knock::Plan;
 use profile::Profile;
+use told::Told;
 
 use crate::failure::{Failure, exit};
 use crate::output::{complain, say};
@@ -41,12 +52,28 @@ pub fn main() -> ExitCode {
 }
 
 fn run(arguments: impl IntoIterator<Item = OsString>) -> Result<(), Failure> {
-    let Some(mut args) = usage::parse::<Args>(arguments, &args::HABITS)? else { return Ok(()) };
-    args.check()?;
-    if let Some(then) = args.then.take() {
-        return then::run(args, then);
+    let Some(args) = usage::parse::<Args>(arguments, &args::HABITS)? else { return Ok(()) };
+    let json = args.json;
+    let end = carry_out(args);
+    if let (true, Err(failure)) = (json, &end) {
+        Told::failed(failure).say();
     }
-    let profile = Profile::load(args.profile.as_deref(), args.destination.as_ref())?;
+    end
+}
+
+fn carry_out(mut args: Args) -> Result<(), Failure> {
+    args.check()?;
+    match args.then.take() {
+        Some(Then::Profiles { what }) => return profiles::run(&args, what),
+        Some(Then::Enrol(_)) if args.json => {
+            return Err(Failure::usage("--json does not go with enrol, whose lines are for people"));
+        }
+        Some(Then::Enrol(enrol)) => return enrol::run(&enrol),
+        Some(then) => return then::run(args, then),
+        None => {}
+    }
+    let profile =
+        Profile::load(args.profile.as_deref(), args.destination.as_ref(), args.passphrase_file.as_deref())?;
     let mut random = random()?;
     if let Some(patience) = args.wait.filter(|_| !args.dry_run) {
         return then::wait(&args, profile, patience, random);
@@ -57,7 +84,10 @@ fn run(arguments: impl IntoIterator<Item = OsString>) -> Result<(), Failure> {
             complain(&format!("spa-client: {warning}"));
         }
     }
-    let routes: Vec<_> = command.servers()?.into_iter().map(address::Route::to).collect();
+    let servers = command.servers()?;
+    let seen = command.seen(&servers, &mut random)?;
+    let routes: Vec<_> =
+        servers.into_iter().map(|server| address::Route::to(server).seen_as(&seen)).collect();
     let families = knock::families(&routes);
     let first = if args.dry_run && args.save_packet.is_none() {
         stamp::next(&profile)?
@@ -67,11 +97,18 @@ fn run(arguments: impl IntoIterator<Item = OsString>) -> Result<(), Failure> {
     let plan = Plan::new(&command.verb, command.allow, routes, first, &mut random).with_copies(args.copies);
     let keys = profile.file.sealing_keys();
     if args.dry_run {
-        say(&preview::text(&command, &plan, &profile, first));
+        if !args.json {
+            say(&preview::text(&command, &plan, &profile, first));
+        }
         if let Some(path) = &args.save_packet {
             let datagram = plan.first_datagram(&keys, &mut random)?;
             saved::write(path, &datagram, &mut random)?;
-            say(&format!("saved     one datagram of {} bytes to {}", datagram.len(), path.display()));
+            if !args.json {
+                say(&format!("saved     one datagram of {} bytes to {}", datagram.len(), path.display()));
+            }
+        }
+        if args.json {
+            Told::of(&command, &profile).dry(&command, &plan, first).say();
         }
         return Ok(());
     }
@@ -84,7 +121,9 @@ fn run(arguments: impl IntoIterator<Item = OsString>) -> Result<(), Failure> {
         _ => None,
     };
     let reached = plan.send(&keys, saved, args.verbose, &mut random)?;
-    if !args.quiet {
+    if args.json {
+        Told::of(&command, &profile).sent(first, reached).say();
+    } else if !args.quiet {
         say(&command.told(&reached));
     }
     Ok(())

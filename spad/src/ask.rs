@@ -114,7 +114,7 @@ impl Message {
                 put_list(&mut bytes, profiles, put_profile);
             }
             Self::Unfit(sentence) | Self::Refused(sentence) => {
-                bytes.push(if matches!(self, Self::Unfit(_)) { 6 } else { 8 });
+                bytes.push(if matches!(self, Self::Unfit(_)) { 6 } else { 10 });
                 let words: Vec<u8> = sentence.bytes().take(WORDS).map(legible).collect();
                 bytes.extend(u8::try_from(words.len()));
                 bytes.extend(words);
@@ -222,7 +222,7 @@ fn parse(bytes: &[u8; SIZE]) -> Option<Message> {
         let ascending = profiles.is_sorted_by(|(a, _), (b, _)| a < b);
         return (!profiles.is_empty() && ascending).then_some(Message::Serves(profiles));
     }
-    if kind == 6 || kind == 8 {
+    if kind == 6 || kind == 10 {
         let length = usize::from(r.u8().ok()?);
         let sentence = str::from_utf8(r.bytes(length).ok()?).ok()?.to_owned();
         return Some(if kind == 6 { Message::Unfit(sentence) } else { Message::Refused(sentence) });

@@ -162,7 +162,7 @@ impl Sent {
         verbose: bool,
         random: &mut Random,
     ) -> Result<(), Failure> {
-        for Knock { route: Route { server, local }, request } in group {
+        for Knock { route: Route { server, local, .. }, request } in group {
             let local = match local {
                 Ok(local) => *local,
                 Err(_) if repeat => continue,
@@ -253,7 +253,7 @@ mod tests {
     use super::*;
 
     fn route(server: &str, local: &str) -> Route {
-        Route { server: server.parse().unwrap(), local: Ok(local.parse().unwrap()) }
+        Route { server: server.parse().unwrap(), local: Ok(local.parse().unwrap()), seen: None }
     }
 
     fn plan(verb: &Verb) -> Plan {
