@@ -17,7 +17,7 @@ use spad::firewall::{self, iptables};
 use spad::lock::Lock;
 use spad::role::Role;
 use spad::starter::{self, Options};
-use spad::{apply, check, doctor, guard, kept, log, monitor, worker};
+use spad::{apply, check, doctor, guard, kept, log, monitor, sender, worker};
 
 /// Watches a closed port and opens the firewall for whoever proves to hold a key.
 #[derive(Parser)]
@@ -53,6 +53,7 @@ enum RoleName {
     Monitor,
     Worker,
     Loader,
+    Sender,
 }
 
 #[derive(Subcommand)]
@@ -98,6 +99,7 @@ fn main() -> ExitCode {
         (Some(RoleName::Monitor), _) => enter(Role::Monitor, &options),
         (Some(RoleName::Worker), _) => enter(Role::Worker, &options),
         (Some(RoleName::Loader), _) => enter(Role::Loader, &options),
+        (Some(RoleName::Sender), _) => enter(Role::Sender, &options),
         (None, Some(Command::Check)) => check::run(&options),
         (None, Some(Command::Doctor { json, self_test })) => {
             doctor::run(&options, if json { Form::Json } else { Form::Lines }, self_test)
@@ -117,6 +119,7 @@ fn enter(role: Role, options: &Options) -> ExitStatus {
             Role::Monitor => monitor::run(options, channel),
             Role::Worker => worker::run(options, channel),
             Role::Loader => iptables::run_loader(&channel),
+            Role::Sender => sender::run(&channel),
         },
         Err(error) => {
             error!("--role is not for use by hand: {error}");
