@@ -3,17 +3,27 @@ PREFIX ?= /usr/local
 DESTDIR ?=
 UNITS ?= /etc/systemd/system
 SYSUSERS ?= /usr/lib/sysusers.d
+# Where the shells look for completions.
+BASH ?= $(PREFIX)/share/bash-completion/completions
+ZSH ?= $(PREFIX)/share/zsh/site-functions
+FISH ?= $(PREFIX)/share/fish/vendor_completions.d
 BACKEND ?= nftables
 
 N ?= 1000
 SEED ?=
 ROUND ?=
 
-.PHONY: build demo test faults bench bench-instructions install uninstall
+.PHONY: build docs demo test faults bench bench-instructions install uninstall
 
 build:
 	sh tests/prepare.sh libpcap
 	cargo build --release --locked --bins -p spad -p spa-client
+
+# Writes anew what is made from the programs' own definitions and committed: manual pages (from docs/man/source),
+# completions, and the snapshots of what help and errors say. `git diff` shows what changed for users.
+docs:
+	UPDATE=1 cargo test --locked -p spad-tests --test generated
+	cargo test --locked -p spad-tests --test generated
 
 # A scan, a knock, a scan, a wait, a scan, in network namespaces that vanish afterwards.
 # BACKEND=iptables tells the same story with another firewall; also iptables-nft, iptables-legacy, auto.
@@ -53,6 +63,12 @@ install:
 	install -m 644 docs/man/*.1 $(DESTDIR)$(PREFIX)/share/man/man1
 	install -m 644 docs/man/*.5 $(DESTDIR)$(PREFIX)/share/man/man5
 	install -m 644 docs/man/*.8 $(DESTDIR)$(PREFIX)/share/man/man8
+	install -d $(DESTDIR)$(BASH) $(DESTDIR)$(ZSH) $(DESTDIR)$(FISH)
+	for name in spad spa-client spa-keygen; do \
+		install -m 644 packaging/completions/$$name.bash $(DESTDIR)$(BASH)/$$name && \
+		install -m 644 packaging/completions/_$$name $(DESTDIR)$(ZSH)/_$$name && \
+		install -m 644 packaging/completions/$$name.fish $(DESTDIR)$(FISH)/$$name.fish || exit 1; \
+	done
 	install -d $(DESTDIR)$(UNITS) $(DESTDIR)$(SYSUSERS) $(DESTDIR)$(PREFIX)/share/doc/spad/spad.service.d
 	sed 's|/usr/sbin/spad|$(PREFIX)/sbin/spad|' packaging/spad.service > $(DESTDIR)$(UNITS)/spad.service
 	sed 's|/usr/sbin/spad|$(PREFIX)/sbin/spad|' packaging/spad-guard.service > $(DESTDIR)$(UNITS)/spad-guard.service
@@ -68,5 +84,8 @@ uninstall:
 	rm -f $(DESTDIR)$(PREFIX)/sbin/spad $(DESTDIR)$(PREFIX)/sbin/spa-keygen $(DESTDIR)$(PREFIX)/bin/spa-client
 	rm -f $(DESTDIR)$(UNITS)/spad.service $(DESTDIR)$(UNITS)/spad-guard.service $(DESTDIR)$(SYSUSERS)/spad.conf
 	rm -rf $(DESTDIR)$(PREFIX)/share/doc/spad
+	for name in spad spa-client spa-keygen; do \
+		rm -f $(DESTDIR)$(BASH)/$$name $(DESTDIR)$(ZSH)/_$$name $(DESTDIR)$(FISH)/$$name.fish; \
+	done
 	rm -f $(DESTDIR)$(PREFIX)/share/man/man1/spa-client.1 $(DESTDIR)$(PREFIX)/share/man/man1/spa-keygen.1
 	rm -f $(DESTDIR)$(PREFIX)/share/man/man5/spad.toml.5 $(DESTDIR)$(PREFIX)/share/man/man8/spad.8

@@ -6,6 +6,8 @@ export PATH="$PATH:/usr/sbin:/sbin"
 failed=0
 
 sh tests/prepare.sh libpcap cc ip nft nmap unshare python3 iptables ipset ssh sshd rsync || failed=1
+# Shells that read the completions.
+sh tests/prepare.sh bash zsh fish || true
 # Whom spad stands beside. Without them a test is skipped, loudly.
 sh tests/prepare.sh ufw firewalld dbus-daemon fwknopd fwknop knockd || true
 

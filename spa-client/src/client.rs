@@ -19,6 +19,7 @@ use std::ffi::OsString;
 use std::process::ExitCode;
 
 use args::Args;
+use clap::CommandFactory as _;
 use command::Command;
 use knock::Plan;
 use profile::Profile;
@@ -27,6 +28,12 @@ use crate::failure::{Failure, exit};
 use crate::output::{complain, say};
 use crate::random::random;
 use crate::usage;
+
+/// The command line as it is parsed: the manual page, the completions and the tests of both are made from it.
+#[must_use]
+pub fn command_line() -> clap::Command {
+    Args::command()
+}
 
 /// The program.
 pub fn main() -> ExitCode {

@@ -16,6 +16,7 @@ use std::ffi::OsString;
 use std::process::ExitCode;
 
 use args::Args;
+use clap::CommandFactory as _;
 use folder::Folders;
 use freshness::Choice;
 use report::Report;
@@ -26,6 +27,12 @@ use crate::new_file::Created;
 use crate::output::say;
 use crate::random::random;
 use crate::{clock, usage};
+
+/// The command line as it is parsed: the manual page, the completions and the tests of both are made from it.
+#[must_use]
+pub fn command_line() -> clap::Command {
+    Args::command()
+}
 
 /// The program.
 pub fn main() -> ExitCode {

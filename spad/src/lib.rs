@@ -7,6 +7,7 @@
 
 pub mod answer;
 pub mod apply;
+pub mod arguments;
 pub mod ask;
 pub mod capture;
 pub mod check;

@@ -3,14 +3,14 @@
 //! The process that is started is the starter; it starts the monitor and the worker (docs/ARCHITECTURE.md).
 
 use std::ffi::OsString;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::process::ExitCode;
-use std::time::Duration;
 
-use clap::{Parser, Subcommand, ValueEnum};
+use clap::Parser as _;
 use rustix::thread::CapabilitySet;
 use tracing::error;
 
+use spad::arguments::{Arguments, Command, RoleName};
 use spad::doctor::Form;
 use spad::exit::ExitStatus;
 use spad::firewall::{self, iptables};
@@ -18,70 +18,6 @@ use spad::lock::Lock;
 use spad::role::Role;
 use spad::starter::{self, Options};
 use spad::{apply, check, doctor, guard, kept, log, monitor, sender, worker};
-
-/// Watches a closed port and opens the firewall for whoever proves to hold a key.
-#[derive(Parser)]
-#[command(
-    name = "spad",
-    version,
-    after_help = "Without a command spad runs as a service in the foreground.\n\
-    Signals: SIGHUP reads the configuration anew, SIGTERM ends spad and leaves the guard up.\n\
-    Exit status: 0 ended as asked, 1 other failure, 2 usage, 3 configuration, 4 firewall, 5 not permitted,\n\
-    6 doctor found something bad."
-)]
-struct Arguments {
-    /// The configuration; site.toml and profiles/ stand beside it
-    #[arg(long, value_name = "FILE", default_value = "/etc/spad/spad.toml", global = true)]
-    config: PathBuf,
-    /// Folder of the replay journal, and of what `spad guard` loads
-    #[arg(long, value_name = "DIR", default_value = "/var/lib/spad", global = true)]
-    state_dir: PathBuf,
-    /// Say more in the log
-    #[arg(short, long, global = true)]
-    verbose: bool,
-    /// Only warnings and errors in the log
-    #[arg(short, long, conflicts_with = "verbose", global = true)]
-    quiet: bool,
-    #[arg(long, hide = true)]
-    role: Option<RoleName>,
-    #[command(subcommand)]
-    command: Option<Command>,
-}
-
-#[derive(Clone, Copy, ValueEnum)]
-enum RoleName {
-    Monitor,
-    Worker,
-    Loader,
-    Sender,
-}
-
-#[derive(Subcommand)]
-enum Command {
-    /// Say what is wrong with the files and the host, and print the text that would be loaded
-    Check,
-    /// Prove that the running system is shut to strangers and opens to a knock; say what to mend
-    Doctor {
-        /// Print the findings as JSON
-        #[arg(long)]
-        json: bool,
-        /// Also play a scan, a knock and a wait, in network namespaces apart from the host's
-        #[arg(long)]
-        self_test: bool,
-    },
-    /// Load the guard as it stood last, for the time before spad runs: at boot, before there is a network
-    Guard,
-    /// Try the changed spad.toml, and go back to what was in force unless that is confirmed in time
-    Apply {
-        /// How long to wait for Enter or `spad confirm`, 1s to 1h
-        #[arg(long, value_name = "TIME", value_parser = humantime::parse_duration)]
-        confirm: Duration,
-    },
-    /// Keep the configuration that `spad apply` tries
-    Confirm,
-    /// Remove all of spad's from the firewall: the guard, what it attached, and every open door
-    Teardown,
-}
 
 fn main() -> ExitCode {
     let arguments = Arguments::parse();

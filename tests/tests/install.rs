@@ -38,6 +38,9 @@ fn installing_guards_nothing_and_uninstalling_takes_the_guard_away() {
         "sbin/spad",
         "spad.service.d/iptables.conf",
         "man8/spad.8",
+        "share/bash-completion/completions/spa-client\n",
+        "share/zsh/site-functions/_spa-keygen",
+        "share/fish/vendor_completions.d/spad.fish",
     ] {
         assert!(packed.contains(file), "{file} is missing:\n{packed}");
     }

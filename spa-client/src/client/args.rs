@@ -72,7 +72,7 @@ pub(super) struct Args {
     #[arg(short = 'D', long, value_name = "HOST", global = true)]
     pub(super) destination: Option<Host>,
 
-    /// Name of the profile, or path of its file [default: the only one there is]
+    /// Name of the profile, or path of its file [default: the one for the server, or the only one]
     #[arg(long, value_name = "NAME|PATH", global = true)]
     pub(super) profile: Option<PathBuf>,
 
@@ -88,7 +88,7 @@ pub(super) struct Args {
     #[arg(short, long, value_name = "TIME", value_parser = usage::duration, global = true)]
     pub(super) window: Option<Duration>,
 
-    /// For one connection: the door shuts as the first TCP handshake is complete
+    /// For one connection: the door shuts as the first TCP handshake is complete, or with its window
     #[arg(long, conflicts_with = "close")]
     pub(super) once: bool,
 
@@ -104,7 +104,7 @@ pub(super) struct Args {
     #[arg(short = '6', long, global = true)]
     pub(super) ipv6: bool,
 
-    /// Wait until the service answers, and say how long that took; 10s unless a time is given
+    /// Wait until the service answers, and say how long that took, or why it probably does not; 10s unless a time is given
     #[arg(long, value_name = "TIME", num_args = 0..=1, require_equals = true, default_missing_value = "10s",
           value_parser = usage::duration, global = true)]
     pub(super) wait: Option<Duration>,
@@ -121,7 +121,7 @@ pub(super) struct Args {
     #[arg(long)]
     pub(super) dry_run: bool,
 
-    /// Write the first datagram to a file as well
+    /// Write the first datagram to a file as well, in place of what was there
     #[arg(long, value_name = "FILE")]
     pub(super) save_packet: Option<PathBuf>,
 

@@ -1,29 +1,11 @@
-//! The man pages say what the programs can, and nothing else.
+//! What the man pages must have beside the options and commands, which are made from the parsers (`tests/tests/generated.rs`).
 
-use std::collections::BTreeSet;
 use std::fs;
 use std::path::Path;
-
-use crate::scratch::Scratch;
 
 fn page(program: &str) -> String {
     let path = Path::new(env!("CARGO_MANIFEST_DIR")).join(format!("../docs/man/{program}.1"));
     fs::read_to_string(path).unwrap().replace("\\-", "-")
-}
-
-/// Every `--option` in a text.
-fn options(text: &str) -> BTreeSet<String> {
-    let words = text.split(|c: char| !(c.is_ascii_alphanumeric() || c == '-'));
-    words.filter(|word| word.starts_with("--") && word.len() > 2).map(str::to_owned).collect()
-}
-
-#[test]
-fn man_pages_and_help_name_the_same_options() {
-    let scratch = Scratch::new();
-    for program in ["spa-client", "spa-keygen"] {
-        let help = scratch.run(program, &["--help"]).ok().out;
-        assert_eq!(options(&page(program)), options(&help), "{program}");
-    }
 }
 
 #[test]

@@ -1,0 +1,85 @@
+# Print an optspec for argparse to handle cmd's options that are independent of any subcommand.
+function __fish_spad_global_optspecs
+    string join \n config= state-dir= v/verbose q/quiet h/help V/version
+end
+
+function __fish_spad_needs_command
+    # Figure out if the current invocation already has a command.
+    set -l cmd (commandline -opc)
+    set -e cmd[1]
+    argparse -s (__fish_spad_global_optspecs) -- $cmd 2>/dev/null
+    or return
+    if set -q argv[1]
+        # Also print the command, so this can be used to figure out what it is.
+        echo $argv[1]
+        return 1
+    end
+    return 0
+end
+
+function __fish_spad_using_subcommand
+    set -l cmd (__fish_spad_needs_command)
+    test -z "$cmd"
+    and return 1
+    contains -- $cmd[1] $argv
+end
+
+complete -c spad -n "__fish_spad_needs_command" -l config -d 'The configuration; site.toml and profiles/ stand beside it' -r -F
+complete -c spad -n "__fish_spad_needs_command" -l state-dir -d 'Folder of the replay journal, and of what `spad guard` loads' -r -F
+complete -c spad -n "__fish_spad_needs_command" -s v -l verbose -d 'Say more in the log'
+complete -c spad -n "__fish_spad_needs_command" -s q -l quiet -d 'Only warnings and errors in the log'
+complete -c spad -n "__fish_spad_needs_command" -s h -l help -d 'Print help'
+complete -c spad -n "__fish_spad_needs_command" -s V -l version -d 'Print version'
+complete -c spad -n "__fish_spad_needs_command" -f -a "check" -d 'Say what is wrong with the files and the host, and print the text that would be loaded'
+complete -c spad -n "__fish_spad_needs_command" -f -a "doctor" -d 'Prove that the running system is shut to strangers and opens to a knock; say what to mend'
+complete -c spad -n "__fish_spad_needs_command" -f -a "guard" -d 'Load the guard as it stood last, for the time before spad runs: at boot, before there is a network'
+complete -c spad -n "__fish_spad_needs_command" -f -a "apply" -d 'Try the changed spad.toml, and go back to what was in force unless that is confirmed in time'
+complete -c spad -n "__fish_spad_needs_command" -f -a "confirm" -d 'Keep the configuration that `spad apply` tries'
+complete -c spad -n "__fish_spad_needs_command" -f -a "teardown" -d 'Remove all of spad\'s from the firewall: the guard, what it attached, and every open door'
+complete -c spad -n "__fish_spad_needs_command" -f -a "help" -d 'Print this message or the help of the given subcommand(s)'
+complete -c spad -n "__fish_spad_using_subcommand check" -l config -d 'The configuration; site.toml and profiles/ stand beside it' -r -F
+complete -c spad -n "__fish_spad_using_subcommand check" -l state-dir -d 'Folder of the replay journal, and of what `spad guard` loads' -r -F
+complete -c spad -n "__fish_spad_using_subcommand check" -s v -l verbose -d 'Say more in the log'
+complete -c spad -n "__fish_spad_using_subcommand check" -s q -l quiet -d 'Only warnings and errors in the log'
+complete -c spad -n "__fish_spad_using_subcommand check" -s h -l help -d 'Print help'
+complete -c spad -n "__fish_spad_using_subcommand check" -s V -l version -d 'Print version'
+complete -c spad -n "__fish_spad_using_subcommand doctor" -l config -d 'The configuration; site.toml and profiles/ stand beside it' -r -F
+complete -c spad -n "__fish_spad_using_subcommand doctor" -l state-dir -d 'Folder of the replay journal, and of what `spad guard` loads' -r -F
+complete -c spad -n "__fish_spad_using_subcommand doctor" -l json -d 'Print the findings as JSON'
+complete -c spad -n "__fish_spad_using_subcommand doctor" -l self-test -d 'Also play a scan, a knock, a scan, a wait and a scan, in network namespaces apart from the host\'s'
+complete -c spad -n "__fish_spad_using_subcommand doctor" -s v -l verbose -d 'Say more in the log'
+complete -c spad -n "__fish_spad_using_subcommand doctor" -s q -l quiet -d 'Only warnings and errors in the log'
+complete -c spad -n "__fish_spad_using_subcommand doctor" -s h -l help -d 'Print help'
+complete -c spad -n "__fish_spad_using_subcommand doctor" -s V -l version -d 'Print version'
+complete -c spad -n "__fish_spad_using_subcommand guard" -l config -d 'The configuration; site.toml and profiles/ stand beside it' -r -F
+complete -c spad -n "__fish_spad_using_subcommand guard" -l state-dir -d 'Folder of the replay journal, and of what `spad guard` loads' -r -F
+complete -c spad -n "__fish_spad_using_subcommand guard" -s v -l verbose -d 'Say more in the log'
+complete -c spad -n "__fish_spad_using_subcommand guard" -s q -l quiet -d 'Only warnings and errors in the log'
+complete -c spad -n "__fish_spad_using_subcommand guard" -s h -l help -d 'Print help'
+complete -c spad -n "__fish_spad_using_subcommand guard" -s V -l version -d 'Print version'
+complete -c spad -n "__fish_spad_using_subcommand apply" -l confirm -d 'How long to wait for Enter or `spad confirm`, 1s to 1h' -r
+complete -c spad -n "__fish_spad_using_subcommand apply" -l config -d 'The configuration; site.toml and profiles/ stand beside it' -r -F
+complete -c spad -n "__fish_spad_using_subcommand apply" -l state-dir -d 'Folder of the replay journal, and of what `spad guard` loads' -r -F
+complete -c spad -n "__fish_spad_using_subcommand apply" -s v -l verbose -d 'Say more in the log'
+complete -c spad -n "__fish_spad_using_subcommand apply" -s q -l quiet -d 'Only warnings and errors in the log'
+complete -c spad -n "__fish_spad_using_subcommand apply" -s h -l help -d 'Print help'
+complete -c spad -n "__fish_spad_using_subcommand apply" -s V -l version -d 'Print version'
+complete -c spad -n "__fish_spad_using_subcommand confirm" -l config -d 'The configuration; site.toml and profiles/ stand beside it' -r -F
+complete -c spad -n "__fish_spad_using_subcommand confirm" -l state-dir -d 'Folder of the replay journal, and of what `spad guard` loads' -r -F
+complete -c spad -n "__fish_spad_using_subcommand confirm" -s v -l verbose -d 'Say more in the log'
+complete -c spad -n "__fish_spad_using_subcommand confirm" -s q -l quiet -d 'Only warnings and errors in the log'
+complete -c spad -n "__fish_spad_using_subcommand confirm" -s h -l help -d 'Print help'
+complete -c spad -n "__fish_spad_using_subcommand confirm" -s V -l version -d 'Print version'
+complete -c spad -n "__fish_spad_using_subcommand teardown" -l config -d 'The configuration; site.toml and profiles/ stand beside it' -r -F
+complete -c spad -n "__fish_spad_using_subcommand teardown" -l state-dir -d 'Folder of the replay journal, and of what `spad guard` loads' -r -F
+complete -c spad -n "__fish_spad_using_subcommand teardown" -s v -l verbose -d 'Say more in the log'
+complete -c spad -n "__fish_spad_using_subcommand teardown" -s q -l quiet -d 'Only warnings and errors in the log'
+complete -c spad -n "__fish_spad_using_subcommand teardown" -s h -l help -d 'Print help'
+complete -c spad -n "__fish_spad_using_subcommand teardown" -s V -l version -d 'Print version'
+complete -c spad -n "__fish_spad_using_subcommand help; and not __fish_seen_subcommand_from check doctor guard apply confirm teardown help" -f -a "check" -d 'Say what is wrong with the files and the host, and print the text that would be loaded'
+complete -c spad -n "__fish_spad_using_subcommand help; and not __fish_seen_subcommand_from check doctor guard apply confirm teardown help" -f -a "doctor" -d 'Prove that the running system is shut to strangers and opens to a knock; say what to mend'
+complete -c spad -n "__fish_spad_using_subcommand help; and not __fish_seen_subcommand_from check doctor guard apply confirm teardown help" -f -a "guard" -d 'Load the guard as it stood last, for the time before spad runs: at boot, before there is a network'
+complete -c spad -n "__fish_spad_using_subcommand help; and not __fish_seen_subcommand_from check doctor guard apply confirm teardown help" -f -a "apply" -d 'Try the changed spad.toml, and go back to what was in force unless that is confirmed in time'
+complete -c spad -n "__fish_spad_using_subcommand help; and not __fish_seen_subcommand_from check doctor guard apply confirm teardown help" -f -a "confirm" -d 'Keep the configuration that `spad apply` tries'
+complete -c spad -n "__fish_spad_using_subcommand help; and not __fish_seen_subcommand_from check doctor guard apply confirm teardown help" -f -a "teardown" -d 'Remove all of spad\'s from the firewall: the guard, what it attached, and every open door'
+complete -c spad -n "__fish_spad_using_subcommand help; and not __fish_seen_subcommand_from check doctor guard apply confirm teardown help" -f -a "help" -d 'Print this message or the help of the given subcommand(s)'

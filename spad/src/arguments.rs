@@ -1,0 +1,78 @@
+//! The command line of `spad`: what is parsed here is also what docs/man/spad.8 and the completions are made from.
+
+use std::path::PathBuf;
+use std::time::Duration;
+
+use clap::{Parser, Subcommand, ValueEnum};
+
+/// Watches a closed port and opens the firewall for whoever proves to hold a key.
+#[derive(Parser)]
+#[command(
+    name = "spad",
+    version,
+    after_help = "Without a command spad runs as a service in the foreground.\n\
+    Signals: SIGHUP reads the configuration anew, SIGTERM ends spad and leaves the guard up.\n\
+    Exit status: 0 ended as asked, 1 other failure, 2 usage, 3 configuration, 4 firewall, 5 not permitted,\n\
+    6 doctor found something bad."
+)]
+pub struct Arguments {
+    /// The configuration; site.toml and profiles/ stand beside it
+    #[arg(long, value_name = "FILE", default_value = "/etc/spad/spad.toml", global = true)]
+    pub config: PathBuf,
+    /// Folder of the replay journal, and of what `spad guard` loads
+    #[arg(long, value_name = "DIR", default_value = "/var/lib/spad", global = true)]
+    pub state_dir: PathBuf,
+    /// Say more in the log
+    #[arg(short, long, global = true)]
+    pub verbose: bool,
+    /// Only warnings and errors in the log
+    #[arg(short, long, conflicts_with = "verbose", global = true)]
+    pub quiet: bool,
+    /// Which of the daemon's processes this is to be; the starter gives it, never a person
+    #[arg(long, hide = true)]
+    pub role: Option<RoleName>,
+    /// What else there is to do than to serve
+    #[command(subcommand)]
+    pub command: Option<Command>,
+}
+
+/// The processes that the starter starts.
+#[derive(Clone, Copy, ValueEnum)]
+pub enum RoleName {
+    /// Changes the firewall.
+    Monitor,
+    /// Sees packets.
+    Worker,
+    /// Loads rules of iptables.
+    Loader,
+    /// Sends receipts.
+    Sender,
+}
+
+/// What else there is to do than to serve.
+#[derive(Subcommand)]
+pub enum Command {
+    /// Say what is wrong with the files and the host, and print the text that would be loaded
+    Check,
+    /// Prove that the running system is shut to strangers and opens to a knock; say what to mend
+    Doctor {
+        /// Print the findings as JSON
+        #[arg(long)]
+        json: bool,
+        /// Also play a scan, a knock, a scan, a wait and a scan, in network namespaces apart from the host's
+        #[arg(long)]
+        self_test: bool,
+    },
+    /// Load the guard as it stood last, for the time before spad runs: at boot, before there is a network
+    Guard,
+    /// Try the changed spad.toml, and go back to what was in force unless that is confirmed in time
+    Apply {
+        /// How long to wait for Enter or `spad confirm`, 1s to 1h
+        #[arg(long, value_name = "TIME", value_parser = humantime::parse_duration)]
+        confirm: Duration,
+    },
+    /// Keep the configuration that `spad apply` tries
+    Confirm,
+    /// Remove all of spad's from the firewall: the guard, what it attached, and every open door
+    Teardown,
+}
