@@ -185,7 +185,14 @@ pub fn authorize(fresh: Fresh<'_>, now: UnixMillis) -> Result<Admission, Forbidd
         Verb::Invoke { .. } | Verb::Ping => return Err(Forbidden::Verb),
     };
     let Profile { name, key_id, .. } = profile;
-    Ok(Admission { profile: name.clone(), key_id: *key_id, time: request.time, grantees, effect, receipt: None })
+    Ok(Admission {
+        profile: name.clone(),
+        key_id: *key_id,
+        time: request.time,
+        grantees,
+        effect,
+        receipt: None,
+    })
 }
 
 /// Whether `once` and `cut` go with the rest: the kernel keeps both by the plain address and the service, `once` needs a

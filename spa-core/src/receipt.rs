@@ -60,15 +60,8 @@ pub enum Refusal {
 }
 
 impl Refusal {
-    const ALL: [Self; 7] = [
-        Self::Service,
-        Self::Expired,
-        Self::Prefix,
-        Self::Target,
-        Self::Narrowing,
-        Self::Verb,
-        Self::Limits,
-    ];
+    const ALL: [Self; 7] =
+        [Self::Service, Self::Expired, Self::Prefix, Self::Target, Self::Narrowing, Self::Verb, Self::Limits];
 }
 
 impl From<Forbidden> for Refusal {

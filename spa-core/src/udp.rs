@@ -53,7 +53,8 @@ mod tests {
     #[test]
     fn a_receiver_finds_the_checksum_right() {
         for payload in [&b""[..], b"k", b"knock", &[0xff; 176], &[0; 175]] {
-            for (from, to) in [("192.0.2.1:23571", "198.51.100.7:40000"), ("[2001:db8::1]:7", "[2001:db8::9]:65535")]
+            for (from, to) in
+                [("192.0.2.1:23571", "198.51.100.7:40000"), ("[2001:db8::1]:7", "[2001:db8::9]:65535")]
             {
                 let segment = made(from, to, payload).unwrap();
                 assert_eq!(segment[8..], *payload);

@@ -57,7 +57,8 @@ pub struct Letter {
 impl Way {
     /// That of a receipt; `None` for one that no raw socket takes.
     pub fn of(wanted: &Wanted) -> Option<Self> {
-        Self { from: wanted.from(), to: wanted.to().ip(), port: NonZeroU16::new(wanted.to().port())? }.checked()
+        Self { from: wanted.from(), to: wanted.to().ip(), port: NonZeroU16::new(wanted.to().port())? }
+            .checked()
     }
 
     /// From one family to the other leads no way.

@@ -2,7 +2,9 @@
 
 use std::time::Duration;
 
-use lab::{A, B, Clock, Config, Extra, Host, Lab, NAT_A, Reaction, Running, SERVER, SSH, SSH6, Spad, eventually};
+use lab::{
+    A, B, Clock, Config, Extra, Host, Lab, NAT_A, Reaction, Running, SERVER, SSH, SSH6, Spad, eventually,
+};
 use rustix::process::Signal;
 
 const ALLOWED: &str = "[ceiling]\nreceipts = true\n";
@@ -182,7 +184,11 @@ fn nothing_but_a_fresh_request_of_its_own_sender_draws_a_packet() {
     // By clocks that are too far off, in either direction.
     let clock = Clock::new(&lab, "clients");
     for ahead in [true, false] {
-        if ahead { clock.ahead(Duration::from_secs(90)) } else { clock.behind(Duration::from_secs(90)) };
+        if ahead {
+            clock.ahead(Duration::from_secs(90))
+        } else {
+            clock.behind(Duration::from_secs(90))
+        };
         let path = Lab::inside("attack");
         let options = ["--profile", "laptop", "-4", "--receipt", "--dry-run", "--save-packet", &path];
         lab.client_with(A, &clock.environment(), &options).ok();
@@ -290,6 +296,7 @@ fn a_reload_starts_the_sender_and_ends_it() {
     spad.reload();
     spad.says_times("serving", 2);
     eventually("it is gone", SOON, || spad.role("sender").is_empty());
+    assert!(spad.lines(&["the sender ended"]).is_empty(), "as it was to: {}", spad.log());
     assert!(knock(&lab, A, &["-4"]).ok().out.contains("no receipt came"));
     lab.configure(&Config { more: ALLOWED, ..Config::default() });
     spad.reload();
@@ -353,5 +360,7 @@ fn the_sender_has_no_rights_and_two_sockets_that_hear_nothing() {
         let queues = lines[0].split_whitespace().find(|word| word.len() == 17 && word.as_bytes()[8] == b':');
         assert_eq!(queues, Some("00000000:00000000"), "{raw}");
     }
-    assert!(!lab.sh(SERVER, "cat /proc/net/udp /proc/net/udp6").contains(&format!(":{:04X} ", lab.spa_port())));
+    assert!(
+        !lab.sh(SERVER, "cat /proc/net/udp /proc/net/udp6").contains(&format!(":{:04X} ", lab.spa_port()))
+    );
 }

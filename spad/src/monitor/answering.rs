@@ -39,11 +39,6 @@ impl Offered {
 }
 
 impl Answering {
-    /// The sender that was started.
-    pub(super) fn begin(&mut self, sender: Seqpacket) {
-        self.sender = Some(sender);
-    }
-
     pub(super) const fn sender(&self) -> Option<&Seqpacket> {
         self.sender.as_ref()
     }
@@ -68,12 +63,20 @@ impl Answering {
 impl Monitor<'_> {
     /// After a take-over: asks for a sender, or lets it go.
     pub(super) fn want_sender(&mut self) {
-        let wanted = self.serving.as_ref().is_some_and(|serving| serving.config.receipts);
-        if !wanted {
+        if !self.sends_receipts() {
             self.answering.sender = None;
         } else if self.answering.sender.is_none() {
             self.notify(Notice::Sender);
         }
+    }
+
+    /// A sender was started. One that nobody wants any more ends with its channel.
+    pub(super) fn began_sender(&mut self, sender: Seqpacket) {
+        self.answering.sender = Some(sender).filter(|_| self.sends_receipts());
+    }
+
+    fn sends_receipts(&self) -> bool {
+        self.serving.as_ref().is_some_and(|serving| serving.config.receipts)
     }
 
     /// Takes note that the sender ended. The starter does too, and starts another; it has nothing to say otherwise.

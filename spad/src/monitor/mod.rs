@@ -173,7 +173,7 @@ impl<'o> Monitor<'o> {
             }
             match self.control.receive() {
                 Ok(Received::Message(Started::Worker(new))) => self.announced(new),
-                Ok(Received::Message(Started::Sender(sender))) => self.answering.begin(sender),
+                Ok(Received::Message(Started::Sender(sender))) => self.began_sender(sender),
                 Ok(Received::Nothing) => {}
                 Ok(Received::Closed) => return ExitStatus::Done,
                 Err(error) => {

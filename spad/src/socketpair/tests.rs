@@ -52,7 +52,9 @@ fn two_descriptors_travel_with_a_message() {
     let (near, far) = Seqpacket::pair().unwrap();
     a.send_with(b"n", &[far.as_fd(), file.as_fd()]).unwrap();
     drop((far, file, a));
-    let Received::Message((message, both)) = b.receive_with::<1>().unwrap() else { panic!("a message waits") };
+    let Received::Message((message, both)) = b.receive_with::<1>().unwrap() else {
+        panic!("a message waits")
+    };
     let [far, file] = both.try_into().unwrap();
     assert_eq!(message, *b"n");
     Seqpacket::from(far).send(b"hello").unwrap();

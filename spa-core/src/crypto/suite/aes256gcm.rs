@@ -15,7 +15,9 @@ pub(super) fn seal(
     aad: &[u8],
     message: &mut Vec<u8>,
 ) -> Result<(), TooLong> {
-    Aes256Gcm::new(key.into()).encrypt_in_place(&first_twelve(nonce).into(), aad, message).map_err(|_| TooLong)
+    Aes256Gcm::new(key.into())
+        .encrypt_in_place(&first_twelve(nonce).into(), aad, message)
+        .map_err(|_| TooLong)
 }
 
 pub(super) fn open(
