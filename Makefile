@@ -13,7 +13,7 @@ N ?= 1000
 SEED ?=
 ROUND ?=
 
-.PHONY: build docs demo test faults bench bench-instructions install uninstall
+.PHONY: build docs demo test faults bench bench-instructions deb rpm static release-check install uninstall
 
 build:
 	sh tests/prepare.sh libpcap
@@ -51,6 +51,20 @@ bench:
 # Instructions of the gate for one datagram, counted by callgrind: the same on a busy machine.
 bench-instructions:
 	sh benches/instructions.sh
+
+# target/packages/*.deb, for the Debian or Ubuntu that this is run on; `make rpm` likewise, on a machine with rpm.
+deb: build
+	sh packaging/build.sh deb
+rpm: build
+	sh packaging/build.sh rpm
+
+# target/packages/spa-client-static: needs nothing but a kernel.
+static:
+	sh packaging/build.sh static
+
+# What is slow, before a release: licences and sources, packages, bill of materials.
+release-check: build
+	sh packaging/release-check.sh
 
 # After `make`, as root: it builds nothing, because root seldom has a Rust toolchain. Starts, enables and guards nothing.
 install:

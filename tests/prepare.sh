@@ -24,6 +24,7 @@ package() {
         fwknopd) echo fwknop-server ;;
         fwknop) echo fwknop-client ;;
         knock) echo knockd ;;
+        dpkg-shlibdeps) echo dpkg-dev ;;
         *) echo "$1" ;;
     esac
 }
