@@ -16,7 +16,7 @@ use crate::profile::Freshness;
 use crate::replay::Fresh;
 use crate::time::UnixMillis;
 
-/// A receipt that may be sent, once something can be said. Only [`Wanted::by`] can make one, from the proof that the
+/// A receipt that may be sent, once something can be said. Only `Wanted::by` can make one, from the proof that the
 /// request is fresh: a replay, a skewed clock or a forgery has none, so nothing can be sent in answer to it.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Wanted {
