@@ -9,13 +9,13 @@ mod opening;
 mod preview;
 mod profile;
 mod reach;
+mod receipt_words;
 mod receipts;
 mod relay;
 mod resolve;
 mod saved;
 mod stamp;
 mod then;
-mod told;
 
 use std::ffi::OsString;
 use std::process::ExitCode;
@@ -97,9 +97,12 @@ fn run(arguments: impl IntoIterator<Item = OsString>) -> Result<(), Failure> {
     let opens = profile.file.receipt_keys();
     let (reached, answers) = receipts::send(&plan, &keys, &opens, saved, args.verbose, &mut random)?;
     if !args.quiet {
-        say(&told::text(&command.told(&reached), &answers));
-        answers.iter().filter_map(told::clock).for_each(|clock| complain(&format!("spa-client: {clock}")));
+        say(&receipt_words::text(&command.told(&reached), &answers));
+        answers
+            .iter()
+            .filter_map(receipt_words::clock)
+            .for_each(|clock| complain(&format!("spa-client: {clock}")));
     }
     // What one family was granted is granted; the other's refusal says the same of the same profile.
-    answers.iter().find_map(|answer| told::refused(answer, &command.deed())).map_or(Ok(()), Err)
+    answers.iter().find_map(|answer| receipt_words::refused(answer, &command.deed())).map_or(Ok(()), Err)
 }
