@@ -40,6 +40,7 @@ complete -c spa-client -n "__fish_spa_client_needs_command" -l once -d 'For one 
 complete -c spa-client -n "__fish_spa_client_needs_command" -s 4 -l ipv4 -d 'Use the server\'s IPv4 addresses only'
 complete -c spa-client -n "__fish_spa_client_needs_command" -s 6 -l ipv6 -d 'Use the server\'s IPv6 addresses only'
 complete -c spa-client -n "__fish_spa_client_needs_command" -l close -d 'Shut what this profile opened, for whatever address: the services of -A, or all'
+complete -c spa-client -n "__fish_spa_client_needs_command" -l receipt -d 'Ask the server to say what became of it, and wait a second for that [default: as the profile has it]'
 complete -c spa-client -n "__fish_spa_client_needs_command" -l dry-run -d 'Say in clear what would be sent, and send nothing'
 complete -c spa-client -n "__fish_spa_client_needs_command" -l json -d 'Print one JSON object on one line, also when it fails; for scripts'
 complete -c spa-client -n "__fish_spa_client_needs_command" -s v -l verbose -d 'Tell the time, the size and the addresses of each datagram'
