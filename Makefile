@@ -87,7 +87,7 @@ install:
 	install -d $(DESTDIR)$(UNITS) $(DESTDIR)$(SYSUSERS) $(DESTDIR)$(PREFIX)/share/doc/spad/spad.service.d
 	sed 's|/usr/sbin/spad|$(PREFIX)/sbin/spad|' packaging/spad.service > $(DESTDIR)$(UNITS)/spad.service
 	sed 's|/usr/sbin/spad|$(PREFIX)/sbin/spad|' packaging/spad-guard.service > $(DESTDIR)$(UNITS)/spad-guard.service
-	install -m 644 packaging/spad.service.d/iptables.conf $(DESTDIR)$(PREFIX)/share/doc/spad/spad.service.d/iptables.conf
+	install -m 644 packaging/spad.service.d/*.conf $(DESTDIR)$(PREFIX)/share/doc/spad/spad.service.d
 	install -m 644 packaging/sysusers.d/spad.conf $(DESTDIR)$(SYSUSERS)/spad.conf
 
 # Stops spad and takes the guard away, or removes nothing: a guard without spad would shut everybody out for good.

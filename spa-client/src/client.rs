@@ -15,6 +15,8 @@ mod profile;
 mod profiles;
 mod proxy;
 mod reach;
+mod receipt_words;
+mod receipts;
 mod relay;
 mod resolve;
 mod saved;
@@ -95,6 +97,8 @@ fn carry_out(mut args: Args) -> Result<(), Failure> {
         stamp::reserve(&profile, families.len(), &mut random)?
     };
     let plan = Plan::new(&command.verb, command.allow, routes, first, &mut random).with_copies(args.copies);
+    let receipt = args.receipt || profile.file.receipt;
+    let plan = plan.with_receipts(receipt);
     let keys = profile.file.sealing_keys();
     if args.dry_run {
         if !args.json {
@@ -120,11 +124,23 @@ fn carry_out(mut args: Args) -> Result<(), Failure> {
         }
         _ => None,
     };
-    let reached = plan.send(&keys, saved, args.verbose, &mut random)?;
-    if args.json {
-        Told::of(&command, &profile).sent(first, reached).say();
-    } else if !args.quiet {
-        say(&command.told(&reached));
+    let (reached, answers) = if receipt {
+        let opens = profile.file.receipt_keys();
+        receipts::send(&plan, &keys, &opens, saved, args.verbose, &mut random)?
+    } else {
+        (plan.send(&keys, saved, args.verbose, &mut random)?, Vec::new())
+    };
+    let refused = answers.iter().find_map(|answer| receipt_words::refused(answer, &command.deed()));
+    if args.json && refused.is_none() {
+        Told::of(&command, &profile).sent(first, reached).receipts(&answers).say();
+    } else if !args.json && !args.quiet {
+        let asked = command.told(&reached);
+        say(&if receipt { receipt_words::text(&asked, &answers) } else { asked });
+        answers
+            .iter()
+            .filter_map(receipt_words::clock)
+            .for_each(|clock| complain(&format!("spa-client: {clock}")));
     }
-    Ok(())
+    // What one family was granted is granted; the other's refusal says the same of the same profile.
+    refused.map_or(Ok(()), Err)
 }

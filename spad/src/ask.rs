@@ -16,6 +16,7 @@ use spa_core::target::Target;
 use spa_core::terms::{Forward, OnClose, SourceNat, Terms};
 use spa_core::time::UnixMillis;
 
+use crate::answer::{self, Offer, Sealed};
 use crate::wire::{address, put_address};
 
 mod tally;
@@ -59,8 +60,12 @@ pub enum Message {
     Tally(Tally),
     /// A capture of the worker ended: another worker should take its place.
     Renew,
+    /// A receipt for what is asked next, if that is done, or if it is not.
+    Offer(Offer),
     /// A request was admitted and is on disk.
     Ask(Ask),
+    /// A request was refused by policy and is on disk; this receipt says so.
+    Denied(Sealed),
 }
 
 /// What an admitted request asks of the firewall.
@@ -122,6 +127,14 @@ impl Message {
             Self::Tally(tally) => {
                 bytes.push(7);
                 tally.put(&mut bytes);
+            }
+            Self::Offer(offer) => {
+                bytes.push(8);
+                answer::put_offer(&mut bytes, offer);
+            }
+            Self::Denied(sealed) => {
+                bytes.push(9);
+                answer::put_sealed(&mut bytes, sealed);
             }
             Self::Ask(ask) => {
                 bytes.push(if matches!(ask.effect, Effect::Open { .. }) { 2 } else { 3 });
@@ -229,6 +242,12 @@ fn parse(bytes: &[u8; SIZE]) -> Option<Message> {
     }
     if kind == 7 {
         return Some(Message::Tally(Tally::read(&mut r)?));
+    }
+    if kind == 8 {
+        return answer::offer(&mut r).map(Message::Offer);
+    }
+    if kind == 9 {
+        return answer::sealed(&mut r).map(Message::Denied);
     }
     let key_id = KeyId(r.u32().ok()?);
     let time = UnixMillis::new(r.u64().ok()?)?;

@@ -27,6 +27,7 @@ use crate::capture::{BATCH, CaptureError, Listener};
 use crate::config::{Config, ConfigError};
 use crate::exit::ExitStatus;
 use crate::journal::{Journal, Opened, Past};
+use crate::offers::Offers;
 use crate::overflow::Overflow;
 use crate::report::Reporter;
 use crate::sandbox::{self, Descriptors};
@@ -113,6 +114,16 @@ struct Worker<'c> {
     /// Profiles that cannot be used, and monotonic ones whose memory was lost.
     unusable: (u32, u32),
     telling: Telling,
+    /// `None` where spad.toml allows no receipts.
+    offers: Option<Offers>,
+}
+
+/// What came of the frames that waited.
+#[derive(Default)]
+struct Judged {
+    admitted: Vec<Admission>,
+    /// Receipts for what policy refused.
+    denied: Vec<Message>,
 }
 
 fn prepare<'c>(options: &Options, channel: &'c Seqpacket) -> Result<Worker<'c>, Unfit> {
@@ -178,6 +189,7 @@ fn prepare<'c>(options: &Options, channel: &'c Seqpacket) -> Result<Worker<'c>, 
         deaf: false,
         unusable: (count(site.left_out.len()), count(shut)),
         telling: Telling::default(),
+        offers: Offers::new(&config),
     };
     worker.begin();
     Ok(worker)
@@ -241,7 +253,7 @@ impl Worker<'_> {
                 self.settle(now);
             }
             let listeners = self.listeners.len();
-            let admitted = self.judge_waiting(now);
+            let Judged { admitted, denied } = self.judge_waiting(now);
             self.overflow.catch_up(now.boot, || {
                 self.listeners.iter_mut().map(|listener| u64::from(listener.lost())).sum()
             });
@@ -251,8 +263,12 @@ impl Worker<'_> {
             }
             if self.remember() {
                 for admission in &admitted {
+                    for offer in self.offers.into_iter().flat_map(|offers| offers.of(&self.gate, admission)) {
+                        self.say(&offer);
+                    }
                     self.say(&Message::Ask(Ask::from(admission)));
                 }
+                denied.iter().for_each(|receipt| self.say(receipt));
                 self.reporter.catch_up(now.boot);
             }
             self.tell(now.boot);
@@ -280,9 +296,9 @@ impl Worker<'_> {
         Ok(!left)
     }
 
-    fn judge_waiting(&mut self, now: Now) -> Vec<Admission> {
-        let Self { listeners, gate, reporter, .. } = self;
-        let mut admitted = Vec::new();
+    fn judge_waiting(&mut self, now: Now) -> Judged {
+        let Self { listeners, gate, reporter, offers, .. } = self;
+        let mut judged = Judged::default();
         let mut frames = 0;
         listeners.retain_mut(|listener| {
             let received = listener.receive(|link, interface, frame| {
@@ -292,9 +308,12 @@ impl Worker<'_> {
                 match gate.judge(&datagram, now) {
                     Verdict::Admit(admission) => {
                         reporter.admitted(admission.profile(), now.boot);
-                        admitted.push(admission);
+                        judged.admitted.push(admission);
                     }
-                    Verdict::Drop(dropped) => reporter.dropped(&dropped, now.boot),
+                    Verdict::Drop(dropped) => {
+                        reporter.dropped(&dropped, now.boot);
+                        judged.denied.extend(offers.and_then(|offers| offers.denied(gate, &dropped)));
+                    }
                 }
             });
             match received {
@@ -311,7 +330,7 @@ impl Worker<'_> {
         if self.gather.is_some() {
             self.overflow.flooded(now.boot);
         }
-        admitted
+        judged
     }
 
     /// Puts on disk what was admitted. If that cannot be done, nothing of it is carried out.

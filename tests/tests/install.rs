@@ -37,6 +37,7 @@ fn installing_guards_nothing_and_uninstalling_takes_the_guard_away() {
         "units/spad.service",
         "sbin/spad",
         "spad.service.d/iptables.conf",
+        "spad.service.d/receipts.conf",
         "man8/spad.8",
         "share/bash-completion/completions/spa-client\n",
         "share/zsh/site-functions/_spa-keygen",

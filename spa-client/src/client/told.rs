@@ -1,10 +1,11 @@
 //! What `--json` prints: one object on one line, for scripts. Its fields keep their names and meanings
 //! (docs/man/source/spa-client.1, "JSON").
 
-use std::net::SocketAddr;
+use std::net::{IpAddr, SocketAddr};
 use std::time::Duration;
 
 use serde::Serialize;
+use spa_core::receipt::Outcome;
 use spa_core::request::{Open, Verb};
 use spa_core::time::UnixMillis;
 
@@ -13,6 +14,7 @@ use super::command::Command;
 use super::knock::Plan;
 use super::profile::Profile;
 use super::reach::Reached;
+use super::receipts::Answer;
 use crate::clock::utc;
 use crate::failure::Failure;
 use crate::output::say;
@@ -50,6 +52,9 @@ pub(super) struct Told {
     /// From the first knock to the answer.
     #[serde(skip_serializing_if = "Option::is_none")]
     milliseconds: Option<f64>,
+    /// What the server said, if it was asked to.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    receipts: Option<Vec<Said>>,
     #[serde(skip_serializing_if = "Option::is_none")]
     believed_open: Option<bool>,
 }
@@ -63,6 +68,19 @@ struct Way {
     whom: String,
     #[serde(skip_serializing_if = "Option::is_none")]
     error: Option<String>,
+}
+
+/// A receipt that says that all was done.
+#[derive(Debug, PartialEq, Serialize)]
+struct Said {
+    from: SocketAddr,
+    /// The address that the server saw.
+    seen: IpAddr,
+    /// RFC 3339, in UTC, by the server's clock.
+    time: String,
+    /// The same, of an `open`.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    until: Option<String>,
 }
 
 impl Told {
@@ -89,6 +107,21 @@ impl Told {
     /// With the time of the command, and the addresses that its datagrams went to.
     pub(super) fn sent(self, time: UnixMillis, to: Vec<SocketAddr>) -> Self {
         Self { time: Some(utc(time)), sent_to: Some(to), ..self }
+    }
+
+    /// With what the server said of it.
+    pub(super) fn receipts(self, answers: &[Answer]) -> Self {
+        let said = |Answer { server, receipt, .. }: &Answer| Said {
+            from: *server,
+            seen: receipt.seen,
+            time: utc(receipt.time),
+            until: match receipt.outcome {
+                Outcome::Done { until } => until.map(utc),
+                Outcome::Refused(_) => None,
+            },
+        };
+        let receipts = (!answers.is_empty()).then(|| answers.iter().map(said).collect());
+        Self { receipts, ..self }
     }
 
     /// With what a dry run would send.

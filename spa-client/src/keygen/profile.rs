@@ -102,6 +102,7 @@ impl Wish<'_> {
         file.window = terms.window;
         file.max_window = terms.max_window;
         file.expires = terms.expires;
+        file.receipt = terms.receipt;
         let text = Zeroizing::new(file.to_text());
         write(&folders.profile(pair.name.as_str()), &text, owner_in(&folders.profiles()), random)
     }
@@ -124,6 +125,7 @@ impl Wish<'_> {
                 Freshness::Monotonic(_) => FreshnessName::Monotonic,
             },
             created: pair.created,
+            receipt: self.terms.receipt,
         })
     }
 }

@@ -34,6 +34,7 @@ fn client(request: &Request, key: &ProfileKey) -> ClientFile {
         window: DEFAULT_WINDOW,
         freshness: FreshnessName::Clock,
         created: UnixMillis::EPOCH,
+        receipt: true,
     })
 }
 

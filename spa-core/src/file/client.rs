@@ -11,7 +11,7 @@ use super::profile::FreshnessName;
 use super::{BadFile, Secrecy, fields, parse};
 use crate::crypto::header::HeaderKey;
 use crate::crypto::key::{KeyId, ProfileKey, SiteId, SiteKey, to_base64};
-use crate::crypto::suite::{Suite, SuiteKeys};
+use crate::crypto::suite::{ReceiptKeys, Suite, SuiteKeys};
 use crate::profile::DEFAULT_WINDOW;
 use crate::scheme::native::SealingKeys;
 use crate::service::Service;
@@ -56,6 +56,9 @@ pub struct ClientFile {
     /// When the profile was made.
     #[serde(deserialize_with = "fields::moment")]
     pub created: UnixMillis,
+    /// Asks for receipts.
+    #[serde(default)]
+    pub receipt: bool,
 }
 
 fn default_window() -> Duration {
@@ -88,12 +91,14 @@ pub struct NewClient {
     pub freshness: FreshnessName,
     /// When the profile was made.
     pub created: UnixMillis,
+    /// Asks for receipts.
+    pub receipt: bool,
 }
 
 impl From<NewClient> for ClientFile {
     fn from(new: NewClient) -> Self {
         let NewClient { name, server, port, site_id, site_key, key_id, key, suite, open, window, .. } = new;
-        let NewClient { freshness, created, .. } = new;
+        let NewClient { freshness, created, receipt, .. } = new;
         let (_format, key_id) = ((), key_id.0);
         Self {
             _format,
@@ -109,6 +114,7 @@ impl From<NewClient> for ClientFile {
             window,
             freshness,
             created,
+            receipt,
         }
     }
 }
@@ -133,6 +139,11 @@ impl ClientFile {
         }
     }
 
+    /// What its receipts are opened with.
+    pub fn receipt_keys(&self) -> ReceiptKeys {
+        ReceiptKeys::derive(&self.key, self.site_id, self.suite)
+    }
+
     /// The text of the file.
     pub fn to_text(&self) -> Zeroizing<String> {
         Zeroizing::new(format!(
@@ -146,7 +157,7 @@ impl ClientFile {
     pub fn to_text_without_key(&self) -> Zeroizing<String> {
         Zeroizing::new(format!(
             "format = 1\nname = {}\nserver = {}\nport = {}\nsite_id = \"{}\"\nsite_key = \"{}\"\n\
-             key_id = {}\nsuite = \"{}\"\nopen = {}\nwindow = \"{}\"\nfreshness = \"{}\"\ncreated = {}\n",
+             key_id = {}\nsuite = \"{}\"\nopen = {}\nwindow = \"{}\"\nfreshness = \"{}\"\ncreated = {}\n{}",
             fields::write_text(&self.name),
             fields::write_text(&self.server),
             self.port,
@@ -158,6 +169,7 @@ impl ClientFile {
             format_duration(self.window),
             self.freshness.name(),
             fields::write_moment(self.created),
+            if self.receipt { "receipt = true\n" } else { "" },
         ))
     }
 }
@@ -182,6 +194,7 @@ mod tests {
                 window: DEFAULT_WINDOW,
                 freshness: FreshnessName::Monotonic,
                 created: UnixMillis::EPOCH,
+                receipt: text == "laptop",
             });
             let again = ClientFile::parse(&file.to_text()).unwrap();
             assert_eq!((again.name.as_str(), again.server.as_str()), (text, text));

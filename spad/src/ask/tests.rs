@@ -45,7 +45,10 @@ fn the_largest_message_fits_and_comes_back() {
     };
     let messages =
         [largest(), Message::Tally(tally), Message::Unfit("~".repeat(WORDS)), Message::Refused("a b".into())];
-    for message in messages.into_iter().chain([few, many].map(Message::Serves)) {
+    let sealed = answer::tests::largest();
+    let offer = Offer { key_id: KeyId(7), time: UnixMillis::MAX, done: true, sealed: sealed.clone() };
+    let receipts = [Message::Offer(offer), Message::Denied(sealed)];
+    for message in messages.into_iter().chain(receipts).chain([few, many].map(Message::Serves)) {
         assert_eq!(Message::decode(&message.encode()), Ok(message));
     }
 }

@@ -173,7 +173,7 @@ impl Monitor<'_> {
         match caller.wants {
             Wants::ToAsk => match caller.socket.receive::<{ question::SIZE }>() {
                 Ok(Received::Nothing) => Some(caller),
-                Ok(Received::Message(bytes)) => self.answer(caller, &bytes, now),
+                Ok(Received::Message(bytes)) => self.attend_to(caller, &bytes, now),
                 Ok(Received::Closed) | Err(_) => None,
             },
             Wants::Grants(after) => {
@@ -189,7 +189,12 @@ impl Monitor<'_> {
         }
     }
 
-    fn answer(&mut self, mut caller: Caller, bytes: &[u8; question::SIZE], now: BootTime) -> Option<Caller> {
+    fn attend_to(
+        &mut self,
+        mut caller: Caller,
+        bytes: &[u8; question::SIZE],
+        now: BootTime,
+    ) -> Option<Caller> {
         let answer = match Question::decode(bytes).ok()? {
             Question::Status => Answer::Status(Box::new(self.status(now))),
             Question::Revoke(whose) => self.revoke(&whose, now),

@@ -207,6 +207,7 @@ impl Monitor<'_> {
             self.counted.add(&before);
         }
         self.notify(Notice::Serving(number));
+        self.want_sender();
         self.keep(&kept);
         info!("serving port={port} profiles={profiles} interfaces={interfaces} open={}", self.leases.len());
         Ok(())

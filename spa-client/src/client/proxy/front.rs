@@ -50,7 +50,7 @@ impl Reply {
             Status::NoRoute => Self::NoRoute,
             Status::Silence => Self::Silence,
             Status::Refused => Self::Refused,
-            Status::Other | Status::Usage | Status::File => Self::Other,
+            Status::Other | Status::Usage | Status::File | Status::Denied => Self::Other,
         }
     }
 
