@@ -100,6 +100,16 @@ pub enum Command {
         #[arg(long)]
         json: bool,
     },
+    /// Keep what happens, with all that is known of it, where it can be looked up later
+    #[command(group(clap::ArgGroup::new("target").required(true)))]
+    Audit {
+        /// Append an object of JSON a line to this file; who renames it away gets a new one
+        #[arg(long, value_name = "FILE", group = "target")]
+        file: Option<PathBuf>,
+        /// An entry each in systemd's journal, with fields
+        #[arg(long, group = "target")]
+        journald: bool,
+    },
     /// Read the files anew, and say whether they are in force
     Reload {
         /// Print the outcome as JSON

@@ -15,6 +15,7 @@ use spad::doctor::Form;
 use spad::exit::ExitStatus;
 use spad::firewall::{self, iptables};
 use spad::lock::Lock;
+use spad::operator::Target;
 use spad::role::Role;
 use spad::starter::{self, Options};
 use spad::{apply, check, doctor, guard, kept, log, monitor, operator, sender, worker};
@@ -47,6 +48,10 @@ fn main() -> ExitCode {
             operator::revoke(&options.state_dir, &whose, form(json))
         }
         (None, Some(Command::Watch { json })) => operator::watch(&options.state_dir, form(json)),
+        // Without a file it is the journal: one of both is asked for.
+        (None, Some(Command::Audit { file, .. })) => {
+            operator::audit(&options.state_dir, &file.map_or(Target::Journal, Target::File))
+        }
         (None, Some(Command::Reload { json })) => operator::reload(&options.state_dir, form(json)),
         (None, Some(Command::Teardown)) => teardown(&options.state_dir),
         (None, None) => start(options),

@@ -14,11 +14,13 @@ use rustix::event::{PollFd, PollFlags};
 
 use super::{Monitor, words};
 use crate::control::{Notice, WorkerNumber};
-use crate::operator::answer::{Answer, Event, GRANTS, NAMED, Reloaded, Revoked};
+use crate::operator::answer::{Answer, Event, GRANTS, NAMED, Reloaded, Revoked, Watching};
+use crate::operator::event::{Cause, Facts, Kind};
 use crate::operator::listener::{self, Caller as Called, Listener};
 use crate::operator::question::{self, Question, Whose};
 use crate::socketpair::{ChannelError, Received, Seqpacket};
 use crate::starter::Options;
+use crate::sys::clock;
 
 /// Callers at a time.
 const MOST: usize = 16;
@@ -45,6 +47,8 @@ pub(super) struct Desk {
     /// Nobody is accepted before.
     rest: Option<BootTime>,
     reload: Option<Reload>,
+    /// Which monitor this is, and the number of its next event.
+    watching: Watching,
     /// How the last reload ended, whoever asked for it.
     pub(super) reloaded: Option<(BootTime, Reloaded)>,
 }
@@ -82,7 +86,9 @@ impl Desk {
         if let Err(complaint) = &listener {
             warn!("{complaint}; `spad status` and its like do not work");
         }
-        Self { listener, callers: VecDeque::new(), rest: None, reload: None, reloaded: None }
+        let monitor = u64::try_from(clock::boottime().as_millis()).unwrap_or(u64::MAX);
+        let watching = Watching { monitor, next: 1 };
+        Self { listener, callers: VecDeque::new(), rest: None, reload: None, watching, reloaded: None }
     }
 
     /// Why nobody can call.
@@ -111,15 +117,16 @@ impl Desk {
         self.callers.iter().filter(|caller| matches!(caller.wants, Wants::Watch)).count()
     }
 
-    /// Tells whoever watches. Who does not keep up is not waited for.
-    pub(super) fn tell(&mut self, event: &str, text: &str) {
+    /// Tells whoever watches. Who does not keep up is not waited for: he finds by the number how much he missed.
+    pub(super) fn tell(&mut self, event: Kind, text: &str, facts: Facts) {
+        let number = Some(self.watching.next);
+        self.watching.next = self.watching.next.saturating_add(1);
         if self.watchers() == 0 {
             return;
         }
         let wall = SystemTime::now().duration_since(SystemTime::UNIX_EPOCH).unwrap_or_default();
-        let (at, event) = (write_moment(UnixMillis::clamped(wall)), event.to_owned());
-        let text = text.chars().take(TEXT).collect();
-        let packet = Answer::Event(Event { at, event, text }).to_packet();
+        let (at, text) = (write_moment(UnixMillis::clamped(wall)), text.chars().take(TEXT).collect());
+        let packet = Answer::Event(Event { at, event, text, number, facts }).to_packet();
         self.callers.retain(|caller| {
             !matches!(caller.wants, Wants::Watch) || caller.socket.send_packet(&packet).is_ok()
         });
@@ -221,7 +228,8 @@ impl Monitor<'_> {
             Question::Watch => {
                 caller.wants = Wants::Watch;
                 caller.deadline = None;
-                return Some(caller);
+                let begins = Answer::Watching(self.desk.watching).to_packet();
+                return caller.socket.send_packet(&begins).is_ok().then_some(caller);
             }
         };
         // A packet that the socket has no room for is the fault of who asked.
@@ -262,13 +270,14 @@ impl Monitor<'_> {
             },
         };
         let done = changes.is_empty() || self.apply(&changes);
-        self.say_closed(&changes, "the operator revoked it");
+        self.say_closed(&changes, Cause::Operator);
         let is_closed = |change: &&Change| matches!(change, Change::Remove { .. });
         let (closed, open): (Vec<&Change>, Vec<&Change>) = changes.iter().partition(is_closed);
         let [mut closed, mut still_open] = [closed, open].map(|changes| {
-            words::of_doors(changes.iter().map(|change| match change {
+            let doors = changes.iter().map(|change| match change {
                 Change::Remove { door } | Change::Set { door, .. } => *door,
-            }))
+            });
+            words::of_doors(doors).into_iter().map(|told| told.text).collect::<Vec<_>>()
         });
         let all = closed.len() + still_open.len();
         closed.truncate(NAMED);
@@ -312,13 +321,19 @@ impl Monitor<'_> {
                 _ => true,
             });
         }
+        let taken = Facts { taken: Some(outcome.taken), ..Facts::default() };
         // The first worker of all is no reload.
-        if self.serving.is_some() {
+        if self.serving.is_none() {
+            match &outcome.reason {
+                None => self.desk.tell(Kind::Serving, "the first worker of this monitor takes over", taken),
+                Some(reason) => self.desk.tell(Kind::Trouble, &format!("nobody serves: {reason}"), taken),
+            }
+        } else {
             let line = match &outcome.reason {
                 None => "a new worker takes over".to_owned(),
                 Some(reason) => format!("reload refused, everything stays as it was: {reason}"),
             };
-            self.desk.tell("reload", &line);
+            self.desk.tell(Kind::Reload, &line, taken);
             self.desk.reloaded = Some((now, outcome));
         }
     }

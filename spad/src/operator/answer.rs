@@ -5,6 +5,7 @@ use std::collections::BTreeMap;
 
 use serde::{Deserialize, Serialize};
 
+pub use super::event::Event;
 pub use crate::firewall::Through;
 
 /// Most bytes of a packet.
@@ -25,6 +26,8 @@ pub enum Answer {
     Revoked(Revoked),
     /// The whole answer.
     Reloaded(Reloaded),
+    /// From here on it is told what happens.
+    Watching(Watching),
     /// It happened; more follow, without end.
     Event(Event),
     /// The question is refused, and why.
@@ -84,15 +87,13 @@ pub struct LastReload {
     pub reason: Option<String>,
 }
 
-/// Something that happened. Never anything that an unauthenticated datagram caused.
-#[derive(Clone, Debug, Serialize, Deserialize)]
-pub struct Event {
-    /// When (RFC 3339, by the server's clock).
-    pub at: String,
-    /// What kind: `opened`, `refreshed`, `closed`, `refused`, `cut`, `reload`, `repair` or `trouble`.
-    pub event: String,
-    /// One sentence, as in the log.
-    pub text: String,
+/// Where in the row of events a watch begins.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Watching {
+    /// Which monitor counts them: milliseconds since boot when it began, so that another one is told from this one.
+    pub monitor: u64,
+    /// The number of the first event that will be told.
+    pub next: u64,
 }
 
 /// A lease.
