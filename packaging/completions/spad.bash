@@ -19,6 +19,9 @@ _spad() {
             spad,apply)
                 cmd="spad__subcmd__apply"
                 ;;
+            spad,audit)
+                cmd="spad__subcmd__audit"
+                ;;
             spad,check)
                 cmd="spad__subcmd__check"
                 ;;
@@ -54,6 +57,9 @@ _spad() {
                 ;;
             spad__subcmd__help,apply)
                 cmd="spad__subcmd__help__subcmd__apply"
+                ;;
+            spad__subcmd__help,audit)
+                cmd="spad__subcmd__help__subcmd__audit"
                 ;;
             spad__subcmd__help,check)
                 cmd="spad__subcmd__help__subcmd__check"
@@ -95,7 +101,7 @@ _spad() {
 
     case "${cmd}" in
         spad)
-            opts="-v -q -h -V --config --state-dir --verbose --quiet --help --version check doctor guard apply confirm status grants revoke watch reload teardown help"
+            opts="-v -q -h -V --config --state-dir --verbose --quiet --help --version check doctor guard apply confirm status grants revoke watch audit reload teardown help"
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 1 ]] ; then
                 COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
                 return 0
@@ -124,6 +130,32 @@ _spad() {
             fi
             case "${prev}" in
                 --confirm)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --config)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --state-dir)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                *)
+                    COMPREPLY=()
+                    ;;
+            esac
+            COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+            return 0
+            ;;
+        spad__subcmd__audit)
+            opts="-v -q -h -V --file --journald --config --state-dir --verbose --quiet --help --version"
+            if [[ ${cur} == -* || ${COMP_CWORD} -eq 2 ]] ; then
+                COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+                return 0
+            fi
+            case "${prev}" in
+                --file)
                     COMPREPLY=($(compgen -f "${cur}"))
                     return 0
                     ;;
@@ -253,7 +285,7 @@ _spad() {
             return 0
             ;;
         spad__subcmd__help)
-            opts="check doctor guard apply confirm status grants revoke watch reload teardown help"
+            opts="check doctor guard apply confirm status grants revoke watch audit reload teardown help"
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 2 ]] ; then
                 COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
                 return 0
@@ -267,6 +299,20 @@ _spad() {
             return 0
             ;;
         spad__subcmd__help__subcmd__apply)
+            opts=""
+            if [[ ${cur} == -* || ${COMP_CWORD} -eq 3 ]] ; then
+                COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+                return 0
+            fi
+            case "${prev}" in
+                *)
+                    COMPREPLY=()
+                    ;;
+            esac
+            COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+            return 0
+            ;;
+        spad__subcmd__help__subcmd__audit)
             opts=""
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 3 ]] ; then
                 COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )

@@ -95,7 +95,9 @@ fn an_audit_keeps_who_got_in_who_did_not_what_closed_and_what_changed() {
     let numbers: Vec<u64> = all.iter().filter_map(|event| event["number"].as_u64()).collect();
     assert!(numbers.windows(2).all(|pair| pair[1] == pair[0] + 1), "{numbers:?}");
     assert!(!all.iter().any(|event| event["event"] == "missed"), "{all:?}");
-    for event in all.iter().filter(|event| ["opened", "closed", "refused"].contains(&event["event"].as_str().unwrap())) {
+    for event in
+        all.iter().filter(|event| ["opened", "closed", "refused"].contains(&event["event"].as_str().unwrap()))
+    {
         let text = event["text"].as_str().expect("each has one");
         assert!(!spad.lines(&[text]).is_empty(), "{text:?} is not in the log");
     }
@@ -114,7 +116,8 @@ fn neither_strangers_nor_secrets_come_into_an_audit() {
     keeps(&lab, &[("event", "opened".into())]);
     let text = lab.read("audit.json");
     assert!(!text.contains(B.v4), "a stranger is named: {text}");
-    let kinds: Vec<Value> = events(&lab, "audit.json").into_iter().map(|event| event["event"].clone()).collect();
+    let kinds: Vec<Value> =
+        events(&lab, "audit.json").into_iter().map(|event| event["event"].clone()).collect();
     assert_eq!(kinds, ["begun", "admitted", "opened"], "a stranger causes no event");
     let secrets = ["etc/site.toml", "etc/profiles/laptop.toml"].map(|file| lab.read(file));
     let long = |word: &&str| word.len() >= 32;
@@ -149,7 +152,8 @@ fn what_an_audit_missed_is_told_as_a_number() {
     let count = || {
         let all = events(&lab, "audit.json");
         let numbered: Vec<u64> = all.iter().filter_map(|event| event["number"].as_u64()).collect();
-        let told = numbered.len() as u64 + all.iter().filter_map(|event| event["missed"].as_u64()).sum::<u64>();
+        let told =
+            numbered.len() as u64 + all.iter().filter_map(|event| event["missed"].as_u64()).sum::<u64>();
         (told, numbered[numbered.len() - 1] - numbered[0] + 1)
     };
     eventually("it adds up", 10 * SECOND, || count().0 == count().1);
@@ -162,7 +166,9 @@ fn what_an_audit_missed_is_told_as_a_number() {
     lab.knock(A);
     eventually("it is heard", 10 * SECOND, || events(&lab, "audit.json").len() > before);
     drop(spad);
-    eventually("it says that it waits", 15 * SECOND, || lab.read("said").contains("waiting until there is one to hear"));
+    eventually("it says that it waits", 15 * SECOND, || {
+        lab.read("said").contains("waiting until there is one to hear")
+    });
     let _spad = lab.spad();
     let before = events(&lab, "audit.json").len();
     eventually("it hears the next spad", 10 * SECOND, || {
@@ -192,7 +198,9 @@ fn a_file_that_is_renamed_away_is_begun_anew_and_a_full_disk_is_told_afterwards(
     fs::rename(lab.path("audit.json"), lab.path("audit.json.2")).expect("it is there");
     lab.sh(SERVER, "ln -s /dev/full /run/lab/audit.json");
     lab.knock(A);
-    eventually("it says so", 10 * SECOND, || lab.read("said").contains("events are missed, as they cannot be written"));
+    eventually("it says so", 10 * SECOND, || {
+        lab.read("said").contains("events are missed, as they cannot be written")
+    });
     fs::remove_file(lab.path("audit.json")).expect("it is there");
     // The second event of the knock before may come late.
     eventually("it is told", 10 * SECOND, || {
@@ -225,7 +233,15 @@ fn the_journal_gets_entries_with_fields() {
     let message = format!("MESSAGE=opened tcp/22 for {} profile=laptop window=1m", A.v4);
     let grantee = format!("SPAD_GRANTEE={}", A.v4);
     let (profile, number) = ("SPAD_PROFILE=laptop", "SPAD_NUMBER=");
-    for field in [&message, &id, &grantee, "PRIORITY=6", "SYSLOG_IDENTIFIER=spad-audit", profile, "SPAD_SERVICE=tcp/22"] {
+    for field in [
+        &message,
+        &id,
+        &grantee,
+        "PRIORITY=6",
+        "SYSLOG_IDENTIFIER=spad-audit",
+        profile,
+        "SPAD_SERVICE=tcp/22",
+    ] {
         assert!(entry.lines().any(|line| line == field), "no {field} in {entry}");
     }
     assert!(entry.contains(number), "{entry}");
@@ -246,12 +262,18 @@ fn an_audit_needs_no_capability_and_says_what_it_cannot_do() {
     let program = lab::program("spad").display().to_string();
     let file = "/run/lab/audit.json";
     let run = |ids: &str, file: &str| {
-        let script = format!("timeout 3 setpriv {ids} --no-new-privs {program} --state-dir /run/lab/state audit --file {file}");
+        let script = format!(
+            "timeout 3 setpriv {ids} --no-new-privs {program} --state-dir /run/lab/state audit --file {file}"
+        );
         lab.run(SERVER, "sh", &["-c", &script])
     };
     let stranger = run("--reuid=1234 --regid=1234 --clear-groups", "/dev/null");
     assert_eq!(stranger.status, Some(5), "{}", stranger.text());
-    assert_eq!(run("--bounding-set=-all --inh-caps=-all", file).status, Some(124), "it goes on until it is ended");
+    assert_eq!(
+        run("--bounding-set=-all --inh-caps=-all", file).status,
+        Some(124),
+        "it goes on until it is ended"
+    );
     assert_eq!(events(&lab, "audit.json")[0]["event"], "begun");
 }
 
@@ -259,7 +281,7 @@ fn an_audit_needs_no_capability_and_says_what_it_cannot_do() {
 fn the_page_names_every_event_every_reason_to_close_and_every_field() {
     let page = fs::read_to_string(repository().join("docs/man/source/spad.8")).expect("it is there");
     let section = page.split(".Ss Events\n").nth(1).expect("the page has it");
-    let section = section.split("\n.S").next().expect("the page has it");
+    let section = section.split("\n.Ss ").next().expect("the page has it");
     let is_named = |word: &str| section.split([' ', '\n', ',']).any(|there| there == word);
     for kind in Kind::ALL {
         let row = format!(".It Li {}\n.Li {}\n", kind.name(), kind.message_id());
@@ -283,7 +305,8 @@ fn the_page_names_every_event_every_reason_to_close_and_every_field() {
         bytes_in: Some(0),
         bytes_out: Some(0),
     };
-    let event = serde_json::to_value(Event { number: Some(0), facts, ..Event::default() }).expect("it can be");
+    let event =
+        serde_json::to_value(Event { number: Some(0), facts, ..Event::default() }).expect("it can be");
     for field in event.as_object().expect("it is one").keys() {
         assert!(is_named(field), "{field} is not in the page");
     }

@@ -100,7 +100,8 @@ impl Monitor<'_> {
 
     /// The same of doors that one profile held, if it is known which.
     pub(super) fn say_closed_of(&mut self, changes: &[Change], cause: Cause, holder: Option<KeyId>) {
-        let profile = holder.and_then(|holder| self.serving.as_ref()?.profiles.name(holder).map(str::to_owned));
+        let profile =
+            holder.and_then(|holder| self.serving.as_ref()?.profiles.name(holder).map(str::to_owned));
         for (line, facts) in closed(changes, cause, profile.as_deref()) {
             info!("{line}");
             self.desk.tell(Kind::Closed, &line, facts);

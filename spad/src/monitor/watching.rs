@@ -33,7 +33,11 @@ impl Monitor<'_> {
         let outcome = self.firewall().and_then(|firewall| firewall.apply(changes));
         if let Err(error) = &outcome {
             error!("the firewall could not be changed, trying again: {error}");
-            self.desk.tell(Kind::Trouble, &format!("the firewall could not be changed, trying again: {error}"), Facts::default());
+            self.desk.tell(
+                Kind::Trouble,
+                &format!("the firewall could not be changed, trying again: {error}"),
+                Facts::default(),
+            );
             self.repair.get_or_insert(BootTime::new(clock::boottime()));
         }
         outcome.is_ok()

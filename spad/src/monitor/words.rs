@@ -74,7 +74,10 @@ mod tests {
         ];
         for (ports, texts) in rows {
             let told = of_doors(ports.into_iter().map(door));
-            assert_eq!(told.iter().map(|told| &told.text).collect::<Vec<_>>(), texts.iter().collect::<Vec<_>>());
+            assert_eq!(
+                told.iter().map(|told| &told.text).collect::<Vec<_>>(),
+                texts.iter().collect::<Vec<_>>()
+            );
         }
     }
 }

@@ -72,11 +72,7 @@ fn open(path: &Path) -> io::Result<File> {
     let flags = rustix::fs::OFlags::NONBLOCK.bits().cast_signed();
     let file = OpenOptions::new().append(true).create(true).mode(0o640).custom_flags(flags).open(path)?;
     let kind = file.metadata()?.file_type();
-    if kind.is_file() || kind.is_char_device() {
-        Ok(file)
-    } else {
-        Err(io::Error::other("not a file"))
-    }
+    if kind.is_file() || kind.is_char_device() { Ok(file) } else { Err(io::Error::other("not a file")) }
 }
 
 /// A journal entry: `NAME=value` a line. No value has a line end: it would begin another field.
@@ -107,7 +103,10 @@ mod tests {
         let event = Event { event: Kind::Refused, text: "no\nMESSAGE=yes".into(), facts, ..Event::default() };
         let entry = String::from_utf8(entry(&event)).unwrap();
         let lines: Vec<&str> = entry.lines().collect();
-        assert_eq!(lines[..3], ["MESSAGE=no MESSAGE=yes", &format!("MESSAGE_ID={}", Kind::Refused.message_id()), "PRIORITY=4"]);
+        assert_eq!(
+            lines[..3],
+            ["MESSAGE=no MESSAGE=yes", &format!("MESSAGE_ID={}", Kind::Refused.message_id()), "PRIORITY=4"]
+        );
         assert!(lines.contains(&"SPAD_PROFILE=a PRIORITY=0") && lines.contains(&"SPAD_TIMES=7"), "{entry}");
         assert!(lines.contains(&"SPAD_EVENT=refused"), "{entry}");
         assert_eq!(lines.iter().filter(|line| line.starts_with("PRIORITY=")).count(), 1);

@@ -119,7 +119,8 @@ impl View {
         lines.push("EVENTS".to_owned());
         let room = left.saturating_sub(shown);
         let skipped = self.events.len().saturating_sub(room);
-        let text = |event: &Event| format!("  {}  {:<9}  {}", clock(&event.at), event.event.name(), event.text);
+        let text =
+            |event: &Event| format!("  {}  {:<9}  {}", clock(&event.at), event.event.name(), event.text);
         lines.extend(self.events.iter().skip(skipped).map(text));
         lines.truncate(rows);
         lines.into_iter().map(|line| line.chars().take(columns).collect()).collect()
