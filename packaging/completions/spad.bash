@@ -40,6 +40,9 @@ _spad() {
             spad,help)
                 cmd="spad__subcmd__help"
                 ;;
+            spad,metrics)
+                cmd="spad__subcmd__metrics"
+                ;;
             spad,reload)
                 cmd="spad__subcmd__reload"
                 ;;
@@ -79,6 +82,9 @@ _spad() {
             spad__subcmd__help,help)
                 cmd="spad__subcmd__help__subcmd__help"
                 ;;
+            spad__subcmd__help,metrics)
+                cmd="spad__subcmd__help__subcmd__metrics"
+                ;;
             spad__subcmd__help,reload)
                 cmd="spad__subcmd__help__subcmd__reload"
                 ;;
@@ -101,7 +107,7 @@ _spad() {
 
     case "${cmd}" in
         spad)
-            opts="-v -q -h -V --config --state-dir --verbose --quiet --help --version check doctor guard apply confirm status grants revoke watch audit reload teardown help"
+            opts="-v -q -h -V --config --state-dir --verbose --quiet --help --version check doctor guard apply confirm status grants revoke watch audit metrics reload teardown help"
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 1 ]] ; then
                 COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
                 return 0
@@ -285,7 +291,7 @@ _spad() {
             return 0
             ;;
         spad__subcmd__help)
-            opts="check doctor guard apply confirm status grants revoke watch audit reload teardown help"
+            opts="check doctor guard apply confirm status grants revoke watch audit metrics reload teardown help"
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 2 ]] ; then
                 COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
                 return 0
@@ -410,6 +416,20 @@ _spad() {
             COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
             return 0
             ;;
+        spad__subcmd__help__subcmd__metrics)
+            opts=""
+            if [[ ${cur} == -* || ${COMP_CWORD} -eq 3 ]] ; then
+                COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+                return 0
+            fi
+            case "${prev}" in
+                *)
+                    COMPREPLY=()
+                    ;;
+            esac
+            COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+            return 0
+            ;;
         spad__subcmd__help__subcmd__reload)
             opts=""
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 3 ]] ; then
@@ -473,6 +493,40 @@ _spad() {
                 return 0
             fi
             case "${prev}" in
+                *)
+                    COMPREPLY=()
+                    ;;
+            esac
+            COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+            return 0
+            ;;
+        spad__subcmd__metrics)
+            opts="-v -q -h -V --textfile --every --listen --config --state-dir --verbose --quiet --help --version"
+            if [[ ${cur} == -* || ${COMP_CWORD} -eq 2 ]] ; then
+                COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+                return 0
+            fi
+            case "${prev}" in
+                --textfile)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --every)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --listen)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --config)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --state-dir)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
                 *)
                     COMPREPLY=()
                     ;;

@@ -1,7 +1,7 @@
 //! The control socket's end in the monitor: who calls, what he asks, and what he is told. Nobody is waited for: who does not
 //! ask, or does not read, is dropped, and no more is kept for a caller than how far his list has come.
 
-use std::collections::VecDeque;
+use std::collections::{BTreeMap, VecDeque};
 use std::time::{Duration, SystemTime};
 
 use spa_core::crypto::key::KeyId;
@@ -14,7 +14,7 @@ use rustix::event::{PollFd, PollFlags};
 
 use super::{Monitor, words};
 use crate::control::{Notice, WorkerNumber};
-use crate::operator::answer::{Answer, Event, GRANTS, NAMED, Reloaded, Revoked, Watching};
+use crate::operator::answer::{Answer, Event, GRANTS, NAMED, Reloaded, Reloads, Revoked, Watching};
 use crate::operator::event::{Cause, Facts, Kind};
 use crate::operator::listener::{self, Caller as Called, Listener};
 use crate::operator::question::{self, Question, Whose};
@@ -41,14 +41,18 @@ const TEXT: usize = 1000;
 
 /// Who called.
 pub(super) struct Desk {
-    /// `None`, and why, where it could not be made.
-    listener: Result<Listener, String>,
+    /// `None` where it could not be made.
+    listener: Option<Listener>,
     callers: VecDeque<Caller>,
     /// Nobody is accepted before.
     rest: Option<BootTime>,
     reload: Option<Reload>,
     /// Which monitor this is, and the number of its next event.
     watching: Watching,
+    /// How many of each kind there were.
+    counts: [u64; Kind::ALL.len()],
+    /// Workers that took over after the first, and those that were turned away.
+    pub(super) reloads: Reloads,
     /// How the last reload ended, whoever asked for it.
     pub(super) reloaded: Option<(BootTime, Reloaded)>,
 }
@@ -82,24 +86,30 @@ impl Desk {
     /// Opens the socket. To be called while files can be made.
     pub(super) fn open(options: &Options) -> Self {
         let path = crate::operator::path(&options.state_dir);
-        let listener = Listener::open(&path).map_err(|error| listener::complaint(&path, &error));
-        if let Err(complaint) = &listener {
+        let listener = Listener::open(&path);
+        if let Err(error) = &listener {
+            let complaint = listener::complaint(&path, error);
             warn!("{complaint}; `spad status` and its like do not work");
         }
+        let listener = listener.ok();
         let monitor = u64::try_from(clock::boottime().as_millis()).unwrap_or(u64::MAX);
         let watching = Watching { monitor, next: 1 };
-        Self { listener, callers: VecDeque::new(), rest: None, reload: None, watching, reloaded: None }
-    }
-
-    /// Why nobody can call.
-    pub(super) fn complaint(&self) -> Option<&str> {
-        self.listener.as_ref().err().map(String::as_str)
+        Self {
+            listener,
+            callers: VecDeque::new(),
+            rest: None,
+            reload: None,
+            watching,
+            counts: [0; Kind::ALL.len()],
+            reloads: Reloads::default(),
+            reloaded: None,
+        }
     }
 
     /// What to wait for.
     pub(super) fn descriptors(&self, now: BootTime) -> impl Iterator<Item = PollFd<'_>> {
         let takes = self.callers.len() < MOST && self.rest.is_none_or(|rest| rest <= now);
-        let listener = self.listener.as_ref().ok().filter(|_| takes);
+        let listener = self.listener.as_ref().filter(|_| takes);
         let listener = listener.map(|listener| PollFd::new(listener, PollFlags::IN));
         listener.into_iter().chain(self.callers.iter().map(|caller| {
             let list = matches!(caller.wants, Wants::Grants(_));
@@ -121,6 +131,8 @@ impl Desk {
     pub(super) fn tell(&mut self, event: Kind, text: &str, facts: Facts) {
         let number = Some(self.watching.next);
         self.watching.next = self.watching.next.saturating_add(1);
+        let counts = Kind::ALL.iter().zip(&mut self.counts).filter(|(kind, _)| **kind == event);
+        counts.for_each(|(_, count)| *count = count.saturating_add(1));
         if self.watchers() == 0 {
             return;
         }
@@ -132,6 +144,13 @@ impl Desk {
         });
     }
 
+    /// How many events there were, by kind: those that a monitor has.
+    pub(super) fn counted(&self) -> BTreeMap<String, u64> {
+        let own = |kind: &Kind| !matches!(kind, Kind::Begun | Kind::Missed);
+        let all = Kind::ALL.into_iter().zip(self.counts).filter(|(kind, _)| own(kind));
+        all.map(|(kind, count)| (kind.name().to_owned(), count)).collect()
+    }
+
     fn accept(&mut self, now: BootTime) {
         if self.rest.is_some_and(|rest| now < rest) {
             return;
@@ -140,7 +159,7 @@ impl Desk {
         if self.callers.len() >= MOST {
             return;
         }
-        match self.listener.as_ref().ok().and_then(Listener::accept) {
+        match self.listener.as_ref().and_then(Listener::accept) {
             Some(Called::Welcome(socket)) => {
                 self.callers.push_back(Caller {
                     socket,
@@ -329,6 +348,9 @@ impl Monitor<'_> {
                 Some(reason) => self.desk.tell(Kind::Trouble, &format!("nobody serves: {reason}"), taken),
             }
         } else {
+            let reloads = &mut self.desk.reloads;
+            let count = if outcome.taken { &mut reloads.taken } else { &mut reloads.refused };
+            *count = count.saturating_add(1);
             let line = match &outcome.reason {
                 None => "a new worker takes over".to_owned(),
                 Some(reason) => format!("reload refused, everything stays as it was: {reason}"),

@@ -134,9 +134,10 @@ fn clock(at: &str) -> &str {
 
 #[cfg(test)]
 mod tests {
-    use std::collections::BTreeMap;
+    use std::collections::{BTreeMap, BTreeSet};
 
     use super::*;
+    use crate::operator::answer::Reloads;
     use crate::operator::event::Kind;
 
     fn status(admitted: u64, mac: u64, replayed: u64) -> Status {
@@ -154,6 +155,9 @@ mod tests {
             refused: [("mac".to_owned(), mac), ("replayed".to_owned(), replayed)].into(),
             lost: 0,
             reload: None,
+            events: BTreeMap::new(),
+            reloads: Reloads::default(),
+            parts: BTreeSet::new(),
             degraded: vec!["interface eth1 is down".into()],
         }
     }
