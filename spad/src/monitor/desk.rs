@@ -128,7 +128,7 @@ impl Desk {
     }
 
     /// Tells whoever watches. Who does not keep up is not waited for: he finds by the number how much he missed.
-    pub(super) fn tell(&mut self, event: Kind, text: &str, facts: Facts) {
+    pub(super) fn tell(&mut self, event: Kind, text: &str, mut facts: Facts) {
         let number = Some(self.watching.next);
         self.watching.next = self.watching.next.saturating_add(1);
         let counts = Kind::ALL.iter().zip(&mut self.counts).filter(|(kind, _)| **kind == event);
@@ -137,8 +137,10 @@ impl Desk {
             return;
         }
         let wall = SystemTime::now().duration_since(SystemTime::UNIX_EPOCH).unwrap_or_default();
+        // As many as a profile may hold would not fit.
+        facts.source_ports = facts.source_ports.map(|ports| ports.chars().take(TEXT).collect());
         let (at, text) = (write_moment(UnixMillis::clamped(wall)), text.chars().take(TEXT).collect());
-        let packet = Answer::Event(Event { at, event, text, number, facts }).to_packet();
+        let packet = Answer::Event(Box::new(Event { at, event, text, number, facts })).to_packet();
         self.callers.retain(|caller| {
             !matches!(caller.wants, Wants::Watch) || caller.socket.send_packet(&packet).is_ok()
         });

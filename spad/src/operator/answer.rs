@@ -29,7 +29,7 @@ pub enum Answer {
     /// From here on it is told what happens.
     Watching(Watching),
     /// It happened; more follow, without end.
-    Event(Event),
+    Event(Box<Event>),
     /// The question is refused, and why.
     Refused(String),
 }

@@ -68,7 +68,7 @@ fn listen(state_dir: &Path, sink: &mut Sink, row: &mut Row, waits: &mut bool) ->
                 if event.event == Kind::Closed {
                     through::count_event(&mut event.facts);
                 }
-                row.follows(event)
+                row.follows(*event)
             }
             Ok(Some(_)) => return CallError::OtherVersion,
             Err(error) => return error,

@@ -71,13 +71,13 @@ fn run(state_dir: &Path, shown: Shown) -> Result<(), CallError> {
             Ok(None) => {}
             Ok(Some(Answer::Watching(_))) => {}
             // For people, what opens says that it was admitted.
-            Ok(Some(Answer::Event(Event { event: Kind::Admitted, .. }))) if shown != Shown::Json => {}
+            Ok(Some(Answer::Event(event))) if shown != Shown::Json && event.event == Kind::Admitted => {}
             Ok(Some(Answer::Event(event))) => {
                 changed = true;
                 if shown != Shown::Picture && write_event(shown, &event).is_err() {
                     return Ok(());
                 }
-                view.event(event);
+                view.event(*event);
             }
             Ok(Some(_)) => return Err(CallError::OtherVersion),
             Err(CallError::Ended) => {
