@@ -66,6 +66,7 @@ fn an_audit_keeps_who_got_in_who_did_not_what_closed_and_what_changed() {
     keeps(&lab, &of("refreshed", "laptop"));
     assert_eq!(lab.spad_command(&["revoke", "laptop"]).status, Some(0));
     let closed = keeps(&lab, &[("event", "closed".into()), ("reason", "operator".into())]);
+    assert_eq!(closed["profile"], "laptop");
     assert_eq!(closed["connections"], Value::Null, "nothing lived");
 
     // The session outlives its door, and is counted when that shuts.
@@ -157,6 +158,14 @@ fn what_an_audit_missed_is_told_as_a_number() {
         (told, numbered[numbered.len() - 1] - numbered[0] + 1)
     };
     eventually("it adds up", 10 * SECOND, || count().0 == count().1);
+    // Two for each request, as the worker counted them, and one when it began to serve.
+    let happened = || {
+        let status = lab.spad_command(&["status", "--json"]).out;
+        let status: Value = serde_json::from_str(&status).expect("JSON");
+        status["admitted"].as_u64().map(|admitted| 2 * admitted + 1)
+    };
+    let last = || events(&lab, "audit.json").iter().filter_map(|event| event["number"].as_u64()).max();
+    eventually("nothing else happened", 10 * SECOND, || last() == happened());
 
     // A new monitor counts anew; the audit stays.
     spad.kill_role("monitor");

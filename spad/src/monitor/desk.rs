@@ -280,18 +280,21 @@ impl Monitor<'_> {
     }
 
     fn revoke(&mut self, whose: &Whose, now: BootTime) -> Answer {
-        let changes = match whose {
-            Whose::Address(address) => self.leases.end_where(|door| door.grantee.includes(*address)),
+        let (changes, holder) = match whose {
+            Whose::Address(address) => (self.leases.end_where(|door| door.grantee.includes(*address)), None),
             Whose::Name(name) => match self.holders(name.as_str()) {
                 holders if holders.is_empty() => {
                     let what = "no profile that is served is called so, and nothing is open by such a key id";
                     return Answer::Refused(what.into());
                 }
-                holders => self.leases.retain_holders(|holder| !holders.contains(&holder), now),
+                holders => {
+                    let only = holders.first().copied().filter(|_| holders.len() == 1);
+                    (self.leases.retain_holders(|holder| !holders.contains(&holder), now), only)
+                }
             },
         };
         let done = changes.is_empty() || self.apply(&changes);
-        self.say_closed(&changes, Cause::Operator);
+        self.say_closed_of(&changes, Cause::Operator, holder);
         let is_closed = |change: &&Change| matches!(change, Change::Remove { .. });
         let (closed, open): (Vec<&Change>, Vec<&Change>) = changes.iter().partition(is_closed);
         let [mut closed, mut still_open] = [closed, open].map(|changes| {
