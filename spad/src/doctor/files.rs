@@ -2,7 +2,7 @@
 
 use std::collections::BTreeSet;
 use std::fs;
-use std::os::unix::fs::MetadataExt;
+use std::os::unix::fs::{FileTypeExt as _, MetadataExt};
 use std::path::{Path, PathBuf};
 
 use super::finding::{Finding, or_ok};
@@ -31,6 +31,8 @@ pub(super) fn permissions(config: &Path, state_dir: &Path) -> Vec<Finding> {
     for (path, forbidden) in paths {
         // What is not there is another check's.
         let Ok(meta) = fs::metadata(&path) else { continue };
+        // Who of a group may connect to the control socket is settled by the folder's bits.
+        let forbidden = if meta.file_type().is_socket() { 0o002 } else { forbidden };
         let loose = meta.mode() & forbidden;
         if loose == 0 {
             continue;
