@@ -13,6 +13,7 @@
 mod backoff;
 mod child;
 mod events;
+mod manager;
 mod newcomer;
 mod signals;
 mod trial;
@@ -32,6 +33,7 @@ use crate::exit::ExitStatus;
 use crate::role::Role;
 use backoff::Backoff;
 use child::Child;
+use manager::Manager;
 use newcomer::{StartError, start_worker};
 use signals::Signals;
 use trial::Trial;
@@ -71,6 +73,7 @@ pub fn run(options: Options) -> ExitStatus {
 struct Starter {
     options: Options,
     signals: Signals,
+    manager: Manager,
     monitor: Option<Monitor>,
     monitor_backoff: Backoff,
     workers: Workers,
@@ -92,6 +95,7 @@ impl Starter {
         Self {
             options,
             signals,
+            manager: Manager::of_this_process(),
             monitor: None,
             monitor_backoff: Backoff::default(),
             workers: Workers::default(),
@@ -200,6 +204,7 @@ impl Starter {
 
     /// Ends everything: first by closing the control channel, then by SIGKILL.
     fn end(mut self, status: ExitStatus) -> ExitStatus {
+        self.manager.stopping();
         let mut children: Vec<Child> = self.leaving.drain(..).chain(self.workers.drain()).collect();
         children.extend(self.monitor.take().map(|monitor| monitor.child));
         for (patience, kill) in [(GRACE_AT_END, false), (AFTER_KILL, true)] {

@@ -22,6 +22,7 @@ impl Starter {
         if signals.reload {
             self.trial.end();
             self.renew = true;
+            self.manager.reloading();
         }
         self.renew |= signals.attempt && self.trial.begin(&self.options.config, now);
         // Messages before deaths: what a process said before it died still counts.
@@ -53,6 +54,7 @@ impl Starter {
             Notice::Serving(number) => {
                 self.workers.took_over(number, now);
                 self.trial.took_over();
+                self.manager.serving(self.renew);
             }
             Notice::Retired(number) => self.workers.dismiss(number, now + GRACE),
             Notice::Refused(number) => {
@@ -68,6 +70,7 @@ impl Starter {
 
     pub(super) fn report_refusal(&mut self, why: &str) {
         self.renew |= self.trial.was_refused();
+        self.manager.refused(self.workers.serving(), self.renew);
         match self.workers.serving() {
             true => warn!("reload refused: {why}; the old worker goes on"),
             false => warn!("no worker serves: {why}; starting another"),
@@ -89,6 +92,7 @@ impl Starter {
                 Stage::Serving { since } => {
                     self.worker_backoff.ended(now, now - since);
                     warn!("the worker ended ({}); starting another", death.end);
+                    self.manager.mending("the worker");
                 }
                 Stage::Replaced => debug!("the old worker ended ({})", death.end),
             }
@@ -108,6 +112,7 @@ impl Starter {
                 return Err(status);
             }
             warn!("the monitor ended ({end}); starting another");
+            self.manager.mending("the monitor");
         }
         Ok(())
     }
