@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use spa_core::address::OwnAddresses;
 use spa_core::crypto::key::{KeyId, ProfileKey, SiteId, SiteKey};
-use spa_core::crypto::suite::Suite;
+use spa_core::crypto::suite::{ReceiptKeys, Suite};
 use spa_core::file::client::ClientFile;
 use spa_core::file::profile::ProfileFile;
 use spa_core::file::site::SiteFile;
@@ -16,9 +16,12 @@ use spa_core::gate::{Gate, Verdict};
 use spa_core::journal::{self, Entry, File, MachineHash};
 use spa_core::keyring::Keyring;
 use spa_core::profile::{Freshness, JournalEpoch};
+use spa_core::receipt::Receipt;
+use spa_core::receipt::sealed::{self, Binding};
 use spa_core::replay::{DEFAULT_SKEW, Replay};
 use spa_core::request::Request;
 use spa_core::time::{BootTime, Now, UnixMillis};
+use spad::answer::Letter;
 use spad::ask::{Message, SIZE};
 use spad::config::Config;
 
@@ -71,6 +74,19 @@ pub fn gate(bytes: &[u8]) {
     let Verdict::Drop(dropped) = gate.judge(&datagram, now) else { panic!("nobody has the key") };
     assert!(dropped.profile.is_none(), "a stranger is nobody, and causes no line in the log");
     assert!(gate.take_remembered().is_empty(), "nothing is remembered of a stranger");
+}
+
+/// A receipt has one spelling, as a request has; without its key nothing is one, and a letter to the sender has one too.
+pub fn receipt(bytes: &[u8]) {
+    let keys = ReceiptKeys::derive(&ProfileKey::new([2; 32]), SiteId([1; 16]), Suite::Aes256Gcm);
+    let binding = Binding::of(&[7; 256]).expect("long enough");
+    assert_eq!(sealed::open(&keys, &binding, bytes), None, "nobody has the key");
+    if let Some(letter) = bytes.first_chunk().and_then(Letter::decode) {
+        assert_eq!(Some(&letter.encode()), bytes.first_chunk());
+    }
+    let Ok(receipt) = Receipt::decode(bytes) else { return };
+    assert_eq!(Receipt::decode(&receipt.encode()), Ok(receipt));
+    assert!(receipt.encode().len() + sealed::OVERHEAD <= sealed::MIN, "it fits the shortest datagram");
 }
 
 /// What is read is written back as it was: a request has one spelling.

@@ -98,6 +98,7 @@ impl Site {
             require_stated: false,
             prefixes: Vec::new(),
             max_doors: None,
+            receipt: None,
         };
         let replay = Replay::restore(JournalEpoch([0; 8]), true, DEFAULT_SKEW, []);
         let header = HeaderKey::derive(&SiteKey::new([3; 32]), SITE);

@@ -47,7 +47,7 @@ _spa__client() {
 
     case "${cmd}" in
         spa__client)
-            opts="-A -D -a -w -p -4 -6 -v -q -h -V --access --forward --destination --profile --allow --source-port --window --once --port --ipv4 --ipv6 --wait --close --copies --dry-run --save-packet --verbose --quiet --help --version connect ensure run help"
+            opts="-A -D -a -w -p -4 -6 -v -q -h -V --access --forward --destination --profile --allow --source-port --window --once --port --ipv4 --ipv6 --wait --close --copies --receipt --dry-run --save-packet --verbose --quiet --help --version connect ensure run help"
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 1 ]] ; then
                 COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
                 return 0

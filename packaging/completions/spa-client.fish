@@ -1,6 +1,6 @@
 # Print an optspec for argparse to handle cmd's options that are independent of any subcommand.
 function __fish_spa_client_global_optspecs
-    string join \n A/access= forward= D/destination= profile= a/allow= source-port= w/window= once p/port= 4/ipv4 6/ipv6 wait= close copies= dry-run save-packet= v/verbose q/quiet h/help V/version
+    string join \n A/access= forward= D/destination= profile= a/allow= source-port= w/window= once p/port= 4/ipv4 6/ipv6 wait= close copies= receipt dry-run save-packet= v/verbose q/quiet h/help V/version
 end
 
 function __fish_spa_client_needs_command
@@ -39,6 +39,7 @@ complete -c spa-client -n "__fish_spa_client_needs_command" -l once -d 'For one 
 complete -c spa-client -n "__fish_spa_client_needs_command" -s 4 -l ipv4 -d 'Use the server\'s IPv4 addresses only'
 complete -c spa-client -n "__fish_spa_client_needs_command" -s 6 -l ipv6 -d 'Use the server\'s IPv6 addresses only'
 complete -c spa-client -n "__fish_spa_client_needs_command" -l close -d 'Shut what this profile opened, for whatever address: the services of -A, or all'
+complete -c spa-client -n "__fish_spa_client_needs_command" -l receipt -d 'Ask the server to say what became of it, and wait a second for that [default: as the profile has it]'
 complete -c spa-client -n "__fish_spa_client_needs_command" -l dry-run -d 'Say in clear what would be sent, and send nothing'
 complete -c spa-client -n "__fish_spa_client_needs_command" -s v -l verbose -d 'Tell the time, the size and the addresses of each datagram'
 complete -c spa-client -n "__fish_spa_client_needs_command" -s q -l quiet -d 'Say nothing unless it fails'

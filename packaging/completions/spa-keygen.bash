@@ -23,7 +23,7 @@ _spa__keygen() {
 
     case "${cmd}" in
         spa__keygen)
-            opts="-h -V --server --open --port --config-dir --state-dir --out --suite --window --max-window --expires --freshness --help --version"
+            opts="-h -V --server --open --port --config-dir --state-dir --out --suite --window --max-window --expires --freshness --receipt --help --version"
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 1 ]] ; then
                 COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
                 return 0

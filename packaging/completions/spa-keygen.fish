@@ -10,5 +10,6 @@ complete -c spa-keygen -l max-window -d 'The longest that a client may wish for'
 complete -c spa-keygen -l expires -d 'Opens nothing from then on: 2027-01-01, or 2027-01-01T12:00:00Z' -r
 complete -c spa-keygen -l freshness -d 'How old is told from new [default: clock, or monotonic on a machine without a real-time clock]' -r -f -a "clock\t'By the server\'s clock'
 monotonic\t'By the order of the client\'s own times'"
+complete -c spa-keygen -l receipt -d 'The server tells the client what became of each knock, if spad.toml allows receipts'
 complete -c spa-keygen -s h -l help -d 'Print help'
 complete -c spa-keygen -s V -l version -d 'Print version'

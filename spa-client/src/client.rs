@@ -9,6 +9,8 @@ mod opening;
 mod preview;
 mod profile;
 mod reach;
+mod receipt_words;
+mod receipts;
 mod relay;
 mod resolve;
 mod saved;
@@ -65,6 +67,8 @@ fn run(arguments: impl IntoIterator<Item = OsString>) -> Result<(), Failure> {
         stamp::reserve(&profile, families.len(), &mut random)?
     };
     let plan = Plan::new(&command.verb, command.allow, routes, first, &mut random).with_copies(args.copies);
+    let receipt = args.receipt || profile.file.receipt;
+    let plan = plan.with_receipts(receipt);
     let keys = profile.file.sealing_keys();
     if args.dry_run {
         say(&preview::text(&command, &plan, &profile, first));
@@ -83,9 +87,22 @@ fn run(arguments: impl IntoIterator<Item = OsString>) -> Result<(), Failure> {
         }
         _ => None,
     };
-    let reached = plan.send(&keys, saved, args.verbose, &mut random)?;
-    if !args.quiet {
-        say(&command.told(&reached));
+    if !receipt {
+        let reached = plan.send(&keys, saved, args.verbose, &mut random)?;
+        if !args.quiet {
+            say(&command.told(&reached));
+        }
+        return Ok(());
     }
-    Ok(())
+    let opens = profile.file.receipt_keys();
+    let (reached, answers) = receipts::send(&plan, &keys, &opens, saved, args.verbose, &mut random)?;
+    if !args.quiet {
+        say(&receipt_words::text(&command.told(&reached), &answers));
+        answers
+            .iter()
+            .filter_map(receipt_words::clock)
+            .for_each(|clock| complain(&format!("spa-client: {clock}")));
+    }
+    // What one family was granted is granted; the other's refusal says the same of the same profile.
+    answers.iter().find_map(|answer| receipt_words::refused(answer, &command.deed())).map_or(Ok(()), Err)
 }

@@ -24,6 +24,8 @@ pub(crate) enum Status {
     Silence = 7,
     /// The service behind the door refuses.
     Refused = 8,
+    /// The server's receipt says that it was not done.
+    Denied = 9,
 }
 
 /// Why the program ends. Never holds a secret.

@@ -6,7 +6,7 @@ use std::time::Duration;
 use crate::address::{self, Bound, OwnAddresses};
 use crate::crypto::header::{HeaderKey, Nonce};
 use crate::crypto::key::{KeyId, ProfileKey, SiteId, SiteKey};
-use crate::crypto::suite::{Suite, SuiteKeys};
+use crate::crypto::suite::{ReceiptKeys, Suite, SuiteKeys};
 use crate::frame::Datagram;
 use crate::gate::Gate;
 use crate::keyring::Keyring;
@@ -72,7 +72,12 @@ pub(crate) fn profile(id: KeyId) -> Profile {
         require_stated: false,
         prefixes: Vec::new(),
         max_doors: None,
+        receipt: None,
     }
+}
+
+pub(crate) fn receipt_keys(id: KeyId) -> ReceiptKeys {
+    ReceiptKeys::derive(&profile_key(id), SITE, Suite::Aes256Gcm)
 }
 
 pub(crate) fn sealing_keys(id: KeyId) -> SealingKeys {

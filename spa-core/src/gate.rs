@@ -19,12 +19,13 @@ use crate::frame::Datagram;
 use crate::keyring::{Keyring, NotOpened};
 use crate::policy::{self, Admission};
 use crate::profile::Profile;
+use crate::receipt::wanted::Wanted;
 use crate::reject::Reject;
 use crate::replay::{Record, Replay};
 use crate::scheme::native::Sealed;
 use crate::time::Now;
 
-/// What happens with a datagram. There is no third way: nothing is ever answered.
+/// What happens with a datagram. Nothing is answered, unless what was authentic and fresh asks for a [`Wanted`] receipt.
 #[must_use]
 #[derive(Debug, PartialEq, Eq)]
 pub enum Verdict {
@@ -41,23 +42,25 @@ pub struct Dropped {
     pub reject: Reject,
     /// The profile, known from the MAC on.
     pub profile: Option<Arc<str>>,
+    /// The receipt that says so: only for what policy forbids, which is fresh, and known from then on.
+    pub receipt: Option<Box<Wanted>>,
 }
 
 impl From<Reject> for Dropped {
     fn from(reject: Reject) -> Self {
-        Self { reject, profile: None }
+        Self { reject, profile: None, receipt: None }
     }
 }
 
 impl From<(&Profile, Reject)> for Dropped {
     fn from((profile, reject): (&Profile, Reject)) -> Self {
-        Self { reject, profile: Some(profile.name.clone()) }
+        Self { reject, profile: Some(profile.name.clone()), receipt: None }
     }
 }
 
 impl From<NotOpened<'_>> for Dropped {
     fn from(not: NotOpened<'_>) -> Self {
-        Self { reject: not.reject, profile: not.profile.map(|profile| profile.name.clone()) }
+        Self { reject: not.reject, profile: not.profile.map(|profile| profile.name.clone()), receipt: None }
     }
 }
 
@@ -101,7 +104,11 @@ impl Gate {
         let profile = bound.profile();
         let (fresh, record) = self.replay.admit(bound, now)?;
         self.remembered.push(record);
-        policy::authorize(fresh, now.wall).map_err(|what| (profile, Reject::Forbidden(what)).into())
+        let receipt = Wanted::by(&fresh, datagram, sealed.binding(), now.wall);
+        match policy::authorize(fresh, now.wall) {
+            Ok(admission) => Ok(admission.with_receipt(receipt)),
+            Err(what) => Err(Dropped { receipt, ..(profile, Reject::Forbidden(what)).into() }),
+        }
     }
 
     /// Counts a datagram that was dropped before it came here.

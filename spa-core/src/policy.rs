@@ -9,6 +9,7 @@ use crate::crypto::key::KeyId;
 use crate::grantee::Grantee;
 use crate::lease::{Door, Limit};
 use crate::profile::Profile;
+use crate::receipt::wanted::Wanted;
 use crate::reject::Forbidden;
 use crate::replay::Fresh;
 use crate::request::{Open, Verb};
@@ -24,6 +25,7 @@ pub struct Admission {
     time: UnixMillis,
     grantees: Vec<Grantee>,
     effect: Effect,
+    receipt: Option<Box<Wanted>>,
 }
 
 /// What is to happen.
@@ -112,6 +114,16 @@ impl Admission {
     pub const fn effect(&self) -> &Effect {
         &self.effect
     }
+
+    /// The receipt that it asks for and may have.
+    pub fn receipt(&self) -> Option<&Wanted> {
+        self.receipt.as_deref()
+    }
+
+    /// The same, to be answered by this receipt.
+    pub(crate) fn with_receipt(self, receipt: Option<Box<Wanted>>) -> Self {
+        Self { receipt, ..self }
+    }
 }
 
 /// Step 11. Every request that comes here has been remembered, whatever is decided.
@@ -173,7 +185,14 @@ pub fn authorize(fresh: Fresh<'_>, now: UnixMillis) -> Result<Admission, Forbidd
         Verb::Invoke { .. } | Verb::Ping => return Err(Forbidden::Verb),
     };
     let Profile { name, key_id, .. } = profile;
-    Ok(Admission { profile: name.clone(), key_id: *key_id, time: request.time, grantees, effect })
+    Ok(Admission {
+        profile: name.clone(),
+        key_id: *key_id,
+        time: request.time,
+        grantees,
+        effect,
+        receipt: None,
+    })
 }
 
 /// Whether `once` and `cut` go with the rest: the kernel keeps both by the plain address and the service, `once` needs a

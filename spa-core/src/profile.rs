@@ -5,7 +5,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use crate::crypto::key::KeyId;
-use crate::crypto::suite::SuiteKeys;
+use crate::crypto::suite::{ReceiptKeys, SuiteKeys};
 use crate::prefix::PrefixLength;
 use crate::service::Service;
 use crate::terms::{Ends, Forward};
@@ -62,4 +62,6 @@ pub struct Profile {
     pub prefixes: Vec<PrefixLength>,
     /// Most doors that it may have open.
     pub max_doors: Option<NonZeroU32>,
+    /// What its receipts are sealed with, if it may have any.
+    pub receipt: Option<Box<ReceiptKeys>>,
 }

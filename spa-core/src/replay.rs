@@ -59,6 +59,21 @@ impl<'k> Fresh<'k> {
     pub fn into_parts(self) -> (&'k Profile, Request, Vec<Grantee>) {
         (self.profile, self.request, self.grantees)
     }
+
+    /// Whose request it is.
+    pub const fn profile(&self) -> &'k Profile {
+        self.profile
+    }
+
+    /// What it says.
+    pub const fn request(&self) -> &Request {
+        &self.request
+    }
+
+    /// For whom.
+    pub fn grantees(&self) -> &[Grantee] {
+        &self.grantees
+    }
 }
 
 #[derive(Default)]

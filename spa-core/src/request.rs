@@ -200,18 +200,18 @@ impl Request {
 
 /// The pairs of a map whose number is known only at the end.
 #[derive(Default)]
-struct Pairs {
+pub(crate) struct Pairs {
     count: usize,
     body: Writer,
 }
 
 impl Pairs {
-    fn put(&mut self, key: u64) -> &mut Writer {
+    pub(crate) fn put(&mut self, key: u64) -> &mut Writer {
         self.count += 1;
         self.body.unsigned(key)
     }
 
-    fn finish(self) -> Vec<u8> {
+    pub(crate) fn finish(self) -> Vec<u8> {
         let mut map = Writer::default();
         map.map(self.count);
         let mut bytes = map.finish();
@@ -220,7 +220,7 @@ impl Pairs {
     }
 }
 
-fn put_address(out: &mut Writer, address: IpAddr) -> &mut Writer {
+pub(crate) fn put_address(out: &mut Writer, address: IpAddr) -> &mut Writer {
     match address {
         IpAddr::V4(v4) => out.bytes(&v4.octets()),
         IpAddr::V6(v6) => out.bytes(&v6.octets()),
@@ -356,7 +356,7 @@ fn port(items: &mut Items<'_>) -> Result<NonZeroU16, Malformed> {
     u16::try_from(items.unsigned()?).ok().and_then(NonZeroU16::new).ok_or(Malformed)
 }
 
-fn address(items: &mut Items<'_>) -> Result<IpAddr, Malformed> {
+pub(crate) fn address(items: &mut Items<'_>) -> Result<IpAddr, Malformed> {
     let bytes = items.bytes()?;
     if let Ok(v4) = <[u8; 4]>::try_from(bytes) {
         return Ok(IpAddr::from(v4));

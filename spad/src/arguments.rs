@@ -45,6 +45,8 @@ pub enum RoleName {
     Worker,
     /// Loads rules of iptables.
     Loader,
+    /// Sends receipts.
+    Sender,
 }
 
 /// What else there is to do than to serve.

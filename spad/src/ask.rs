@@ -16,6 +16,7 @@ use spa_core::target::Target;
 use spa_core::terms::{Forward, OnClose, SourceNat, Terms};
 use spa_core::time::UnixMillis;
 
+use crate::answer::{self, Offer, Sealed};
 use crate::wire::{address, put_address};
 
 /// Bytes of every message.
@@ -47,8 +48,12 @@ pub enum Message {
     Serves(Vec<KeyId>),
     /// A capture of the worker ended: another worker should take its place.
     Renew,
+    /// A receipt for what is asked next, if that is done, or if it is not.
+    Offer(Offer),
     /// A request was admitted and is on disk.
     Ask(Ask),
+    /// A request was refused by policy and is on disk; this receipt says so.
+    Denied(Sealed),
 }
 
 /// What an admitted request asks of the firewall.
@@ -101,6 +106,14 @@ impl Message {
                 bytes.push(5);
                 put_list(&mut bytes, ids, |bytes, id| bytes.extend_from_slice(&id.0.to_be_bytes()));
             }
+            Self::Offer(offer) => {
+                bytes.push(8);
+                answer::put_offer(&mut bytes, offer);
+            }
+            Self::Denied(sealed) => {
+                bytes.push(9);
+                answer::put_sealed(&mut bytes, sealed);
+            }
             Self::Ask(ask) => {
                 bytes.push(if matches!(ask.effect, Effect::Open { .. }) { 2 } else { 3 });
                 bytes.extend_from_slice(&ask.key_id.0.to_be_bytes());
@@ -149,6 +162,12 @@ fn parse(bytes: &[u8; SIZE]) -> Option<Message> {
     if kind == 5 {
         let ids = list(&mut r, IDS, |r| r.u32().ok().map(KeyId))?;
         return (!ids.is_empty() && ids.is_sorted_by(|a, b| a < b)).then_some(Message::Serves(ids));
+    }
+    if kind == 8 {
+        return answer::offer(&mut r).map(Message::Offer);
+    }
+    if kind == 9 {
+        return answer::sealed(&mut r).map(Message::Denied);
     }
     let key_id = KeyId(r.u32().ok()?);
     let time = UnixMillis::new(r.u64().ok()?)?;
@@ -327,7 +346,9 @@ mod tests {
     fn the_largest_message_fits_and_comes_back() {
         let ids = (u32::MAX - 39..=u32::MAX).map(KeyId).collect::<Vec<_>>();
         assert_eq!(ids.len(), IDS);
-        for message in [largest(), Message::Serves(ids)] {
+        let sealed = answer::tests::largest();
+        let offer = Offer { key_id: KeyId(7), time: UnixMillis::MAX, done: true, sealed: sealed.clone() };
+        for message in [largest(), Message::Serves(ids), Message::Offer(offer), Message::Denied(sealed)] {
             assert_eq!(Message::decode(&message.encode()), Ok(message));
         }
     }

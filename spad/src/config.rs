@@ -71,6 +71,8 @@ pub struct Config {
     pub clock_trusted: bool,
     /// What may be opened at most.
     pub ceiling: Ceiling,
+    /// Receipts may be sent to those whose profile and request want them.
+    pub receipts: bool,
     /// The text that all this was read from.
     pub text: String,
     /// Of the whole text: worker and monitor read the file one after the other, and it may change in between.
@@ -172,6 +174,8 @@ struct CeilingTable {
     max_grants_per_profile: Option<usize>,
     #[serde(default, deserialize_with = "fields::texts")]
     prefixes: Vec<PrefixLength>,
+    #[serde(default)]
+    receipts: bool,
 }
 
 /// Most targets, and most addresses as the sender: the rules for them fit one message.
@@ -227,6 +231,7 @@ impl Config {
                     .max_grants_per_profile
                     .unwrap_or(ceiling::DEFAULT_MAX_GRANTS_PER_PROFILE),
             },
+            receipts: limits.receipts,
             protect: file.firewall.protect,
             always_allow: file.firewall.always_allow,
             forward,
@@ -311,6 +316,9 @@ mod tests {
         assert_eq!(config.skew, Duration::from_secs(60));
         assert_eq!(config.ceiling.max_grants_per_profile, 1024);
         assert!(!config.clock_trusted);
+        assert!(!config.receipts, "nothing is ever sent unless somebody says so");
+        let receipts = Config::parse(&format!("{GOOD}[ceiling]\nreceipts = true\n")).unwrap();
+        assert!(receipts.receipts);
     }
 
     #[test]

@@ -39,6 +39,8 @@ pub enum Notice {
     Refused(WorkerNumber),
     /// The host's surroundings changed: start a new worker beside the old.
     Renew,
+    /// The configuration allows receipts: start a sender, in the place of any other.
+    Sender,
 }
 
 impl Notice {
@@ -46,6 +48,7 @@ impl Notice {
     const RETIRED: u8 = 0b01 << 6;
     const REFUSED: u8 = 0b10 << 6;
     const RENEW: u8 = 0b11 << 6;
+    const SENDER: u8 = Self::RENEW | 2;
 
     fn encode(self) -> [u8; 1] {
         [match self {
@@ -53,6 +56,7 @@ impl Notice {
             Self::Retired(worker) => Self::RETIRED | worker.0,
             Self::Refused(worker) => Self::REFUSED | worker.0,
             Self::Renew => Self::RENEW,
+            Self::Sender => Self::SENDER,
         }]
     }
 
@@ -63,6 +67,7 @@ impl Notice {
             Self::RETIRED => Ok(Self::Retired(worker)),
             Self::REFUSED => Ok(Self::Refused(worker)),
             _ if byte == Self::RENEW => Ok(Self::Renew),
+            _ if byte == Self::SENDER => Ok(Self::Sender),
             _ => Err(ChannelError::Protocol),
         }
     }
@@ -77,6 +82,20 @@ pub struct NewWorker {
     pub channel: Seqpacket,
     /// spad.toml, open for reading, from its first byte.
     pub config: OwnedFd,
+}
+
+/// What the starter hands the monitor.
+#[derive(Debug)]
+pub enum Started {
+    /// A worker.
+    Worker(NewWorker),
+    /// The monitor's end of a new sender's channel.
+    Sender(Seqpacket),
+}
+
+impl Started {
+    /// The byte that names no worker.
+    const SENDER: u8 = 0b01 << 6;
 }
 
 /// The starter's end.
@@ -102,7 +121,15 @@ impl StarterEnd {
     /// # Errors
     /// The monitor is gone or reads nothing. The worker then sees the end of its channel.
     pub fn announce(&self, worker: &NewWorker) -> Result<(), ChannelError> {
-        self.0.send_with(&[worker.number.0], [worker.channel.as_fd(), worker.config.as_fd()])
+        self.0.send_with(&[worker.number.0], &[worker.channel.as_fd(), worker.config.as_fd()])
+    }
+
+    /// Hands a sender's channel over.
+    ///
+    /// # Errors
+    /// As [`Self::announce`].
+    pub fn announce_sender(&self, channel: &Seqpacket) -> Result<(), ChannelError> {
+        self.0.send_with(&[Started::SENDER], &[channel.as_fd()])
     }
 
     /// The next notice, if one waits.
@@ -127,22 +154,32 @@ impl MonitorEnd {
         self.0.send(&notice.encode())
     }
 
-    /// The next worker, if one waits. [`Received::Closed`] means: stop.
+    /// What was started next, if anything waits. [`Received::Closed`] means: stop.
     ///
     /// # Errors
     /// [`ChannelError::Protocol`]: not one of ours.
-    pub fn receive(&self) -> Result<Received<NewWorker>, ChannelError> {
-        Ok(match self.0.receive_with()? {
-            Received::Message(([number], _)) if number > WorkerNumber::MASK => {
-                return Err(ChannelError::Protocol);
-            }
-            Received::Message(([number], [channel, config])) => {
-                Received::Message(NewWorker { number: WorkerNumber(number), channel: channel.into(), config })
-            }
-            Received::Nothing => Received::Nothing,
-            Received::Closed => Received::Closed,
-        })
+    pub fn receive(&self) -> Result<Received<Started>, ChannelError> {
+        let ([byte], descriptors) = match self.0.receive_with()? {
+            Received::Message(message) => message,
+            Received::Nothing => return Ok(Received::Nothing),
+            Received::Closed => return Ok(Received::Closed),
+        };
+        if byte == Started::SENDER {
+            let [channel] = exactly(descriptors)?;
+            return Ok(Received::Message(Started::Sender(channel.into())));
+        }
+        if byte > WorkerNumber::MASK {
+            return Err(ChannelError::Protocol);
+        }
+        let [channel, config] = exactly(descriptors)?;
+        let worker = NewWorker { number: WorkerNumber(byte), channel: channel.into(), config };
+        Ok(Received::Message(Started::Worker(worker)))
     }
+}
+
+/// As many descriptors as belong to the message.
+fn exactly<const N: usize>(descriptors: Vec<OwnedFd>) -> Result<[OwnedFd; N], ChannelError> {
+    descriptors.try_into().map_err(|_| ChannelError::Protocol)
 }
 
 impl From<Seqpacket> for MonitorEnd {
@@ -173,7 +210,7 @@ mod tests {
         for byte in 0..=u8::MAX {
             match Notice::decode([byte]) {
                 Ok(notice) => assert_eq!(notice.encode(), [byte]),
-                Err(_) => assert!(byte > Notice::RENEW, "{byte:#x}: only Renew names no worker"),
+                Err(_) => assert!(byte > Notice::RENEW, "{byte:#x}: only Renew and Sender name no worker"),
             }
         }
     }
@@ -196,12 +233,31 @@ mod tests {
         let config = std::fs::File::open("/dev/null").unwrap().into();
         starter.announce(&NewWorker { number, channel, config }).unwrap();
         worker.send(b"ready").unwrap();
-        let Received::Message(new) = monitor.receive().unwrap() else { panic!("a worker was announced") };
+        let Received::Message(Started::Worker(new)) = monitor.receive().unwrap() else {
+            panic!("a worker was announced")
+        };
         assert_eq!(new.number, number);
         assert_eq!(new.channel.receive().unwrap(), Received::Message(*b"ready"));
         monitor.notify(Notice::Serving(new.number)).unwrap();
         assert_eq!(starter.receive().unwrap(), Received::Message(Notice::Serving(number)));
         drop(starter);
         assert!(matches!(monitor.receive().unwrap(), Received::Closed));
+    }
+
+    #[test]
+    fn a_sender_is_handed_over_with_its_channel_and_nothing_else() {
+        let (starter, monitor) = pair().unwrap();
+        let monitor = MonitorEnd::from(Seqpacket::from(monitor));
+        let (channel, sender) = Seqpacket::pair().unwrap();
+        starter.announce_sender(&channel).unwrap();
+        let Received::Message(Started::Sender(new)) = monitor.receive().unwrap() else {
+            panic!("a sender was announced")
+        };
+        new.send(b"letter").unwrap();
+        assert_eq!(sender.receive().unwrap(), Received::Message(*b"letter"));
+        starter.0.send_with(&[Started::SENDER], &[channel.as_fd(), channel.as_fd()]).unwrap();
+        assert!(matches!(monitor.receive(), Err(ChannelError::Protocol)));
+        starter.0.send_with(&[7], &[channel.as_fd()]).unwrap();
+        assert!(matches!(monitor.receive(), Err(ChannelError::Protocol)));
     }
 }

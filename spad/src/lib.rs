@@ -5,6 +5,7 @@
 
 #![deny(unsafe_code)]
 
+pub mod answer;
 pub mod apply;
 pub mod arguments;
 pub mod ask;
@@ -23,10 +24,12 @@ pub mod kept;
 pub mod lock;
 pub mod log;
 pub mod monitor;
+mod offers;
 pub mod overflow;
 pub mod report;
 pub mod role;
 pub mod sandbox;
+pub mod sender;
 pub mod session;
 pub mod site;
 pub mod socketpair;

@@ -17,7 +17,7 @@ use spad::firewall::{self, iptables};
 use spad::lock::Lock;
 use spad::role::Role;
 use spad::starter::{self, Options};
-use spad::{apply, check, doctor, guard, kept, log, monitor, worker};
+use spad::{apply, check, doctor, guard, kept, log, monitor, sender, worker};
 
 fn main() -> ExitCode {
     let arguments = Arguments::parse();
@@ -35,6 +35,7 @@ fn main() -> ExitCode {
         (Some(RoleName::Monitor), _) => enter(Role::Monitor, &options),
         (Some(RoleName::Worker), _) => enter(Role::Worker, &options),
         (Some(RoleName::Loader), _) => enter(Role::Loader, &options),
+        (Some(RoleName::Sender), _) => enter(Role::Sender, &options),
         (None, Some(Command::Check)) => check::run(&options),
         (None, Some(Command::Doctor { json, self_test })) => {
             doctor::run(&options, if json { Form::Json } else { Form::Lines }, self_test)
@@ -54,6 +55,7 @@ fn enter(role: Role, options: &Options) -> ExitStatus {
             Role::Monitor => monitor::run(options, channel),
             Role::Worker => worker::run(options, channel),
             Role::Loader => iptables::run_loader(&channel),
+            Role::Sender => sender::run(&channel),
         },
         Err(error) => {
             error!("--role is not for use by hand: {error}");

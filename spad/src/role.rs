@@ -14,6 +14,8 @@ pub enum Role {
     Worker,
     /// Runs `iptables-restore` with fixed texts; a child of the monitor, where the backend is iptables.
     Loader,
+    /// Sends receipts, where spad.toml allows any.
+    Sender,
 }
 
 impl Role {
@@ -23,6 +25,7 @@ impl Role {
             Self::Monitor => "monitor",
             Self::Worker => "worker",
             Self::Loader => "loader",
+            Self::Sender => "sender",
         }
     }
 
@@ -38,6 +41,7 @@ impl Role {
             Self::Monitor => c"spad-monitor",
             Self::Worker => c"spad-worker",
             Self::Loader => c"spad-loader",
+            Self::Sender => c"spad-sender",
         })?;
         Ok(channel)
     }

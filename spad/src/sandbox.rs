@@ -91,10 +91,35 @@ pub fn seal_worker(descriptors: Descriptors<'_>) -> Result<Report, SandboxError>
     verify(identity, bounded, CapabilitySet::empty(), landlock)?;
     let writable = descriptors.writable.iter().chain([&descriptors.channel]);
     syscalls::allow_only_the_workers(writable.map(|descriptor| descriptor.as_raw_fd()))?;
-    // Only the filter just installed answers so: EPERM where an open terminal, socket or file says otherwise.
-    if rustix::io::ioctl_fionread(descriptors.channel) != Err(Errno::PERM) {
-        return Err(SandboxError::Leaky("the system call filter does not answer"));
+    answers(descriptors.channel)?;
+    Ok(Report { identity, landlock, bounded })
+}
+
+/// Only a filter of ours answers so: EPERM where an open terminal, socket or file says otherwise.
+fn answers(channel: BorrowedFd<'_>) -> Result<(), SandboxError> {
+    match rustix::io::ioctl_fionread(channel) {
+        Err(Errno::PERM) => Ok(()),
+        _ => Err(SandboxError::Leaky("the system call filter does not answer")),
     }
+}
+
+/// Confines the sender. Afterwards it can read its channel, send by its raw sockets, whose filters are locked, and end.
+///
+/// # Errors
+/// See [`SandboxError`]. The process must then end.
+pub fn seal_sender(sockets: &[BorrowedFd<'_>], channel: BorrowedFd<'_>) -> Result<Report, SandboxError> {
+    single_threaded()?;
+    for socket in sockets {
+        lock_filter(*socket)?;
+    }
+    let identity = Identity::choose()?;
+    let bounded = privileges::reduce(identity, CapabilitySet::empty())?;
+    let landlock = filesystem::forbid_everything()?;
+    no_traces()?;
+    verify(identity, bounded, CapabilitySet::empty(), landlock)?;
+    let sockets: Vec<_> = sockets.iter().map(|socket| socket.as_raw_fd()).collect();
+    syscalls::allow_only_the_senders(channel.as_raw_fd(), &sockets)?;
+    answers(channel)?;
     Ok(Report { identity, landlock, bounded })
 }
 

@@ -17,8 +17,8 @@ use rustix::net::{
 #[derive(Debug)]
 pub struct Seqpacket(OwnedFd);
 
-/// A message and the two descriptors that came with it.
-pub type WithDescriptors<const N: usize> = ([u8; N], [OwnedFd; 2]);
+/// A message and the descriptors that came with it, one or two.
+pub type WithDescriptors<const N: usize> = ([u8; N], Vec<OwnedFd>);
 
 /// What a look at the socket brought.
 #[derive(Debug, PartialEq, Eq)]
@@ -119,19 +119,19 @@ impl Seqpacket {
         }
     }
 
-    /// Sends one message together with copies of two descriptors (`SCM_RIGHTS`).
+    /// Sends one message together with copies of one or two descriptors (`SCM_RIGHTS`).
     ///
     /// # Errors
     /// As [`Self::send`].
     pub fn send_with<const N: usize>(
         &self,
         message: &[u8; N],
-        descriptors: [BorrowedFd<'_>; 2],
+        descriptors: &[BorrowedFd<'_>],
     ) -> Result<(), ChannelError> {
         let mut room = [MaybeUninit::uninit(); rustix::cmsg_space!(ScmRights(2))];
         let mut control = SendAncillaryBuffer::new(&mut room);
-        // The room was measured for exactly this, so the push cannot fail; were it to, nothing may be sent.
-        if !control.push(SendAncillaryMessage::ScmRights(&descriptors)) {
+        // The room was measured for two.
+        if !control.push(SendAncillaryMessage::ScmRights(descriptors)) {
             return Err(ChannelError::Protocol);
         }
         loop {
@@ -143,7 +143,7 @@ impl Seqpacket {
         }
     }
 
-    /// Reads the next message of a channel on which every message carries two descriptors.
+    /// Reads the next message of a channel on which every message carries one or two descriptors.
     ///
     /// # Errors
     /// [`ChannelError::Protocol`] for another size or another number of descriptors; any that came are closed.
@@ -169,11 +169,11 @@ impl Seqpacket {
         if answer.bytes == 0 && descriptors.is_empty() {
             return Ok(Received::Closed);
         }
-        match <[OwnedFd; 2]>::try_from(descriptors) {
-            Ok(both) if answer.bytes == N && !answer.flags.contains(ReturnFlags::CTRUNC) => {
-                Ok(Received::Message((message, both)))
-            }
-            _ => Err(ChannelError::Protocol),
+        let whole = answer.bytes == N && !answer.flags.contains(ReturnFlags::CTRUNC);
+        if whole && (1..=2).contains(&descriptors.len()) {
+            Ok(Received::Message((message, descriptors)))
+        } else {
+            Err(ChannelError::Protocol)
         }
     }
 

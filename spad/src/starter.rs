@@ -1,4 +1,4 @@
-//! The process called `spad`: starts monitor and worker, and starts them again. It keeps root's rights for
+//! The process called `spad`: starts monitor, worker and sender, and starts them again. It keeps root's rights for
 //! that, so it understands nothing but its arguments, exit statuses and one-byte messages, and reads no file.
 //!
 //! ```text
@@ -7,6 +7,7 @@
 //!     │  NewWorker ▶   ◀ Serving, Retired, Refused, Renew                       ▲
 //!     └────────────────────────── started by, killed by ────────────────────────┘
 //! ```
+//! Where spad.toml allows receipts there is a sender as well, at the end of a channel that only the monitor writes to.
 //! The starter holds no end of a worker's channel, and monitor and worker end when the channel they were given
 //! is closed. So the end of any process, even by SIGKILL, ends exactly those that are of no use without it.
 
@@ -15,6 +16,7 @@ mod child;
 mod events;
 mod manager;
 mod newcomer;
+mod sender;
 mod signals;
 mod trial;
 mod workers;
@@ -35,6 +37,7 @@ use backoff::Backoff;
 use child::Child;
 use manager::Manager;
 use newcomer::{StartError, start_worker};
+use sender::Sender;
 use signals::Signals;
 use trial::Trial;
 use workers::Workers;
@@ -78,6 +81,7 @@ struct Starter {
     monitor_backoff: Backoff,
     workers: Workers,
     worker_backoff: Backoff,
+    sender: Sender,
     /// The monitor whose control channel is closed, until its end was noticed.
     leaving: Vec<Child>,
     /// Somebody asked for a new worker, and none was started since.
@@ -100,6 +104,7 @@ impl Starter {
             monitor_backoff: Backoff::default(),
             workers: Workers::default(),
             worker_backoff: Backoff::default(),
+            sender: Sender::default(),
             leaving: Vec::new(),
             renew: false,
             trial: Trial::default(),
@@ -134,6 +139,9 @@ impl Starter {
                     self.monitor_backoff.ended(now, Duration::ZERO);
                 }
             }
+        }
+        if let Some(monitor) = &self.monitor {
+            self.sender.start_if_missing(&self.options, &monitor.control, now);
         }
         let wanted = self.wants_worker() && self.worker_backoff.allows(now);
         if let (Some(monitor), true) = (&self.monitor, wanted) {
@@ -173,6 +181,7 @@ impl Starter {
 
     fn kill_overdue(&mut self, now: Instant) {
         self.workers.kill_overdue(now);
+        self.sender.kill_overdue(now);
         for child in &mut self.leaving {
             child.kill_if_overdue(now);
         }
@@ -186,7 +195,7 @@ impl Starter {
             _ => None,
         };
         let kills = self.leaving.iter().filter_map(Child::deadline).chain(self.workers.next_deadline());
-        kills.chain(start).chain(self.trial.ends()).min()
+        kills.chain(start).chain(self.sender.next_deadline()).chain(self.trial.ends()).min()
     }
 
     /// Waits for a signal, a message, or the deadline.
@@ -207,6 +216,7 @@ impl Starter {
         self.manager.stopping();
         let mut children: Vec<Child> = self.leaving.drain(..).chain(self.workers.drain()).collect();
         children.extend(self.monitor.take().map(|monitor| monitor.child));
+        children.extend(self.sender.drain());
         for (patience, kill) in [(GRACE_AT_END, false), (AFTER_KILL, true)] {
             if kill {
                 children.iter_mut().for_each(Child::kill);

@@ -27,6 +27,7 @@ use crate::capture::{BATCH, CaptureError, Listener};
 use crate::config::{Config, ConfigError};
 use crate::exit::ExitStatus;
 use crate::journal::{Journal, Opened, Past};
+use crate::offers::Offers;
 use crate::overflow::Overflow;
 use crate::report::Reporter;
 use crate::sandbox::{self, Descriptors};
@@ -106,6 +107,16 @@ struct Worker {
     overflow: Overflow,
     /// The journal could not be written, and whether that was said.
     deaf: bool,
+    /// `None` where spad.toml allows no receipts.
+    offers: Option<Offers>,
+}
+
+/// What came of the frames that waited.
+#[derive(Default)]
+struct Judged {
+    admitted: Vec<Admission>,
+    /// Receipts for what policy refused.
+    denied: Vec<Message>,
 }
 
 fn prepare(options: &Options, channel: Seqpacket) -> Result<Worker, Unfit> {
@@ -167,6 +178,7 @@ fn prepare(options: &Options, channel: Seqpacket) -> Result<Worker, Unfit> {
         gather: None,
         overflow: Overflow::default(),
         deaf: false,
+        offers: Offers::new(&config),
     };
     worker.begin();
     Ok(worker)
@@ -230,7 +242,7 @@ impl Worker {
                 self.settle(now);
             }
             let listeners = self.listeners.len();
-            let admitted = self.judge_waiting(now);
+            let Judged { admitted, denied } = self.judge_waiting(now);
             self.overflow.catch_up(now.boot, || {
                 self.listeners.iter_mut().map(|listener| u64::from(listener.lost())).sum()
             });
@@ -242,8 +254,12 @@ impl Worker {
                 continue;
             }
             for admission in &admitted {
+                for offer in self.offers.into_iter().flat_map(|offers| offers.of(&self.gate, admission)) {
+                    self.say(&offer);
+                }
                 self.say(&Message::Ask(Ask::from(admission)));
             }
+            denied.iter().for_each(|receipt| self.say(receipt));
             self.reporter.catch_up(now.boot);
         }
     }
@@ -268,9 +284,9 @@ impl Worker {
         Ok(!left)
     }
 
-    fn judge_waiting(&mut self, now: Now) -> Vec<Admission> {
-        let Self { listeners, gate, reporter, .. } = self;
-        let mut admitted = Vec::new();
+    fn judge_waiting(&mut self, now: Now) -> Judged {
+        let Self { listeners, gate, reporter, offers, .. } = self;
+        let mut judged = Judged::default();
         let mut frames = 0;
         listeners.retain_mut(|listener| {
             let received = listener.receive(|link, interface, frame| {
@@ -280,9 +296,12 @@ impl Worker {
                 match gate.judge(&datagram, now) {
                     Verdict::Admit(admission) => {
                         reporter.admitted(admission.profile(), now.boot);
-                        admitted.push(admission);
+                        judged.admitted.push(admission);
                     }
-                    Verdict::Drop(dropped) => reporter.dropped(&dropped, now.boot),
+                    Verdict::Drop(dropped) => {
+                        reporter.dropped(&dropped, now.boot);
+                        judged.denied.extend(offers.and_then(|offers| offers.denied(gate, &dropped)));
+                    }
                 }
             });
             match received {
@@ -299,7 +318,7 @@ impl Worker {
         if self.gather.is_some() {
             self.overflow.flooded(now.boot);
         }
-        admitted
+        judged
     }
 
     /// Puts on disk what was admitted. If that cannot be done, nothing of it is carried out.

@@ -293,6 +293,8 @@ class Keys:
         self.header_key = hkdf_sha256(site_key, site_id, b"spa1 header", 16)
         self.encryption_key = hkdf_sha256(profile_key, site_id, (label + " encryption").encode(), 32)
         self.mac_key = hkdf_sha256(profile_key, site_id, (label + " mac").encode(), 32)
+        self.receipt_encryption_key = hkdf_sha256(profile_key, site_id, (label + " receipt encryption").encode(), 32)
+        self.receipt_mac_key = hkdf_sha256(profile_key, site_id, (label + " receipt mac").encode(), 32)
 
     def header(self, nonce):
         """Section 5: SipHash of the nonce, the key id behind its second half."""
@@ -361,6 +363,29 @@ def open_datagram(keys, datagram):
     if not hmac.compare_digest(hmac.new(keys.mac_key, signed, hashlib.sha256).digest(), mac):
         return None
     return keys.aead(keys.encryption_key).open(aad[:keys.nonce_size], aad, signed[24:])
+
+
+# ---- Receipts (section 18) ------------------------------------------------------------------------------------------
+
+RECEIPT_SHORTEST, RECEIPT_LONGEST = 128, 176
+
+
+def seal_receipt(keys, request, receipt, nonce, total):
+    """18.3, for test vectors: a client never seals one. `request` is the datagram that is answered."""
+    binding = request[:16] + request[-32:]
+    plaintext = receipt + bytes(total - OVERHEAD - len(receipt))
+    body = keys.aead(keys.receipt_encryption_key).seal(nonce[:keys.nonce_size], binding, plaintext)
+    return nonce + body + hmac.new(keys.receipt_mac_key, binding + nonce + body, hashlib.sha256).digest()
+
+
+def open_receipt(keys, request, datagram):
+    """18.4, steps 1 to 3: the plaintext, or None."""
+    if not RECEIPT_SHORTEST <= len(datagram) <= RECEIPT_LONGEST:
+        return None
+    binding, signed, mac = request[:16] + request[-32:], datagram[:-32], datagram[-32:]
+    if not hmac.compare_digest(hmac.new(keys.receipt_mac_key, binding + signed, hashlib.sha256).digest(), mac):
+        return None
+    return keys.aead(keys.receipt_encryption_key).open(signed[:keys.nonce_size], binding, signed[24:])
 
 
 def request_bytes(verb, time_ms, request_id, services, address, window):
@@ -899,6 +924,11 @@ def self_test():
         datagram = seal(keys, request)
         plaintext = open_datagram(keys, datagram)
         check("%s, sealed and opened" % suite, plaintext, request + bytes(len(datagram) - OVERHEAD - len(request)))
+        receipt = cbor({1: 1795168860000, 2: 0, 4: upto[:4]})
+        sealed = seal_receipt(keys, datagram, receipt, upto[:24], RECEIPT_SHORTEST)
+        padded = receipt + bytes(RECEIPT_SHORTEST - OVERHEAD - len(receipt))
+        check("%s, a receipt sealed and opened" % suite, open_receipt(keys, datagram, sealed), padded)
+        check("%s, a receipt for another" % suite, open_receipt(keys, upto + datagram[256:], sealed), None)
     toml = '# c\nformat = 1\nname = "a\\"b" # d\nopen = ["tcp/22", # e\n  \'udp/53\',]\ncreated = 2026-11-20T10:00:00Z\n'
     moment = datetime.datetime(2026, 11, 20, 10, tzinfo=datetime.timezone.utc)
     check("TOML", parse_toml(toml), {"format": 1, "name": 'a"b', "open": ["tcp/22", "udp/53"], "created": moment})

@@ -39,6 +39,7 @@ fn installing_guards_nothing_and_uninstalling_takes_the_guard_away() {
         "sysusers/spad.conf",
         "tmpfiles/spad.conf",
         "drop-ins/iptables.conf",
+        "drop-ins/receipts.conf",
         "man8/spad.8",
         "share/bash-completion/completions/spa-client\n",
         "share/zsh/site-functions/_spa-keygen",

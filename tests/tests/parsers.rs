@@ -4,6 +4,7 @@
 mod bodies;
 
 use std::fs;
+use std::num::NonZeroU16;
 use std::path::Path;
 
 use rand::rngs::SmallRng;
@@ -11,8 +12,10 @@ use rand::{RngExt, SeedableRng};
 use spa_core::crypto::key::SiteId;
 use spa_core::journal::{Entry, Header, MachineHash};
 use spa_core::profile::JournalEpoch;
+use spa_core::receipt::sealed::SealedReceipt;
 use spa_core::replay::Record;
 use spa_core::time::UnixMillis;
+use spad::answer::{Letter, Sealed, Way};
 
 const MUTATIONS: usize = 10_000;
 
@@ -63,7 +66,11 @@ fn unhex(text: &str) -> Vec<u8> {
 
 /// The value of a field in every vector that has it.
 fn of_vectors(field: &str) -> Vec<Vec<u8>> {
-    let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("vectors/native");
+    of_vectors_in("native", field)
+}
+
+fn of_vectors_in(folder: &str, field: &str) -> Vec<Vec<u8>> {
+    let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("vectors").join(folder);
     let mut found = Vec::new();
     for entry in fs::read_dir(folder).unwrap() {
         let text = fs::read_to_string(entry.unwrap().path()).unwrap();
@@ -114,6 +121,17 @@ fn frames() {
 #[test]
 fn datagrams() {
     hammer("gate", bodies::gate, &of_vectors("datagram"));
+}
+
+#[test]
+fn receipts() {
+    let mut seeds = of_vectors_in("receipt", "plain");
+    seeds.extend(of_vectors_in("receipt", "receipt"));
+    let way = Way { from: [1; 4].into(), to: [2; 4].into(), port: NonZeroU16::MIN };
+    let receipt = SealedReceipt::from_bytes(&[3; 128]).expect("of that length");
+    let letter = Letter { port: NonZeroU16::MIN, sealed: Sealed { way, receipt } };
+    seeds.push(letter.encode().to_vec());
+    hammer("receipt", bodies::receipt, &seeds);
 }
 
 #[test]

@@ -2,6 +2,8 @@
 //! again. The files come from a program that shares no code with these crates, which is asked here whether they are
 //! still what it writes.
 
+#[path = "vectors/receipts.rs"]
+mod receipts;
 #[path = "vectors/scenario.rs"]
 mod scenario;
 

@@ -1,5 +1,5 @@
 #!/usr/bin/env python3
-"""Writes tests/vectors/native/*.txt and the vectors printed in docs/SPEC.md, byte for byte the same each time.
+"""Writes tests/vectors/native/*.txt, tests/vectors/receipt/*.txt and the vectors printed in docs/SPEC.md, byte for byte the same each time.
 
     python3 generate.py            write the files
     python3 generate.py --check    compare the files and SPEC.md; exit status 1 if anything differs
@@ -17,24 +17,20 @@ sys.path[:0] = [HERE, os.path.join(HERE, "..", "interop")]
 from generator.admitted import admits  # noqa: E402
 from generator.judged import judged  # noqa: E402
 from generator.malformed import malformed  # noqa: E402
-from generator.printed import counted, printed  # noqa: E402
+from generator.printed import counted, printed, printed_receipt  # noqa: E402
+from generator.receipts import RECEIPTS, receipts  # noqa: E402
 from generator.scenario import Writer  # noqa: E402
 from generator.strangers import strangers  # noqa: E402
 
-NATIVE = os.path.join(HERE, "native")
 SPEC = os.path.join(HERE, "..", "..", "docs", "SPEC.md")
 
 
-def main(arguments):
-    for part in (admits, strangers, malformed, judged):
-        part()
-    if arguments == ["--spec"]:
-        print(counted() + "\n" + printed())
-        return 0
+def compare_or_write(folder, files, check):
+    """The names of files that differ, or that nothing writes."""
     wrong = []
-    for name, text in sorted(Writer.files.items()):
-        path = os.path.join(NATIVE, name + ".txt")
-        if arguments == ["--check"]:
+    for name, text in sorted(files.items()):
+        path = os.path.join(HERE, folder, name + ".txt")
+        if check:
             try:
                 with open(path, encoding="utf-8", newline="") as file:
                     wrong += [name] if file.read() != text else []
@@ -43,14 +39,26 @@ def main(arguments):
         else:
             with open(path, "w", encoding="utf-8", newline="") as file:
                 file.write(text)
-    wrong += sorted(set(os.listdir(NATIVE)) - {name + ".txt" for name in Writer.files})
-    if arguments == ["--check"]:
+    return wrong + sorted(set(os.listdir(os.path.join(HERE, folder))) - {name + ".txt" for name in files})
+
+
+def main(arguments):
+    for part in (admits, strangers, malformed, judged):
+        part()
+    receipts()
+    spec = [counted(), printed(), printed_receipt()]
+    if arguments == ["--spec"]:
+        print("\n".join(spec))
+        return 0
+    check = arguments == ["--check"]
+    wrong = compare_or_write("native", Writer.files, check) + compare_or_write("receipt", RECEIPTS, check)
+    if check:
         with open(SPEC, encoding="utf-8") as file:
             text = file.read()
-            wrong += ["docs/SPEC.md"] if counted() not in text or printed() not in text else []
+            wrong += ["docs/SPEC.md"] if any(part not in text for part in spec) else []
     for name in wrong:
         print("differs: %s" % name, file=sys.stderr)
-    print("%d vectors" % len(Writer.files))
+    print("%d vectors" % (len(Writer.files) + len(RECEIPTS)))
     return 1 if wrong else 0
 
 

@@ -130,6 +130,7 @@ impl Spad {
                     window: DEFAULT_WINDOW,
                     freshness: FreshnessName::Clock,
                     created,
+                    receipt: false,
                 };
                 write_secret(&self.profile, &ClientFile::from(client).to_text());
             }

@@ -117,6 +117,10 @@ pub(super) struct Args {
     #[arg(long, value_name = "NUMBER", default_value = "2", value_parser = copies, conflicts_with = "wait")]
     pub(super) copies: NonZeroU8,
 
+    /// Ask the server to say what became of it, and wait a second for that [default: as the profile has it]
+    #[arg(long, conflicts_with = "wait")]
+    pub(super) receipt: bool,
+
     /// Say in clear what would be sent, and send nothing
     #[arg(long)]
     pub(super) dry_run: bool,

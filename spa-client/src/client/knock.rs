@@ -14,6 +14,7 @@ use spa_core::time::UnixMillis;
 
 use super::address::Route;
 use super::args::Allow;
+use super::receipts::Pending;
 use super::resolve::Family;
 use crate::clock::{now, utc};
 use crate::failure::{Failure, Status};
@@ -84,6 +85,12 @@ impl Plan {
         Self { copies, ..self }
     }
 
+    /// The same, asking for receipts.
+    pub(super) fn with_receipts(mut self, receipt: bool) -> Self {
+        self.groups.iter_mut().flatten().for_each(|knock| knock.request.receipt = receipt);
+        self
+    }
+
     /// Whether anything can be sent at all.
     pub(super) fn has_route(&self) -> bool {
         self.knocks().any(|knock| knock.route.local.is_ok())
@@ -147,22 +154,30 @@ pub(super) fn before_repeat(random: &mut Random) -> Duration {
 
 /// What became of the datagrams.
 #[derive(Default)]
-struct Sent {
+pub(super) struct Sent {
     reached: Vec<SocketAddr>,
     failed: Option<io::Error>,
+    /// Those that are out, if somebody waits for their receipts.
+    pub(super) pending: Option<Vec<Pending>>,
 }
 
 impl Sent {
-    fn group(
+    /// Nothing yet, for who waits for receipts.
+    pub(super) fn awaited() -> Self {
+        Self { pending: Some(Vec::new()), ..Self::default() }
+    }
+
+    pub(super) fn group<'k>(
         &mut self,
-        group: &[Knock],
+        group: impl IntoIterator<Item = &'k Knock>,
         repeat: bool,
         keys: &SealingKeys,
         saved: &mut Option<Vec<u8>>,
         verbose: bool,
         random: &mut Random,
     ) -> Result<(), Failure> {
-        for Knock { route: Route { server, local }, request } in group {
+        for knock in group {
+            let Knock { route: Route { server, local }, request } = knock;
             let local = match local {
                 Ok(local) => *local,
                 Err(_) if repeat => continue,
@@ -173,7 +188,10 @@ impl Sent {
             };
             let datagram = saved.take().map_or_else(|| sealed(keys, request, random), Ok)?;
             match send_one(local, *server, &datagram) {
-                Ok(from) => {
+                Ok((from, socket)) => {
+                    if let Some(pending) = &mut self.pending {
+                        pending.extend(Pending::new(knock, socket, &datagram));
+                    }
                     note(verbose, || format!("{from} -> {server} {} bytes", datagram.len()));
                     if !self.reached.contains(server) {
                         self.reached.push(*server);
@@ -188,23 +206,24 @@ impl Sent {
         Ok(())
     }
 
-    fn outcome(self) -> Result<Vec<SocketAddr>, Failure> {
+    pub(super) fn outcome(self) -> Result<Vec<SocketAddr>, Failure> {
         if self.reached.is_empty() { Err(not_sent(self.failed)) } else { Ok(self.reached) }
     }
 }
 
 /// A line of `-v`, with the time by this machine's clock: what it differs from the server's stands in the server's log.
-fn note(verbose: bool, what: impl FnOnce() -> String) {
+pub(super) fn note(verbose: bool, what: impl FnOnce() -> String) {
     if verbose {
         complain(&format!("{} {}", utc(now()), what()));
     }
 }
 
-/// From a socket of its own: one port for all would say that they belong together. Nothing is ever read from it.
-fn send_one(local: SocketAddr, server: SocketAddr, datagram: &[u8]) -> io::Result<SocketAddr> {
+/// From a socket of its own: one port for all would say that they belong together. Nothing but a receipt is ever read
+/// from it.
+fn send_one(local: SocketAddr, server: SocketAddr, datagram: &[u8]) -> io::Result<(SocketAddr, UdpSocket)> {
     let socket = UdpSocket::bind(local)?;
     socket.send_to(datagram, server)?;
-    socket.local_addr()
+    Ok((socket.local_addr()?, socket))
 }
 
 fn sealed(keys: &SealingKeys, request: &Request, random: &mut Random) -> Result<Vec<u8>, Failure> {

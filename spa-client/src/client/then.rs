@@ -15,8 +15,8 @@ use crate::secret_file::plain;
 
 /// Carries out a subcommand.
 pub(super) fn run(mut args: Args, then: Then) -> Result<(), Failure> {
-    if args.close || args.dry_run || args.save_packet.is_some() {
-        return Err(Failure::usage("--close, --dry-run and --save-packet are for a knock alone"));
+    if args.close || args.dry_run || args.save_packet.is_some() || args.receipt {
+        return Err(Failure::usage("--close, --dry-run, --save-packet and --receipt are for a knock alone"));
     }
     let patience = args.wait.unwrap_or(PATIENCE);
     match then {

@@ -87,6 +87,10 @@ pub(super) struct Args {
     /// How old is told from new [default: clock, or monotonic on a machine without a real-time clock]
     #[arg(long, value_enum, hide_possible_values = true, value_name = "clock|monotonic")]
     pub(super) freshness: Option<Kind>,
+
+    /// The server tells the client what became of each knock, if spad.toml allows receipts
+    #[arg(long)]
+    pub(super) receipt: bool,
 }
 
 /// The two ways of freshness.

@@ -93,6 +93,7 @@ fn server_half(
     file.window = args.window;
     file.max_window = args.max_window;
     file.expires = args.expires;
+    file.receipt = args.receipt;
     file
 }
 
@@ -120,6 +121,7 @@ fn client_half(
             Freshness::Monotonic(_) => FreshnessName::Monotonic,
         },
         created,
+        receipt: server.receipt,
     })
 }
 

@@ -91,6 +91,9 @@ impl Report<'_> {
                     .to_owned(),
             );
         }
+        if self.args.receipt {
+            notes.push("receipts are sent if spad.toml has `receipts = true` below [ceiling]".to_owned());
+        }
         if self.choice != Choice::Said(Kind::Clock) && self.args.expires.is_some() {
             notes.push("--expires goes by this machine's clock, right or wrong".to_owned());
         }

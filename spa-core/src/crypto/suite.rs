@@ -90,6 +90,9 @@ pub struct TooLong;
 #[derive(Zeroize, ZeroizeOnDrop)]
 struct AeadKey([u8; 32]);
 
+/// Random bytes in front of a datagram or receipt that hold the AEAD nonce of every suite: the first 12 or all of them.
+pub(crate) type NonceBytes = [u8; 24];
+
 /// Both keys of one profile, derived for its suite.
 pub struct SuiteKeys {
     suite: Suite,
@@ -98,27 +101,63 @@ pub struct SuiteKeys {
     pub mac: MacKey,
 }
 
+/// Both keys of one profile for its receipts. Other keys than a request's: a receipt that is sent back to the server
+/// must not be a request, nor a request that is sent back to its client a receipt.
+pub struct ReceiptKeys(SuiteKeys);
+
 impl SuiteKeys {
     /// HKDF-SHA-256 of the profile key under `spa1 <suite> encryption` and `spa1 <suite> mac`.
     pub fn derive(key: &ProfileKey, site: SiteId, suite: Suite) -> Self {
-        let label =
-            |use_: &'static [u8]| derive(key.bytes(), site, &[b"spa1 ", suite.name().as_bytes(), b" ", use_]);
-        Self { suite, aead: AeadKey(*label(b"encryption")), mac: MacKey::new(*label(b"mac")) }
+        Self::labelled(key, site, suite, [b"encryption", b"mac"])
+    }
+
+    fn labelled(key: &ProfileKey, site: SiteId, suite: Suite, [aead, mac]: [&[u8]; 2]) -> Self {
+        let label = |use_| derive(key.bytes(), site, &[b"spa1 ", suite.name().as_bytes(), b" ", use_]);
+        Self { suite, aead: AeadKey(*label(aead)), mac: MacKey::new(*label(mac)) }
     }
 
     /// Encrypts `message` in place and appends the tag.
     pub fn seal(&self, aad: &Aad, message: &mut Vec<u8>) -> Result<(), TooLong> {
-        match self.suite {
-            Suite::Aes256Gcm => aes256gcm::seal(&self.aead.0, aad, message),
-            Suite::XChaCha20Poly1305 => xchacha20poly1305::seal(&self.aead.0, aad, message),
-        }
+        self.seal_under(aad.bytes(), aad.bytes(), message)
     }
 
     /// Decrypts `body` (ciphertext, then tag) in place and cuts the tag off.
     pub fn open(&self, aad: &Aad, body: &mut Vec<u8>) -> Result<(), TagMismatch> {
+        self.open_under(aad.bytes(), aad.bytes(), body)
+    }
+
+    fn seal_under(&self, nonce: &NonceBytes, aad: &[u8], message: &mut Vec<u8>) -> Result<(), TooLong> {
         match self.suite {
-            Suite::Aes256Gcm => aes256gcm::open(&self.aead.0, aad, body),
-            Suite::XChaCha20Poly1305 => xchacha20poly1305::open(&self.aead.0, aad, body),
+            Suite::Aes256Gcm => aes256gcm::seal(&self.aead.0, nonce, aad, message),
+            Suite::XChaCha20Poly1305 => xchacha20poly1305::seal(&self.aead.0, nonce, aad, message),
         }
+    }
+
+    fn open_under(&self, nonce: &NonceBytes, aad: &[u8], body: &mut Vec<u8>) -> Result<(), TagMismatch> {
+        match self.suite {
+            Suite::Aes256Gcm => aes256gcm::open(&self.aead.0, nonce, aad, body),
+            Suite::XChaCha20Poly1305 => xchacha20poly1305::open(&self.aead.0, nonce, aad, body),
+        }
+    }
+}
+
+impl ReceiptKeys {
+    /// HKDF-SHA-256 of the profile key under `spa1 <suite> receipt encryption` and `spa1 <suite> receipt mac`.
+    pub fn derive(key: &ProfileKey, site: SiteId, suite: Suite) -> Self {
+        Self(SuiteKeys::labelled(key, site, suite, [b"receipt encryption", b"receipt mac"]))
+    }
+
+    pub(crate) const fn mac(&self) -> &MacKey {
+        &self.0.mac
+    }
+
+    /// As [`SuiteKeys::seal`], with additional data that is not sent.
+    pub(crate) fn seal(&self, nonce: &NonceBytes, aad: &[u8], message: &mut Vec<u8>) -> Result<(), TooLong> {
+        self.0.seal_under(nonce, aad, message)
+    }
+
+    /// As [`SuiteKeys::open`], with additional data that is not sent.
+    pub(crate) fn open(&self, nonce: &NonceBytes, aad: &[u8], body: &mut Vec<u8>) -> Result<(), TagMismatch> {
+        self.0.open_under(nonce, aad, body)
     }
 }

@@ -10,7 +10,7 @@ use super::profile::FreshnessName;
 use super::{BadFile, Secrecy, fields, parse};
 use crate::crypto::header::HeaderKey;
 use crate::crypto::key::{KeyId, ProfileKey, SiteId, SiteKey, to_base64};
-use crate::crypto::suite::{Suite, SuiteKeys};
+use crate::crypto::suite::{ReceiptKeys, Suite, SuiteKeys};
 use crate::profile::DEFAULT_WINDOW;
 use crate::scheme::native::SealingKeys;
 use crate::service::Service;
@@ -55,6 +55,9 @@ pub struct ClientFile {
     /// When the profile was made.
     #[serde(deserialize_with = "fields::moment")]
     pub created: UnixMillis,
+    /// Asks for receipts.
+    #[serde(default)]
+    pub receipt: bool,
 }
 
 fn default_window() -> Duration {
@@ -87,12 +90,14 @@ pub struct NewClient {
     pub freshness: FreshnessName,
     /// When the profile was made.
     pub created: UnixMillis,
+    /// Asks for receipts.
+    pub receipt: bool,
 }
 
 impl From<NewClient> for ClientFile {
     fn from(new: NewClient) -> Self {
         let NewClient { name, server, port, site_id, site_key, key_id, key, suite, open, window, .. } = new;
-        let NewClient { freshness, created, .. } = new;
+        let NewClient { freshness, created, receipt, .. } = new;
         let (_format, key_id) = ((), key_id.0);
         Self {
             _format,
@@ -108,6 +113,7 @@ impl From<NewClient> for ClientFile {
             window,
             freshness,
             created,
+            receipt,
         }
     }
 }
@@ -132,13 +138,18 @@ impl ClientFile {
         }
     }
 
+    /// What its receipts are opened with.
+    pub fn receipt_keys(&self) -> ReceiptKeys {
+        ReceiptKeys::derive(&self.key, self.site_id, self.suite)
+    }
+
     /// The text of the file.
     pub fn to_text(&self) -> String {
         format!(
             "# The client's half of a profile. Secret: whoever reads it can knock.\n\
              format = 1\nname = {}\nserver = {}\nport = {}\nsite_id = \"{}\"\nsite_key = \"{}\"\n\
              key_id = {}\nkey = \"{}\"\nsuite = \"{}\"\nopen = {}\nwindow = \"{}\"\nfreshness = \"{}\"\n\
-             created = {}\n",
+             created = {}\n{}",
             fields::write_text(&self.name),
             fields::write_text(&self.server),
             self.port,
@@ -151,6 +162,7 @@ impl ClientFile {
             format_duration(self.window),
             self.freshness.name(),
             fields::write_moment(self.created),
+            if self.receipt { "receipt = true\n" } else { "" },
         )
     }
 }
@@ -175,6 +187,7 @@ mod tests {
                 window: DEFAULT_WINDOW,
                 freshness: FreshnessName::Monotonic,
                 created: UnixMillis::EPOCH,
+                receipt: text == "laptop",
             });
             let again = ClientFile::parse(&file.to_text()).unwrap();
             assert_eq!((again.name.as_str(), again.server.as_str()), (text, text));

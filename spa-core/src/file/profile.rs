@@ -10,7 +10,7 @@ use serde::Deserialize;
 use super::{BadFile, Secrecy, fields, parse};
 use crate::ceiling::MAX_EXTENDED;
 use crate::crypto::key::{KeyId, ProfileKey, SiteId, to_base64};
-use crate::crypto::suite::{Suite, SuiteKeys};
+use crate::crypto::suite::{ReceiptKeys, Suite, SuiteKeys};
 use crate::prefix::PrefixLength;
 use crate::profile::{DEFAULT_MAX_WINDOW, DEFAULT_WINDOW, Freshness, JournalEpoch, Profile};
 use crate::service::{Service, Transport};
@@ -98,6 +98,9 @@ pub struct ProfileFile {
     pub prefixes: Vec<PrefixLength>,
     /// Most doors that it may have open at once.
     pub max_doors: Option<NonZeroU32>,
+    /// May have receipts.
+    #[serde(default)]
+    pub receipt: bool,
 }
 
 fn default_window() -> Duration {
@@ -193,6 +196,7 @@ impl ProfileFile {
             require_stated: false,
             prefixes: Vec::new(),
             max_doors: None,
+            receipt: false,
         }
     }
 
@@ -227,6 +231,7 @@ impl ProfileFile {
             require_stated: self.require_stated,
             prefixes: self.prefixes,
             max_doors: self.max_doors,
+            receipt: self.receipt.then(|| Box::new(ReceiptKeys::derive(&self.key, site, self.suite))),
         }
     }
 
@@ -276,6 +281,9 @@ impl ProfileFile {
         }
         if let Some(most) = self.max_doors {
             text.push_str(&format!("max_doors = {most}\n"));
+        }
+        if self.receipt {
+            text.push_str("receipt = true\n");
         }
         text
     }

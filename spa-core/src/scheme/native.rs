@@ -6,6 +6,7 @@ use crate::crypto::header::{HeaderKey, MaskedHeader, Nonce};
 use crate::crypto::key::KeyId;
 use crate::crypto::mac::Mac;
 use crate::crypto::suite::{Aad, SuiteKeys, TAG, TagMismatch, TooLong};
+use crate::receipt::sealed::Binding;
 use crate::reject::Reject;
 use crate::request::Request;
 
@@ -74,7 +75,7 @@ pub fn seal_exact(
 }
 
 /// A length in `low..=high`, each equally likely: draws that would favour the small ones are thrown away.
-fn uniform(rng: &mut impl CryptoRng, low: usize, high: usize) -> usize {
+pub(crate) fn uniform(rng: &mut impl CryptoRng, low: usize, high: usize) -> usize {
     let span = (high - low + 1) as u64;
     let fair = u64::MAX - u64::MAX % span;
     loop {
@@ -111,6 +112,11 @@ impl<'a> Sealed<'a> {
         let (nonce, header) = (Nonce(*nonce), MaskedHeader(*header));
         let key_id = header_keys.iter().find_map(|key| key.unmask(&nonce, header)).ok_or(Reject::Header)?;
         Ok(Self { key_id, nonce, header, body, authenticated, mac: Mac(*mac) })
+    }
+
+    /// What a receipt for it is bound to.
+    pub const fn binding(&self) -> Binding {
+        Binding::new(&self.nonce, &self.mac)
     }
 
     /// The key that it claims to be sealed with.

@@ -74,6 +74,11 @@ pub fn profiles(config: &Config, site: &Site) -> Vec<Finding> {
             );
             found.push(Finding::warning(ID, what, "add it there, or take it out of the profile"));
         }
+        if profile.receipt.is_some() && !config.receipts {
+            let what =
+                format!("profile {} may have receipts, which ceiling.receipts does not allow", profile.name);
+            found.push(Finding::warning(ID, what, "set it to true, or take receipt out of the profile"));
+        }
         if profile.max_window > config.ceiling.max_window {
             let cut = humantime::format_duration(config.ceiling.max_window);
             let what = format!("profile {}: max_window is cut to ceiling.max_window, {cut}", profile.name);

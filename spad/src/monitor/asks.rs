@@ -2,11 +2,13 @@
 
 use std::collections::BTreeMap;
 
+use spa_core::grantee::Grantee;
 use spa_core::lease::{Change, Door, Limit};
 use spa_core::policy::Effect;
 use spa_core::time::BootTime;
 use tracing::{error, info};
 
+use super::answering::Offered;
 use super::ending::is_spent;
 use super::{Monitor, words};
 use crate::ask::{self, Ask, Message};
@@ -19,6 +21,8 @@ use crate::sys::clock;
 struct Work {
     changes: Vec<Change>,
     lines: Vec<String>,
+    /// Receipts that were offered, for whom, and whether all was granted.
+    receipts: Vec<(Offered, Vec<Grantee>, bool)>,
 }
 
 fn lines_of_closed(changes: &[Change], why: &str) -> impl Iterator<Item = String> {
@@ -53,6 +57,12 @@ impl Monitor<'_> {
         for line in work.lines {
             if done { info!("{line}") } else { info!("after the repair: {line}") }
         }
+        let now = BootTime::new(clock::boottime());
+        for (offered, grantees, granted) in work.receipts {
+            if let Some(sealed) = offered.true_one(&grantees, granted && done) {
+                self.answer(sealed, now);
+            }
+        }
     }
 
     /// Reads what waits in a channel; gives it back while its worker is there.
@@ -66,7 +76,13 @@ impl Monitor<'_> {
                 Err(_) => Err(ask::NotAMessage),
             };
             match message {
-                Ok(Message::Ask(ask)) => self.carry_out(&ask, work),
+                Ok(Message::Ask(ask)) => {
+                    let offered = self.answering.offered_for(&ask);
+                    let granted = self.carry_out(&ask, work);
+                    work.receipts.extend(offered.map(|offered| (offered, ask.grantees, granted)));
+                }
+                Ok(Message::Offer(offer)) => self.answering.offer(offer),
+                Ok(Message::Denied(sealed)) => self.answer(sealed, BootTime::new(clock::boottime())),
                 Ok(Message::Renew) => self.notify(Notice::Renew),
                 Ok(Message::Ready { .. } | Message::Serves(_)) | Err(ask::NotAMessage) => {
                     error!("the worker sent what no worker sends; it is ended");
@@ -76,15 +92,16 @@ impl Monitor<'_> {
         }
     }
 
-    fn carry_out(&mut self, ask: &Ask, work: &mut Work) {
-        let Some(serving) = &self.serving else { return };
+    /// Returns whether all of it is granted.
+    fn carry_out(&mut self, ask: &Ask, work: &mut Work) -> bool {
+        let Some(serving) = &self.serving else { return false };
         let now = BootTime::new(clock::boottime());
         let profile = &ask.profile;
         // Asked for by a worker that retires, or by a captured one that makes up key ids to hold more than one may.
         if !serving.serves(ask.key_id) {
             let why = "no profile that is served has this key id";
             self.reporter.refused(profile, "unserved", why, now);
-            return;
+            return false;
         }
         let (services, narrowing, terms) = match &ask.effect {
             Effect::Open { services, narrowing, terms } => (services, narrowing, terms),
@@ -92,7 +109,7 @@ impl Monitor<'_> {
                 let closed = self.leases.close(ask.key_id, services, ask.time, now);
                 work.lines.extend(lines_of_closed(&closed, &format!("profile={profile} asked for it")));
                 work.changes.extend(closed);
-                return;
+                return true;
             }
         };
         let ceiling = &serving.config.ceiling;
@@ -127,10 +144,12 @@ impl Monitor<'_> {
         let lines = words::of_doors(opened).into_iter();
         let led = terms.forward.map(|to| format!(" to {to}")).unwrap_or_default();
         work.lines.extend(lines.map(|door| format!("opened {door}{led} profile={profile} window={window}")));
+        let granted = refused.is_empty();
         for ((reason, why), doors) in refused {
             for door in words::of_doors(doors) {
                 self.reporter.refused(profile, reason, format!("not opened: {door}: {why}"), now);
             }
         }
+        granted
     }
 }

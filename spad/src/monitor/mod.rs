@@ -2,6 +2,7 @@
 //! comes from `spad.toml` alone, and owns the leases: a door closes even if the worker is dead, and the kernel's own
 //! timeout closes it if the monitor is as well.
 
+mod answering;
 mod asks;
 mod ending;
 mod preparing;
@@ -25,11 +26,12 @@ use tracing::{debug, error, warn};
 
 pub use self::taking_over::{guarded, refuse_itself};
 
+use self::answering::Answering;
 use self::ending::Cutting;
 use self::preparing::Preparing;
 use self::taking_over::Candidate;
 use crate::config::Config;
-use crate::control::{MonitorEnd, Notice, WorkerNumber};
+use crate::control::{MonitorEnd, Notice, Started, WorkerNumber};
 use crate::exit::ExitStatus;
 use crate::firewall::iptables::Loader;
 use crate::firewall::{Firewall, FirewallError, Plan};
@@ -92,6 +94,7 @@ struct Monitor<'o> {
     retiring: Option<Seqpacket>,
     leases: LeaseTable,
     cutting: Cutting,
+    answering: Answering,
     /// `None` where the state folder has no room for it.
     keeper: Option<Keeper>,
     reporter: Reporter,
@@ -146,6 +149,7 @@ impl<'o> Monitor<'o> {
             retiring: None,
             leases: LeaseTable::default(),
             cutting: Cutting::default(),
+            answering: Answering::default(),
             keeper,
             reporter: Reporter::default(),
             look: None,
@@ -168,7 +172,8 @@ impl<'o> Monitor<'o> {
                 return ExitStatus::Failure;
             }
             match self.control.receive() {
-                Ok(Received::Message(new)) => self.announced(new),
+                Ok(Received::Message(Started::Worker(new))) => self.announced(new),
+                Ok(Received::Message(Started::Sender(sender))) => self.began_sender(sender),
                 Ok(Received::Nothing) => {}
                 Ok(Received::Closed) => return ExitStatus::Done,
                 Err(error) => {
@@ -179,6 +184,7 @@ impl<'o> Monitor<'o> {
             if let Err(status) = self.hear_firewall().and_then(|()| self.hear_candidate()) {
                 return status;
             }
+            self.hear_sender();
             self.hear_workers();
             self.keep_up(BootTime::new(clock::boottime()));
             if self.helpless {
@@ -212,6 +218,7 @@ impl<'o> Monitor<'o> {
             next.map(|candidate| &candidate.channel),
             self.serving.as_ref().and_then(|serving| serving.channel.as_ref()),
             self.retiring.as_ref(),
+            self.answering.sender(),
         ];
         let watch = self.firewall.as_ref().and_then(|firewall| firewall.descriptor());
         descriptors.extend(watch.into_iter().map(|watch| PollFd::from_borrowed_fd(watch, PollFlags::IN)));

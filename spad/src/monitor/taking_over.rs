@@ -227,6 +227,7 @@ impl Monitor<'_> {
             self.retiring = old.channel.filter(|channel| channel.finish().is_ok());
         }
         self.notify(Notice::Serving(number));
+        self.want_sender();
         self.keep(&kept);
         info!("serving port={port} profiles={profiles} interfaces={interfaces} open={}", self.leases.len());
         Ok(())

@@ -50,11 +50,12 @@ fn two_descriptors_travel_with_a_message() {
     assert!(matches!(b.receive_with::<1>().unwrap(), Received::Nothing));
     let file = File::open("/proc/self/stat").unwrap();
     let (near, far) = Seqpacket::pair().unwrap();
-    a.send_with(b"n", [far.as_fd(), file.as_fd()]).unwrap();
+    a.send_with(b"n", &[far.as_fd(), file.as_fd()]).unwrap();
     drop((far, file, a));
-    let Received::Message((message, [far, file])) = b.receive_with::<1>().unwrap() else {
+    let Received::Message((message, both)) = b.receive_with::<1>().unwrap() else {
         panic!("a message waits")
     };
+    let [far, file] = both.try_into().unwrap();
     assert_eq!(message, *b"n");
     Seqpacket::from(far).send(b"hello").unwrap();
     assert_eq!(near.receive().unwrap(), Received::Message(*b"hello"));
@@ -70,7 +71,7 @@ fn descriptors_where_none_belong_and_none_where_two_belong() {
     a.send(b"n").unwrap();
     assert!(matches!(b.receive_with::<1>(), Err(ChannelError::Protocol)));
     let (near, far) = Seqpacket::pair().unwrap();
-    a.send_with(b"n", [far.as_fd(), far.as_fd()]).unwrap();
+    a.send_with(b"n", &[far.as_fd(), far.as_fd()]).unwrap();
     drop(far);
     assert_eq!(b.receive().unwrap(), Received::Message(*b"n"));
     assert_eq!(near.receive::<1>().unwrap(), Received::Closed, "both copies were thrown away");

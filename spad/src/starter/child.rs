@@ -30,7 +30,12 @@ pub(super) struct End(Option<Status>);
 impl End {
     /// The status of a failure that would only be repeated.
     pub(super) fn lasting(self) -> Option<ExitStatus> {
-        ExitStatus::lasting(self.0?.code()?)
+        ExitStatus::lasting(self.code()?)
+    }
+
+    /// Its exit status, if it was not killed.
+    pub(super) fn code(self) -> Option<i32> {
+        self.0?.code()
     }
 }
 

@@ -27,6 +27,7 @@ impl Starter {
         self.renew |= signals.attempt && self.trial.begin(&self.options.config, now);
         // Messages before deaths: what a process said before it died still counts.
         self.hear_monitor(now);
+        self.sender.bury(now);
         self.bury_workers(now)?;
         self.bury_monitors(now)
     }
@@ -65,6 +66,7 @@ impl Starter {
                 }
             }
             Notice::Renew => self.renew = true,
+            Notice::Sender => self.sender.wanted(now + GRACE),
         }
     }
 
@@ -124,6 +126,7 @@ impl Starter {
             child.must_end_by(now + GRACE);
             self.leaving.push(child);
             self.workers.dismiss_all(now + GRACE);
+            self.sender.dismiss(now + GRACE);
         }
     }
 

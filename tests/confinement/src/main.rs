@@ -3,6 +3,7 @@
 
 mod probe;
 mod roles;
+mod sender;
 
 use std::process::ExitCode;
 
@@ -19,6 +20,7 @@ fn main() -> ExitCode {
     match arguments.as_slice() {
         ["probe", what] => probe::worker(what),
         ["probe-monitor"] => probe::monitor(),
+        ["probe-sender", what] => sender::probe(what),
         ["--role", "monitor", ..] => roles::monitor().into(),
         ["--role", "worker", "--config", config, "--state-dir", state, "-v"] => {
             roles::worker(config, state).into()

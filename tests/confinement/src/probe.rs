@@ -36,7 +36,7 @@ fn capture(filtered: bool) -> OwnedFd {
     }
 }
 
-fn call(number: i64, arguments: [i64; 5]) {
+pub(crate) fn call(number: i64, arguments: [i64; 5]) {
     let [a, b, c, d, e] = arguments;
     let answer = unsafe { libc::syscall(number, a, b, c, d, e) };
     eprintln!("system call {number} lived: {answer}, {}", std::io::Error::last_os_error());

@@ -6,7 +6,7 @@ use std::os::fd::AsFd;
 use std::time::{Duration, Instant};
 
 use rustix::event::{PollFd, PollFlags, Timespec};
-use spad::control::{MonitorEnd, Notice, WorkerNumber};
+use spad::control::{MonitorEnd, Notice, Started, WorkerNumber};
 use spad::exit::ExitStatus;
 use spad::role::Role;
 use spad::sandbox::{Descriptors, seal_monitor, seal_worker};
@@ -40,7 +40,8 @@ pub(crate) fn monitor() -> ExitStatus {
         match control.receive().unwrap() {
             Received::Closed => return ExitStatus::Done,
             Received::Nothing => {}
-            Received::Message(new) => {
+            Received::Message(Started::Sender(_)) => unreachable!("nobody asked for one"),
+            Received::Message(Started::Worker(new)) => {
                 let mut config = String::new();
                 File::from(new.config).read_to_string(&mut config).unwrap();
                 if config.contains("let go") {

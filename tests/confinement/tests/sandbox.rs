@@ -95,6 +95,41 @@ fn what_cannot_be_sealed_is_refused() {
     }
 }
 
+#[test]
+fn a_sealed_sender_can_send_and_whatever_else_it_tries_kills_it() {
+    if !root() {
+        return;
+    }
+    let allowed = output(&[PROGRAM, "probe-sender", "allowed"]);
+    let log = String::from_utf8_lossy(&allowed.stderr);
+    assert!(allowed.status.success() && log.contains("all done"), "{}: {log}", allowed.status);
+    #[rustfmt::skip]
+    let rows = [
+        ("hear",           "receive what others are sent"),
+        ("read",           "the same by read"),
+        ("write",          "send where nothing is said of whereto"),
+        ("connect",        "choose where it goes"),
+        ("other",          "send by a socket that is not its own"),
+        ("to the monitor", "say anything to the monitor"),
+        ("socket",         "make another socket"),
+        ("open",           "read a file"),
+        ("exec",           "become another program"),
+        ("fork",           "start another process"),
+        ("sendmsg",        "send by a call whose address no filter sees"),
+        ("dup",            "give another socket an allowed number"),
+        ("kill",           "end another process"),
+        ("setuid",         "become root again"),
+    ];
+    for (what, why) in rows {
+        let output = output(&[PROGRAM, "probe-sender", what]);
+        let log = String::from_utf8_lossy(&output.stderr);
+        assert!(log.contains("sealed: "), "{what} ({why}): {log}");
+        assert_eq!(output.status.signal(), Some(SIGSYS), "{what} ({why}): {log}");
+    }
+    let refused = output(&[PROGRAM, "probe-sender", "unfiltered"]);
+    assert_eq!(refused.status.code(), Some(5), "a socket that would hear everything");
+}
+
 /// The state of a sealed worker or monitor while it runs, after `prefix` that starts it: its own report and
 /// the lines of /proc/PID/status.
 fn state(prefix: &[&str], role: &[&str]) -> (String, HashMap<String, String>) {

@@ -174,6 +174,7 @@ impl Scenario {
             require_stated: self.flag("require-stated"),
             prefixes: self.list("prefixes"),
             max_doors: None,
+            receipt: None,
         };
         let skew = Duration::from_millis(self.field("skew-ms").parse().unwrap());
         let replay = Replay::restore(ours, journal != "unsettled", skew, []);

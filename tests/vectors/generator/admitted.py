@@ -58,7 +58,7 @@ def admits():
           request(k5=[bytes.fromhex("fe800000000000000000000000000010")]), source="fe80::10", interface=2,
           address="fe80::10%2")
     admit("once", "For one connection: any profile may wish so.", request(k9=True), once="true")
-    admit("receipt", "A receipt may be asked for; none is sent as yet.", request(k12=True))
+    admit("receipt", "A receipt may be asked for by any profile; whether one is sent is not part of the judgement.", request(k12=True))
     admit("extension", "Key 128: an extension that may be ignored.", request(k128=b"\1\2\3"))
     admit("extensions-first-and-last", "Keys 128 and 191, the second one empty.", request(k128=b"\1\2\3", k191=b""))
     admit("close-all", "Close everything that this profile opened.", request(verb=1, services=()), verb="close",

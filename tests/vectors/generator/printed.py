@@ -2,6 +2,7 @@
 
 from spa import Keys, seal, siphash24
 
+from generator.receipts import RECEIPTS, Receipt, receipt
 from generator.scenario import *
 
 
@@ -16,12 +17,31 @@ def counted():
     return "\n".join(["| expected | vectors |", "|---|---|"] + rows) + "\n"
 
 
+def wrap(name, value):
+    lines = [value.hex()[i:i + 64] for i in range(0, 2 * len(value), 64)]
+    return "\n".join("%-16s%s" % (name if not i else "", line) for i, line in enumerate(lines))
+
+
+def printed_receipt():
+    """The receipt of SPEC.md: every intermediate value."""
+    file = "opens-granted-aes256gcm"
+    w, plain = Receipt(file), receipt()
+    sealed, keys = w.answer(plain), w.keys()
+    assert "receipt: %s\n" % sealed.hex() in RECEIPTS[file]
+    out = ["### 6. A receipt: open until then, `aes256gcm`\n\n`tests/vectors/receipt/%s.txt`\n\n```text" % file]
+    out.append("%-16s%s" % ("receipt", "{1: 1795169400000, 2: 0, 3: 1795169430000, 4: h'c000020a', 5: 60000}"))
+    for name, value in (
+        ("receipt", plain), ("encryption key", keys.receipt_encryption_key), ("MAC key", keys.receipt_mac_key),
+        ("request nonce", w.asked[:16]), ("request MAC", w.asked[-32:]), ("AAD", w.asked[:16] + w.asked[-32:]),
+        ("nonce", sealed[:24]), ("AEAD nonce", sealed[:keys.nonce_size]), ("body", sealed[24:-32]),
+        ("MAC", sealed[-32:]), ("datagram", sealed),
+    ):
+        out.append(wrap(name, value))
+    return "\n".join(out + ["```\n"])
+
+
 def printed():
     """The section of SPEC.md: every intermediate value."""
-    def wrap(name, value):
-        lines = [value.hex()[i:i + 64] for i in range(0, 2 * len(value), 64)]
-        return "\n".join("%-16s%s" % (name if not i else "", line) for i, line in enumerate(lines))
-
     out = []
     for title, file, diagnostic, plain, suite in (
         ("1. Open tcp/22 for the packet's source, `aes256gcm`", "admit-open-aes256gcm",

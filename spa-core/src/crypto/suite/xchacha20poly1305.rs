@@ -3,16 +3,22 @@
 use chacha20poly1305::aead::AeadInOut;
 use chacha20poly1305::{KeyInit, XChaCha20Poly1305};
 
-use super::{Aad, TagMismatch, TooLong};
+use super::{NonceBytes, TagMismatch, TooLong};
 
-pub(super) fn seal(key: &[u8; 32], aad: &Aad, message: &mut Vec<u8>) -> Result<(), TooLong> {
-    XChaCha20Poly1305::new(key.into())
-        .encrypt_in_place(aad.bytes().into(), aad.bytes(), message)
-        .map_err(|_| TooLong)
+pub(super) fn seal(
+    key: &[u8; 32],
+    nonce: &NonceBytes,
+    aad: &[u8],
+    message: &mut Vec<u8>,
+) -> Result<(), TooLong> {
+    XChaCha20Poly1305::new(key.into()).encrypt_in_place(nonce.into(), aad, message).map_err(|_| TooLong)
 }
 
-pub(super) fn open(key: &[u8; 32], aad: &Aad, body: &mut Vec<u8>) -> Result<(), TagMismatch> {
-    XChaCha20Poly1305::new(key.into())
-        .decrypt_in_place(aad.bytes().into(), aad.bytes(), body)
-        .map_err(|_| TagMismatch)
+pub(super) fn open(
+    key: &[u8; 32],
+    nonce: &NonceBytes,
+    aad: &[u8],
+    body: &mut Vec<u8>,
+) -> Result<(), TagMismatch> {
+    XChaCha20Poly1305::new(key.into()).decrypt_in_place(nonce.into(), aad, body).map_err(|_| TagMismatch)
 }
