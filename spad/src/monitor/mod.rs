@@ -12,7 +12,7 @@ mod words;
 
 use std::collections::BTreeSet;
 use std::io;
-use std::os::fd::OwnedFd;
+use std::os::fd::{AsFd, OwnedFd};
 use std::time::Duration;
 
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
@@ -132,7 +132,9 @@ impl<'o> Monitor<'o> {
         let keeper = keeper.ok();
         // Afterwards no program can be started.
         let loader = Loader::start(&options.log).map_err(failed)?;
-        let report = sandbox::seal_monitor().map_err(|error| ((&error).into(), error.to_string()))?;
+        let timer = timerfd_create(TimerfdClockId::Boottime, TimerfdFlags::CLOEXEC)
+            .map_err(|error| failed(error.into()))?;
+        let report = sandbox::seal_monitor(control.as_fd(), keeper.as_ref().map(AsFd::as_fd)).map_err(|error| ((&error).into(), error.to_string()))?;
         debug!("monitor {report}");
         Ok(Self {
             options,
@@ -141,8 +143,7 @@ impl<'o> Monitor<'o> {
             loader: Some(loader),
             routes,
             watcher: Watcher::new().map_err(failed)?,
-            timer: timerfd_create(TimerfdClockId::Boottime, TimerfdFlags::CLOEXEC)
-                .map_err(|error| failed(error.into()))?,
+            timer,
             candidate: None,
             preparing: None,
             serving: None,
