@@ -5,9 +5,9 @@ UNITS ?= /etc/systemd/system
 SYSUSERS ?= /usr/lib/sysusers.d
 TMPFILES ?= /usr/lib/tmpfiles.d
 # Where the shells look for completions.
-BASH ?= $(PREFIX)/share/bash-completion/completions
-ZSH ?= $(PREFIX)/share/zsh/site-functions
-FISH ?= $(PREFIX)/share/fish/vendor_completions.d
+BASH_COMPLETIONS ?= $(PREFIX)/share/bash-completion/completions
+ZSH_COMPLETIONS ?= $(PREFIX)/share/zsh/site-functions
+FISH_COMPLETIONS ?= $(PREFIX)/share/fish/vendor_completions.d
 BACKEND ?= nftables
 
 N ?= 1000
@@ -23,13 +23,14 @@ build:
 # Writes anew what is made from the programs' own definitions and committed: manual pages (from docs/man/source),
 # completions, and the snapshots of what help and errors say. `git diff` shows what changed for users.
 docs:
-	UPDATE=1 cargo test --locked -p spad-tests --test generated
-	cargo test --locked -p spad-tests --test generated
+	UPDATE=1 cargo test --locked -p spad-tests --test generated --test mistakes
+	cargo test --locked -p spad-tests --test generated --test mistakes
 
 # A scan, a knock, a scan, a wait, a scan, in network namespaces that vanish afterwards.
 # BACKEND=iptables tells the same story with another firewall; also iptables-nft, iptables-legacy, auto.
 demo:
 	sh tests/prepare.sh libpcap ip nft nmap $(if $(findstring iptables,$(BACKEND)),iptables ipset)
+	-@sh tests/prepare.sh ssh sshd
 	cargo build --release --locked --bins
 	BACKEND=$(BACKEND) sh tests/demo.sh target/release
 
@@ -78,11 +79,11 @@ install:
 	install -m 644 docs/man/*.1 $(DESTDIR)$(PREFIX)/share/man/man1
 	install -m 644 docs/man/*.5 $(DESTDIR)$(PREFIX)/share/man/man5
 	install -m 644 docs/man/*.8 $(DESTDIR)$(PREFIX)/share/man/man8
-	install -d $(DESTDIR)$(BASH) $(DESTDIR)$(ZSH) $(DESTDIR)$(FISH)
+	install -d $(DESTDIR)$(BASH_COMPLETIONS) $(DESTDIR)$(ZSH_COMPLETIONS) $(DESTDIR)$(FISH_COMPLETIONS)
 	for name in spad spa-client spa-keygen; do \
-		install -m 644 packaging/completions/$$name.bash $(DESTDIR)$(BASH)/$$name && \
-		install -m 644 packaging/completions/_$$name $(DESTDIR)$(ZSH)/_$$name && \
-		install -m 644 packaging/completions/$$name.fish $(DESTDIR)$(FISH)/$$name.fish || exit 1; \
+		install -m 644 packaging/completions/$$name.bash $(DESTDIR)$(BASH_COMPLETIONS)/$$name && \
+		install -m 644 packaging/completions/_$$name $(DESTDIR)$(ZSH_COMPLETIONS)/_$$name && \
+		install -m 644 packaging/completions/$$name.fish $(DESTDIR)$(FISH_COMPLETIONS)/$$name.fish || exit 1; \
 	done
 	install -d $(DESTDIR)$(UNITS) $(DESTDIR)$(SYSUSERS) $(DESTDIR)$(TMPFILES) $(DESTDIR)$(PREFIX)/share/doc/spad/drop-ins
 	sed 's|/usr/sbin/spad|$(PREFIX)/sbin/spad|' packaging/spad.service > $(DESTDIR)$(UNITS)/spad.service
@@ -102,7 +103,7 @@ uninstall:
 	rm -f $(DESTDIR)$(SYSUSERS)/spad.conf $(DESTDIR)$(TMPFILES)/spad.conf
 	rm -rf $(DESTDIR)$(PREFIX)/share/doc/spad
 	for name in spad spa-client spa-keygen; do \
-		rm -f $(DESTDIR)$(BASH)/$$name $(DESTDIR)$(ZSH)/_$$name $(DESTDIR)$(FISH)/$$name.fish; \
+		rm -f $(DESTDIR)$(BASH_COMPLETIONS)/$$name $(DESTDIR)$(ZSH_COMPLETIONS)/_$$name $(DESTDIR)$(FISH_COMPLETIONS)/$$name.fish; \
 	done
 	rm -f $(DESTDIR)$(PREFIX)/share/man/man1/spa-client.1 $(DESTDIR)$(PREFIX)/share/man/man1/spa-keygen.1
 	rm -f $(DESTDIR)$(PREFIX)/share/man/man5/spad.toml.5 $(DESTDIR)$(PREFIX)/share/man/man8/spad.8

@@ -2,13 +2,17 @@
 //! nothing panics. The fuzz targets call them, and so does `tests/tests/parsers.rs` on every `make test`.
 #![allow(dead_code, unreachable_pub)]
 
+use std::net::IpAddr;
 use std::num::NonZeroU32;
 use std::time::Duration;
 
+use spa_client::stun::{self, NoAddress, TransactionId};
 use spa_core::address::OwnAddresses;
 use spa_core::crypto::key::{KeyId, ProfileKey, SiteId, SiteKey};
 use spa_core::crypto::suite::{ReceiptKeys, Suite};
+use spa_core::enrolment::{Answer, Begun, Request as EnrolmentRequest};
 use spa_core::file::client::ClientFile;
+use spa_core::file::encrypted::EncryptedFile;
 use spa_core::file::profile::ProfileFile;
 use spa_core::file::site::SiteFile;
 use spa_core::frame::{Datagram, Link};
@@ -152,6 +156,52 @@ pub fn profile(bytes: &[u8]) {
 pub fn client(bytes: &[u8]) {
     let Some(file) = text(bytes).and_then(|text| ClientFile::parse(text).ok()) else { return };
     assert_eq!(file.sealing_keys().key_id, file.key_id());
+}
+
+/// A line of an enrolment has one spelling, but for white space, and a stranger's opens nothing.
+pub fn enrolment(bytes: &[u8]) {
+    let Some(text) = text(bytes) else { return };
+    let typed: String = text.split_ascii_whitespace().collect();
+    if let Ok(request) = text.parse::<EnrolmentRequest>() {
+        assert_eq!(request.to_string(), typed);
+        assert!(request.server().bytes().all(|byte| byte.is_ascii_graphic()) && request.key_id().0 != 0);
+    }
+    if let Ok(answer) = text.parse::<Answer>() {
+        assert_eq!(answer.to_string(), typed);
+        let ours = Begun::restore("a".parse().expect("a name"), "b".to_owned(), [7; 32]).expect("a host");
+        assert!(ours.finish(&answer).is_err());
+    }
+}
+
+/// What is under a passphrase is written as it was read, and opens for nobody who does not know it.
+pub fn encrypted(bytes: &[u8]) {
+    let Some(file) = text(bytes).and_then(|text| EncryptedFile::parse(text).ok()) else { return };
+    let written = file.to_text();
+    let again = EncryptedFile::parse(&written).unwrap_or_else(|error| panic!("{error}"));
+    assert_eq!(again.to_text(), written);
+}
+
+/// An answer of a STUN server is believed only for its own request, whole, and as its address alone would have it.
+pub fn stun(bytes: &[u8]) {
+    let Some(&own) = bytes.get(8..).and_then(|rest| rest.first_chunk::<12>()) else { return };
+    let Ok(told) = stun::address(TransactionId(own), bytes) else { return };
+    let mut other = own;
+    other[11] ^= 1;
+    assert_eq!(stun::address(TransactionId(other), bytes), Err(NoAddress::NotOurs));
+    let cut = bytes.len() - 1;
+    assert!(stun::address(TransactionId(own), &bytes[..cut]).is_err(), "a cut answer is none");
+    // The same address in an answer of nothing else.
+    let mask = [&stun::request(TransactionId(own))[4..8], &own].concat();
+    let (family, plain) = match told.ip() {
+        IpAddr::V4(address) => (1, address.octets().to_vec()),
+        IpAddr::V6(address) => (2, address.octets().to_vec()),
+    };
+    let mut value = vec![0, family];
+    value.extend(told.port().to_be_bytes().iter().zip(&mask).map(|(byte, mask)| byte ^ mask));
+    value.extend(plain.iter().zip(&mask).map(|(byte, mask)| byte ^ mask));
+    let size = value.len() as u8;
+    let written = [&[1, 1, 0, size + 4], &mask[..], &[0, 0x20, 0, size], &value].concat();
+    assert_eq!(stun::address(TransactionId(own), &written), Ok(told));
 }
 
 /// A configuration that is read guards what it names and allows no skew beyond an hour.

@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
 # The whole story in three network namespaces of this machine, with the real programs and their real output:
-# scan, knock, scan, connect, wait, scan; then how long a knock takes.
+# scan, knock, scan, connect, wait, scan; how long a knock takes; an ssh session that knocks by itself.
 #
 #   tests/demo.sh FOLDER      FOLDER holds spad, spa-client, spa-keygen and lab-helper (target/release)
 #   BACKEND=iptables tests/demo.sh FOLDER      nftables (default), auto, iptables, iptables-nft or iptables-legacy
@@ -30,6 +30,7 @@ if [ "${SPAD_DEMO_INSIDE:-}" != yes ]; then
     for name in $needed; do
         command -v "$name" >/dev/null || fail "'$name' is missing (Debian: iproute2 nftables nmap util-linux iptables ipset)"
     done
+    export SPAD_DEMO_USER=$(id -u) SPAD_DEMO_GROUP=$(id -g)
     user=()
     [ "$(id -u)" = 0 ] || user=(--user --map-root-user)
     unshare "${user[@]}" --pid --mount --net --fork --kill-child true 2>/dev/null ||
@@ -48,6 +49,8 @@ mount --make-rprivate /
 mount -t tmpfs -o mode=755 demo /run
 mkdir -p /run/demo/profiles-of-a && chmod 700 /run/demo/profiles-of-a
 cd /run/demo
+# What the client remembers of doors goes with the rest.
+export XDG_STATE_HOME=/run/demo/memory-of-a
 
 ip link add switch type bridge mcast_snooping 0
 ip link set switch up
@@ -86,6 +89,7 @@ scan() {
 
 echo "A server at 10.99.0.1 with a service at port 22, and two clients: A (10.99.0.2) and B (10.99.0.3)."
 ip netns exec server lab-helper serve tcp/22 >service.log &
+service=$!
 mkdir etc
 cat >etc/spad.toml <<END
 format = 1
@@ -155,6 +159,61 @@ sed 's/^/     /' spad.log
 step "How long does it take from the knock to the first connection? (median of 20)"
 read -r start exit < <(ip netns exec a lab-helper latency 20 10.99.0.1:22 -- "${knock[@]}" --close -- "${knock[@]}")
 echo "     $start ms after spa-client was started; $exit ms after it ended (0.0: before it ended)"
+
+step "Nobody knocks by hand: ssh does, with two lines in its configuration. (From here on port 22 is a real sshd's.)"
+user=$(getent passwd "$SPAD_DEMO_USER" | cut -d: -f1)
+without() {
+    echo "     left out: $*"
+}
+log_in() {
+    command -v ssh >/dev/null && command -v ssh-keygen >/dev/null && [ -x /usr/sbin/sshd ] ||
+        { without "ssh or sshd is not installed (Debian: openssh-client openssh-server)"; return; }
+    [ -n "$user" ] || { without "sshd lets in named users only, and $SPAD_DEMO_USER has no name"; return; }
+    kill "$service"
+    mkdir -p /run/sshd ssh && chmod 700 ssh
+    ssh-keygen -q -t ed25519 -N '' -f ssh/host && ssh-keygen -q -t ed25519 -N '' -f ssh/key
+    echo "10.99.0.1 $(cut -d' ' -f1,2 ssh/host.pub)" >ssh/known
+    cat >ssh/sshd_config <<END
+HostKey $PWD/ssh/host
+AuthorizedKeysFile $PWD/ssh/key.pub
+StrictModes no
+UsePAM no
+PidFile none
+PermitRootLogin yes
+END
+    cat >ssh/config <<END
+Host server
+    HostName 10.99.0.1
+    User $user
+    IdentityFile $PWD/ssh/key
+    UserKnownHostsFile $PWD/ssh/known
+    BatchMode yes
+    ConnectTimeout 10
+    ProxyCommand spa-client connect %h %p --profile $PWD/profiles-of-a/laptop.spa.toml
+END
+    local own=()
+    if [ "$SPAD_DEMO_USER" != 0 ]; then
+        # sshd as root becomes other users, whom a user namespace lacks; under its user's own number it lets in that one.
+        own=(unshare --user "--map-user=$SPAD_DEMO_USER" "--map-group=$SPAD_DEMO_GROUP")
+        ip netns exec server sh -c 'echo 0 >/proc/sys/net/ipv4/ip_unprivileged_port_start'
+    fi
+    ip netns exec server "${own[@]}" /usr/sbin/sshd -D -e -f ssh/sshd_config 2>ssh/log &
+    for _ in $(seq 500); do
+        grep -q '^Server listening on 0.0.0.0' ssh/log && break
+        sleep 0.01
+    done
+    grep -q '^Server listening' ssh/log || { without "sshd does not start here: $(tail -n 1 ssh/log)"; return; }
+    echo "   a\$ cat ssh/config"
+    sed -n 's/^/     /; /^ *\(Host\|HostName\|ProxyCommand\) / { /Host server/p; /ProxyCommand/p; }' ssh/config
+    echo "   a\$ ssh -F ssh/config server 'echo \"logged in from \$SSH_CONNECTION\"'"
+    ip netns exec a ssh -F ssh/config server 'echo "logged in from $SSH_CONNECTION"' 2>&1 | sed 's/^/     /'
+    echo "   B, without a key for spad, hears nothing:"
+    echo "   b\$ ssh -T -F ssh/config -o ProxyCommand=none -o ConnectTimeout=2 server"
+    ip netns exec b ssh -T -F ssh/config -o ProxyCommand=none -o ConnectTimeout=2 server 2>&1 | sed 's/^/     /'
+}
+# The latency runs leave the door shut or open: begin with a shut one.
+ip netns exec a "${knock[@]}" --close >/dev/null
+log_in
 
 echo
 echo "All of this is gone now: it ran in namespaces that end with this process."

@@ -24,6 +24,7 @@ package() {
         fwknopd) echo fwknop-server ;;
         fwknop) echo fwknop-client ;;
         knock) echo knockd ;;
+        turnserver) echo coturn ;;
         dpkg-shlibdeps) echo dpkg-dev ;;
         *) echo "$1" ;;
     esac
@@ -32,9 +33,14 @@ package() {
 missing=
 for thing in "$@"; do
     here "$thing" && continue
-    if [ "$thing" = firewalld ] && [ -d /run/systemd/system ]; then
-        # It is started as soon as it is installed, and drops what it does not know.
-        echo "not installed, because it would take over this machine's firewall: $thing" >&2
+    # Both are started as soon as they are installed: the one drops what it does not know, the other lets people in.
+    if [ -d /run/systemd/system ] && { [ "$thing" = firewalld ] || [ "$thing" = sshd ]; }; then
+        echo "not installed, because it would be started on this machine: $(package "$thing")" >&2
+        continue
+    fi
+    if [ "$thing" = turnserver ] && [ -d /run/systemd/system ]; then
+        # Its package starts a service that listens on every address.
+        echo "not installed, because it would begin to serve this machine's network: coturn" >&2
         continue
     fi
     missing="$missing $(package "$thing")"

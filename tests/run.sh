@@ -8,6 +8,8 @@ failed=0
 sh tests/prepare.sh libpcap cc ip nft nmap unshare python3 iptables ipset ssh sshd rsync || failed=1
 # Shells that read the completions.
 sh tests/prepare.sh bash zsh fish || true
+# A client of proxies, and a STUN server.
+sh tests/prepare.sh curl turnserver || true
 # Whom spad stands beside. Without them a test is skipped, loudly.
 sh tests/prepare.sh ufw firewalld dbus-daemon fwknopd fwknop knockd || true
 

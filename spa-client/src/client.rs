@@ -3,28 +3,39 @@
 mod address;
 mod args;
 mod command;
+mod enrol;
+mod half;
+mod keep;
 mod knock;
 mod memory;
 mod opening;
+mod passphrase;
 mod preview;
 mod profile;
+mod profiles;
+mod proxy;
 mod reach;
 mod receipt_words;
 mod receipts;
 mod relay;
 mod resolve;
 mod saved;
+mod seen;
+mod signals;
 mod stamp;
 mod then;
+mod told;
+mod watch;
 
 use std::ffi::OsString;
 use std::process::ExitCode;
 
-use args::Args;
+use args::{Args, Then};
 use clap::CommandFactory as _;
 use command::Command;
 use knock::Plan;
 use profile::Profile;
+use told::Told;
 
 use crate::failure::{Failure, exit};
 use crate::output::{complain, say};
@@ -43,12 +54,28 @@ pub fn main() -> ExitCode {
 }
 
 fn run(arguments: impl IntoIterator<Item = OsString>) -> Result<(), Failure> {
-    let Some(mut args) = usage::parse::<Args>(arguments, &args::HABITS)? else { return Ok(()) };
-    args.check()?;
-    if let Some(then) = args.then.take() {
-        return then::run(args, then);
+    let Some(args) = usage::parse::<Args>(arguments, &args::HABITS)? else { return Ok(()) };
+    let json = args.json;
+    let end = carry_out(args);
+    if let (true, Err(failure)) = (json, &end) {
+        Told::failed(failure).say();
     }
-    let profile = Profile::load(args.profile.as_deref(), args.destination.as_ref())?;
+    end
+}
+
+fn carry_out(mut args: Args) -> Result<(), Failure> {
+    args.check()?;
+    match args.then.take() {
+        Some(Then::Profiles { what }) => return profiles::run(&args, what),
+        Some(Then::Enrol(_)) if args.json => {
+            return Err(Failure::usage("--json does not go with enrol, whose lines are for people"));
+        }
+        Some(Then::Enrol(enrol)) => return enrol::run(&enrol),
+        Some(then) => return then::run(args, then),
+        None => {}
+    }
+    let profile =
+        Profile::load(args.profile.as_deref(), args.destination.as_ref(), args.passphrase_file.as_deref())?;
     let mut random = random()?;
     if let Some(patience) = args.wait.filter(|_| !args.dry_run) {
         return then::wait(&args, profile, patience, random);
@@ -59,7 +86,10 @@ fn run(arguments: impl IntoIterator<Item = OsString>) -> Result<(), Failure> {
             complain(&format!("spa-client: {warning}"));
         }
     }
-    let routes: Vec<_> = command.servers()?.into_iter().map(address::Route::to).collect();
+    let servers = command.servers()?;
+    let seen = command.seen(&servers, &mut random)?;
+    let routes: Vec<_> =
+        servers.into_iter().map(|server| address::Route::to(server).seen_as(&seen)).collect();
     let families = knock::families(&routes);
     let first = if args.dry_run && args.save_packet.is_none() {
         stamp::next(&profile)?
@@ -71,11 +101,18 @@ fn run(arguments: impl IntoIterator<Item = OsString>) -> Result<(), Failure> {
     let plan = plan.with_receipts(receipt);
     let keys = profile.file.sealing_keys();
     if args.dry_run {
-        say(&preview::text(&command, &plan, &profile, first));
+        if !args.json {
+            say(&preview::text(&command, &plan, &profile, first));
+        }
         if let Some(path) = &args.save_packet {
             let datagram = plan.first_datagram(&keys, &mut random)?;
             saved::write(path, &datagram, &mut random)?;
-            say(&format!("saved     one datagram of {} bytes to {}", datagram.len(), path.display()));
+            if !args.json {
+                say(&format!("saved     one datagram of {} bytes to {}", datagram.len(), path.display()));
+            }
+        }
+        if args.json {
+            Told::of(&command, &profile).dry(&command, &plan, first).say();
         }
         return Ok(());
     }
@@ -87,22 +124,23 @@ fn run(arguments: impl IntoIterator<Item = OsString>) -> Result<(), Failure> {
         }
         _ => None,
     };
-    if !receipt {
-        let reached = plan.send(&keys, saved, args.verbose, &mut random)?;
-        if !args.quiet {
-            say(&command.told(&reached));
-        }
-        return Ok(());
-    }
-    let opens = profile.file.receipt_keys();
-    let (reached, answers) = receipts::send(&plan, &keys, &opens, saved, args.verbose, &mut random)?;
-    if !args.quiet {
-        say(&receipt_words::text(&command.told(&reached), &answers));
+    let (reached, answers) = if receipt {
+        let opens = profile.file.receipt_keys();
+        receipts::send(&plan, &keys, &opens, saved, args.verbose, &mut random)?
+    } else {
+        (plan.send(&keys, saved, args.verbose, &mut random)?, Vec::new())
+    };
+    let refused = answers.iter().find_map(|answer| receipt_words::refused(answer, &command.deed()));
+    if args.json && refused.is_none() {
+        Told::of(&command, &profile).sent(first, reached).receipts(&answers).say();
+    } else if !args.json && !args.quiet {
+        let asked = command.told(&reached);
+        say(&if receipt { receipt_words::text(&asked, &answers) } else { asked });
         answers
             .iter()
             .filter_map(receipt_words::clock)
             .for_each(|clock| complain(&format!("spa-client: {clock}")));
     }
     // What one family was granted is granted; the other's refusal says the same of the same profile.
-    answers.iter().find_map(|answer| receipt_words::refused(answer, &command.deed())).map_or(Ok(()), Err)
+    refused.map_or(Ok(()), Err)
 }

@@ -1,6 +1,7 @@
 //! `spa-keygen`: makes a profile, both halves, and the site at the first. It never overwrites, and what it cannot make
 //! whole it does not leave behind.
 
+mod accept;
 mod args;
 mod folder;
 mod freshness;
@@ -9,16 +10,18 @@ mod key_id;
 mod machine;
 mod port;
 mod profile;
+mod qr;
 mod report;
 mod site;
 
 use std::ffi::OsString;
 use std::process::ExitCode;
 
-use args::Args;
+use args::{Args, Task};
 use clap::CommandFactory as _;
 use folder::Folders;
 use freshness::Choice;
+use profile::Wish;
 use report::Report;
 use site::Site;
 
@@ -40,21 +43,37 @@ pub fn main() -> ExitCode {
 }
 
 fn run(arguments: impl IntoIterator<Item = OsString>) -> Result<(), Failure> {
-    let Some(args) = usage::parse::<Args>(arguments, &args::HABITS)? else { return Ok(()) };
+    let Some(mut args) = usage::parse::<Args>(arguments, &args::HABITS)? else { return Ok(()) };
     let now = clock::now();
+    if let Some(Task::Accept(accept)) = args.task.take() {
+        return accept::run(&accept, now);
+    }
     args.check(now)?;
-    let folders = Folders::of(&args);
-    let outputs = profile::outputs(&args)?;
-    profile::refuse_existing(&args, &folders, &outputs)?;
+    let Some(server) = args.server else { return Err(Failure::usage("name this server with --server")) };
+    let wish = Wish { names: &args.names, server, terms: &args.terms, out: args.out.as_deref() };
+    let folders = Folders::of(&args.terms);
+    let outputs = wish.outputs()?;
+    let servers: Vec<_> = args.names.iter().map(|name| folders.profile(name.as_str())).collect();
+    profile::refuse_existing(servers.iter().zip(&outputs).flat_map(|(ours, theirs)| [&**ours, &**theirs]))?;
     let machine_id = machine::id();
     let mut random = random()?;
-    let choice = Choice::of(args.freshness);
+    let choice = Choice::of(args.terms.freshness);
     folders.make()?;
-    let site = Site::load_or_make(&folders, args.port, &machine_id, &mut random)?;
+    let site = Site::load_or_make(&folders, args.terms.port, &machine_id, &mut random)?;
     let freshness = choice.freshness(&site)?;
-    let made = profile::make(&args, &folders, &outputs, &site, freshness, now, &mut random)?;
-    let report = Report { args: &args, folders: &folders, outputs: &outputs, site: &site, choice };
-    made.into_iter().for_each(Created::keep);
+    let made = wish.make(&folders, &outputs, &site, freshness, now, &mut random)?;
+    let pictures = match args.qr {
+        Some(_) => made.clients.iter().map(|text| qr::picture(text)).collect::<Result<Vec<_>, _>>()?,
+        None => Vec::new(),
+    };
+    let report = Report { wish: &wish, folders: &folders, outputs: &outputs, site: &site, choice };
+    made.files.into_iter().for_each(Created::keep);
     say(&report.text(&machine_id));
+    for (name, picture) in args.names.iter().zip(pictures) {
+        say(&format!(
+            "\nThe client's half of {name}, for whoever sees it (on the device: spa-client profiles import -):\n"
+        ));
+        say(&picture);
+    }
     Ok(())
 }

@@ -2,6 +2,7 @@
 //! what both need stands beside them.
 #![forbid(unsafe_code)]
 
+mod ask;
 mod clock;
 mod failure;
 mod host;
@@ -15,3 +16,4 @@ mod usage;
 
 pub mod client;
 pub mod keygen;
+pub mod stun;

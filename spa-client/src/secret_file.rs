@@ -10,7 +10,7 @@ use zeroize::Zeroizing;
 use crate::failure::{Failure, Status};
 
 /// No file of ours comes near this size; a device or a disk image does.
-const LARGEST: u64 = 64 * 1024;
+pub(crate) const LARGEST: u64 = 64 * 1024;
 
 /// A file that was read, still open: who wants to keep others out meanwhile can lock it.
 pub(crate) struct SecretFile {
@@ -53,6 +53,17 @@ pub(crate) fn read(path: &Path) -> Result<SecretFile, Failure> {
     Ok(SecretFile { text, file })
 }
 
+/// Refuses a folder in which others than its owner could put a file, or put one in place of another. One that is not
+/// there is fine.
+pub(crate) fn refuse_loose_folder(folder: &Path) -> Result<(), Failure> {
+    if !folder.metadata().is_ok_and(|metadata| others_may_write(&metadata)) {
+        return Ok(());
+    }
+    let sentence =
+        format!("{} is a folder for keys, and others than its owner may write there", folder.display());
+    Err(Failure::new(Status::File, sentence, format!("chmod go-w {}", quoted(folder))))
+}
+
 /// How a file is refused whose text is wrong.
 pub(crate) fn refuse(path: &Path, bad: &BadFile, hint: &str) -> Failure {
     let place = bad.line.map(|line| format!(", line {line}")).unwrap_or_default();
@@ -63,6 +74,17 @@ pub(crate) fn refuse(path: &Path, bad: &BadFile, hint: &str) -> Failure {
 fn others_have_access(metadata: &Metadata) -> bool {
     use std::os::unix::fs::MetadataExt as _;
     metadata.mode() & 0o077 != 0
+}
+
+#[cfg(unix)]
+fn others_may_write(metadata: &Metadata) -> bool {
+    use std::os::unix::fs::MetadataExt as _;
+    metadata.mode() & 0o022 != 0
+}
+
+#[cfg(not(unix))]
+const fn others_may_write(_: &Metadata) -> bool {
+    false
 }
 
 /// Elsewhere a home folder is its owner's by inheritance, and there is no mode to look at.

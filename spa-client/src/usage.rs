@@ -25,14 +25,34 @@ pub(crate) fn parse<A: Parser>(
     arguments: impl IntoIterator<Item = OsString>,
     habits: &[Habits],
 ) -> Result<Option<A>, Failure> {
-    match A::try_parse_from(arguments) {
+    let arguments: Vec<OsString> = arguments.into_iter().collect();
+    match A::try_parse_from(&arguments) {
         Ok(arguments) => Ok(Some(arguments)),
         Err(error) if matches!(error.kind(), ErrorKind::DisplayHelp | ErrorKind::DisplayVersion) => {
             say(error.to_string().trim_end());
             Ok(None)
         }
-        Err(error) => Err(Failure::usage(sentence(&error, &A::command(), habits))),
+        Err(error) => Err(Failure::usage(sentence(&error, &meant(A::command(), &arguments), habits))),
     }
+}
+
+/// The command whose options are meant: the last that the words name.
+fn meant(mut command: Command, words: &[OsString]) -> Command {
+    // So that each knows the options that hold everywhere.
+    command.build();
+    for word in words.iter().skip(1).filter_map(|word| word.to_str()) {
+        let begins = |one: &&Command| !word.is_empty() && one.get_name().starts_with(word);
+        let below = command.find_subcommand(word).or_else(|| {
+            match command.get_subcommands().filter(begins).collect::<Vec<_>>()[..] {
+                [only] => Some(only),
+                _ => None,
+            }
+        });
+        if let Some(below) = below {
+            command = below.clone();
+        }
+    }
+    command
 }
 
 fn sentence(error: &clap::Error, command: &Command, habits: &[Habits]) -> String {
@@ -88,8 +108,6 @@ fn unknown(typed: &str, command: &Command, habits: &[Habits]) -> String {
 
 /// Every option as it is typed, in the order of the help text.
 fn options(command: &Command) -> Vec<String> {
-    let mut command = command.clone();
-    command.build();
     let mut options = Vec::new();
     for argument in command.get_arguments() {
         options.extend(argument.get_long().map(|long| format!("--{long}")));

@@ -2,7 +2,9 @@
 //! looking at their permissions is the programs' business.
 
 pub mod client;
+pub mod encrypted;
 pub mod fields;
+pub mod pending;
 pub mod profile;
 pub mod site;
 

@@ -9,6 +9,8 @@ pub mod bpf;
 pub mod cbor;
 pub mod ceiling;
 pub mod crypto;
+pub mod enrolment;
+pub mod envelope;
 pub mod file;
 #[cfg(test)]
 mod fixture;
@@ -18,6 +20,7 @@ pub mod grantee;
 pub mod journal;
 pub mod keyring;
 pub mod lease;
+pub mod name;
 pub mod policy;
 pub mod prefix;
 pub mod profile;

@@ -63,11 +63,15 @@ impl Narrowing {
     /// Most source ports of a request, counted for each grantee and each service: each is a door of its own.
     pub const MOST_PORTS: usize = 256;
 
-    /// Whether it can be had for these. Source ports are kept for plain addresses only: what else they could go with would
-    /// take one more set in the kernel each.
+    /// Whether it can be had for these. Source ports and `once` are kept for plain addresses only: what else they could go
+    /// with would take one more set in the kernel each.
     pub fn is_offered(self, grantees: &[Grantee], services: &[Service]) -> bool {
-        let Self::SourcePorts(low, high) = self else { return true };
         let plain = grantees.iter().all(|grantee| matches!(grantee, Grantee::Address(_)));
+        let (low, high) = match self {
+            Self::None => return true,
+            Self::Once => return plain,
+            Self::SourcePorts(low, high) => (low, high),
+        };
         let ports = high.checked_sub(low).map_or(0, |more| usize::from(more) + 1);
         plain && (1..=Self::MOST_PORTS).contains(&(ports * grantees.len() * services.len()))
     }

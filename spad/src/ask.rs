@@ -327,7 +327,7 @@ mod tests {
                 .collect(),
             effect: Effect::Open {
                 services: (0..16).map(|n| Service::new(Transport::Udp, port(n))).collect(),
-                narrowing: Narrowing::Once,
+                narrowing: Narrowing::None,
                 terms: Terms {
                     window: Duration::from_millis(u64::MAX),
                     extend_to: Some(Duration::from_millis(u64::MAX)),
@@ -384,6 +384,15 @@ mod tests {
         };
         assert!(wide(24).is_ok());
         assert_eq!(wide(16), Err(NotAMessage), "a bit behind the prefix");
+        let once = |grantee| {
+            let Message::Ask(mut ask) = largest() else { panic!("an ask") };
+            let Effect::Open { narrowing, .. } = &mut ask.effect else { panic!("an open") };
+            *narrowing = Narrowing::Once;
+            ask.grantees = vec![grantee];
+            Message::decode(&Message::Ask(ask).encode())
+        };
+        assert!(once(address).is_ok());
+        assert_eq!(once(prefix(24)), Err(NotAMessage), "once for a prefix");
         assert_eq!(wide(32), Err(NotAMessage), "a prefix of one address");
         let mut target = largest().encode();
         let at = target.windows(16).rposition(|bytes| bytes == [1; 16]).unwrap();

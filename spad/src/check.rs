@@ -64,10 +64,7 @@ pub fn run(options: &Options) -> ExitStatus {
     }
     let plan = config.plan(monitor::guarded(&config, &surroundings), site.file.port);
     match firewall::text(&config.standing, &plan) {
-        Ok((text, why, lacks)) => {
-            for lack in lacks {
-                println!("note: {lack}; such knocks are refused");
-            }
+        Ok((text, why)) => {
             println!("firewall: {why}\n\n# what would be loaded\n{text}");
             ExitStatus::Done
         }

@@ -190,6 +190,22 @@ fn journals() {
 }
 
 #[test]
+fn answers_of_stun_servers() {
+    let head = [1, 1, 0, 0, 0x21, 0x12, 0xa4, 0x42];
+    let id = [7; 12];
+    let mapped = [0, 0x20, 0, 8, 0, 1, 0xa1, 0x47, 0xe1, 0x12, 0xa6, 0x43];
+    let software = *b"\x80\x22\x00\x05coturn\0\0";
+    let v6 = [&[0, 0x20, 0, 20, 0, 2, 0xa1, 0x47][..], &[0x2a; 16]].concat();
+    let answer = |length: u8, attributes: &[&[u8]]| {
+        let mut bytes = [&head[..], &id, &attributes.concat()].concat();
+        bytes[3] = length;
+        bytes
+    };
+    let seeds = [answer(12, &[&mapped]), answer(24, &[&software, &mapped]), answer(24, &[&v6])];
+    hammer("stun", bodies::stun, &seeds);
+}
+
+#[test]
 fn texts() {
     let key = "q83vASNFZ4mrze8BI0VniavN7wEjRWeJq83vASNFZ4k=";
     let id = "AAECAwQFBgcICQoLDA0ODw==";
@@ -199,8 +215,20 @@ fn texts() {
          site_key = \"{key}\"\nkey_id = 7\nkey = \"{key}\"\nsuite = \"aes256gcm\"\nopen = [\"tcp/22\"]\n\
          window = \"30s\"\nfreshness = \"clock\"\ncreated = 2026-11-20T10:00:00Z\n"
     );
+    let encrypted =
+        "format = 1\nname = \"laptop\"\nserver = \"vpn.example.org\"\nencrypted = \"AQAAAEABAQABAgME\"\n";
+    hammer("encrypted", bodies::encrypted, &[encrypted.into()]);
     hammer("site", bodies::site, &[site.into_bytes()]);
     hammer("client", bodies::client, &[client.into_bytes()]);
     hammer("profile", bodies::profile, &of_examples("profile"));
     hammer("config", bodies::config, &of_examples("spad.toml"));
+}
+
+#[test]
+fn lines_of_an_enrolment() {
+    let file = Path::new(env!("CARGO_MANIFEST_DIR")).join("vectors/passphrases-and-enrolments.txt");
+    let text = fs::read_to_string(file).unwrap();
+    let value =
+        |name: &str| text.lines().find_map(|line| line.strip_prefix(name)?.strip_prefix(": ")).unwrap();
+    hammer("enrolment", bodies::enrolment, &["request", "answer"].map(|name| value(name).into()));
 }

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use lab::{A, B, Config, Extra, Host, INNER, Lab, SERVER, SSH, eventually};
+use lab::{A, B, Config, Extra, Host, INNER, Lab, SERVER, SSH, SSH6, eventually};
 
 const SECOND: Duration = Duration::from_secs(1);
 
@@ -10,6 +10,12 @@ const SECOND: Duration = Duration::from_secs(1);
 fn amend(lab: &Lab, profile: &str, lines: &str) {
     let file = format!("etc/profiles/{profile}.toml");
     lab.write(&file, format!("{}{lines}\n", lab.read(&file)));
+}
+
+/// Writes spad.toml with this for `firewall.backend`.
+fn configure(lab: &Lab, backend: &str, config: &Config) {
+    let line = format!("backend = \"{backend}\"");
+    lab.write("etc/spad.toml", config.text().replace("backend = \"nftables\"", &line));
 }
 
 fn with_prefixes(more: &'static str) -> Config {
@@ -129,19 +135,34 @@ fn a_datagram_that_states_a_prefix_opens_once_whoever_in_it_delivers_it() {
 
 #[test]
 fn a_source_port_alone_passes() {
-    let Some(lab) = Lab::new() else { return };
-    let (_service, spad) = lab.guard_ssh();
-    lab.knock_with(A, &["-4", "-w", "1m", "--source-port", "40000-40002"]);
-    spad.says("opened tcp/22 for 10.77.0.2 from ports 40000-40002 profile=laptop");
-    eventually("the door is open", SECOND, || lab.probe_from(A, 40_001, SSH) == "open");
-    assert_eq!(lab.probe_from(A, 40_002, SSH), "open");
-    assert_eq!(lab.probe_from(A, 40_003, SSH), "filtered", "another port");
-    assert_eq!(lab.probe_from(B, 40_001, SSH), "filtered", "another address");
-    spad.kill_role("monitor");
-    spad.says_times("serving", 2);
-    lab.knock_with(A, &["-4", "--close"]);
-    spad.says("closed tcp/22 for 10.77.0.2 from ports 40000-40002");
-    assert_eq!(lab.probe_from(A, 40_001, SSH), "filtered", "closed");
+    for backend in ["nftables", "iptables-nft", "iptables-legacy"] {
+        let Some(lab) = Lab::new() else { return };
+        configure(&lab, backend, &Config::default());
+        lab.profile_with("laptop", &["--open", "tcp/22", "--window", "1m"]);
+        let _service = lab.serve(SERVER, &["tcp/22"]);
+        let spad = lab.spad();
+        let from = |host, port, to| lab.probe_from(host, port, to);
+        assert_eq!(from(A, 40_001, SSH), "filtered", "{backend}: before the knock");
+        lab.knock_with(A, &["-4", "-w", "1m", "--source-port", "40000-40002"]);
+        spad.says("opened tcp/22 for 10.77.0.2 from ports 40000-40002 profile=laptop");
+        eventually("the door is open", SECOND, || from(A, 40_001, SSH) == "open");
+        assert_eq!(from(A, 40_002, SSH), "open", "{backend}");
+        assert_eq!(from(A, 40_003, SSH), "filtered", "{backend}: another port");
+        assert_eq!(from(B, 40_001, SSH), "filtered", "{backend}: another address");
+        assert_eq!(from(A, 40_001, SSH6), "filtered", "{backend}: another family");
+        spad.kill_role("monitor");
+        spad.says_times("serving", 2);
+        lab.knock_with(A, &["-4", "--close"]);
+        spad.says("closed tcp/22 for 10.77.0.2 from ports 40000-40002");
+        assert_eq!(from(A, 40_001, SSH), "filtered", "{backend}: closed");
+
+        // IPv6, and the end of the window.
+        lab.knock_with(A, &["-6", "-w", "3s", "--source-port", "40010"]);
+        eventually("the door is open", SECOND, || from(A, 40_010, SSH6) == "open");
+        assert_eq!(from(A, 40_011, SSH6), "filtered", "{backend}: another port");
+        spad.says("closed tcp/22 for fd77::2 from port 40010");
+        assert_eq!(from(A, 40_010, SSH6), "filtered", "{backend}: after its window");
+    }
 }
 
 /// Gives the server, a client on the switch and one behind it the same link-local addresses on two links.
@@ -169,10 +190,15 @@ fn on_link(lab: &Lab, host: Host) -> String {
 
 #[test]
 fn a_link_local_knock_opens_on_its_link_only() {
-    for interfaces in [vec!["eth0", "eth1"], vec!["any"]] {
+    for (backend, interfaces) in [
+        ("nftables", vec!["eth0", "eth1"]),
+        ("nftables", vec!["any"]),
+        ("iptables-nft", vec!["eth0", "eth1"]),
+        ("iptables-legacy", vec!["any"]),
+    ] {
         let Some(lab) = Lab::with(&[Extra::Inner]) else { return };
         two_links(&lab);
-        lab.configure(&Config { interfaces: interfaces.clone(), ..Config::default() });
+        configure(&lab, backend, &Config { interfaces, ..Config::default() });
         lab.profile_with("laptop", &["--open", "tcp/22", "--window", "1m"]);
         let _service = lab.serve(SERVER, &["tcp/22"]);
         let spad = lab.spad();
@@ -208,30 +234,49 @@ fn a_link_local_knock_opens_on_its_link_only() {
 }
 
 #[test]
-fn what_ipset_has_no_type_of_set_for_is_refused_with_the_reason() {
-    let Some(lab) = Lab::new() else { return };
-    lab.sh(SERVER, "ip addr add fe80::1/64 dev eth0 nodad");
-    let text = with_prefixes(PREFIXES).text();
-    lab.write("etc/spad.toml", text.replace("backend = \"nftables\"", "backend = \"iptables\""));
-    lab.profile_with("laptop", &["--open", "tcp/22", "--window", "1m"]);
-    amend(&lab, "laptop", "prefixes = [\"ipv4/24\"]");
-    let _service = lab.serve(SERVER, &["tcp/22"]);
-    let check = lab.spad_command(&["check"]).ok().out;
-    assert_eq!(check.matches("such knocks are refused").count(), 2, "{check}");
-    let spad = lab.spad();
-    lab.knock_with(A, &["-4", "--source-port", "40000"]);
-    spad.says("not opened: tcp/22 for 10.77.0.2 from port 40000: iptables with ipset cannot bind a door to a source port");
-    assert_eq!(lab.probe_from(A, 40_000, SSH), "filtered");
-    lab.knock_with(A, &["-D", "fe80::1%eth0"]);
-    // The line of the same profile and reason may wait for its minute: what matters is that nothing opens.
-    lab.stays_shut(A, &on_link(&lab, A));
-    // A prefix it can.
-    lab.knock_with(A, &["-a", "10.77.0.0/24"]);
-    lab.opens(B, SSH);
-    spad.kill_role("monitor");
-    spad.says_times("serving", 2);
-    lab.knock_with(A, &["-4", "--close"]);
-    lab.shuts(B, SSH, 2 * SECOND);
+fn with_ipset_a_flush_of_others_and_a_reload_leave_narrow_doors_as_they_were() {
+    for infix in ["-nft", "-legacy"] {
+        let Some(lab) = Lab::new() else { return };
+        let backend = format!("iptables{infix}");
+        configure(&lab, &backend, &Config::default());
+        lab.sh(SERVER, "ip addr add fe80::1/64 dev eth0 nodad");
+        lab.profile_with("laptop", &["--open", "tcp/22", "--window", "1m"]);
+        let _service = lab.serve(SERVER, &["tcp/22", "tcp/80"]);
+        let check = lab.spad_command(&["check"]).ok().out;
+        assert!(!check.contains("refused") && check.contains("spad_ports4_tcp22"), "{check}");
+        let spad = lab.spad();
+        lab.knock_with(A, &["-4", "--source-port", "40000-40200"]);
+        lab.knock_with(A, &["-D", "fe80::1%eth0"]);
+        let mut port = 40_000;
+        let mut as_they_were = |why: &str| {
+            // A port of its own each time: the one before may still wait for its end.
+            eventually(why, 2 * SECOND, || {
+                port += 1;
+                lab.probe_from(A, port, SSH) == "open"
+            });
+            lab.opens(A, &on_link(&lab, A));
+            lab.stays_shut(A, SSH);
+            lab.stays_shut(B, &on_link(&lab, B));
+        };
+        as_they_were("the doors are open");
+        for program in ["iptables", "ip6tables"] {
+            lab.sh(SERVER, &format!("printf '*mangle\\nCOMMIT\\n' | {program}{infix}-restore"));
+        }
+        spad.says("putting it back");
+        as_they_were("the doors are open after a flush");
+        configure(&lab, &backend, &Config::protecting(&["tcp/80", "tcp/22"]));
+        spad.reload();
+        as_they_were("the doors are open after a reload");
+        lab.stays_shut(A, "10.77.0.1:80");
+        configure(&lab, &backend, &Config::protecting(&["tcp/80"]));
+        spad.reload();
+        spad.says("closed tcp/22 for fe80::");
+        lab.opens(A, "10.77.0.1:22");
+        configure(&lab, &backend, &Config::default());
+        spad.reload();
+        lab.stays_shut(A, &on_link(&lab, A));
+        assert_eq!(lab.probe_from(A, 40_100, SSH), "filtered");
+    }
 }
 
 #[test]

@@ -6,6 +6,7 @@ use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr, UdpSocket};
 use spa_core::request::Stated;
 
 use super::args::Allow;
+use super::seen::Seen;
 
 /// One address of the server, and the local one from which the kernel would send there.
 #[derive(Debug)]
@@ -13,6 +14,8 @@ pub(super) struct Route {
     pub(super) server: SocketAddr,
     /// With port 0, for a socket of its own for each datagram.
     pub(super) local: io::Result<SocketAddr>,
+    /// What the local address is seen as from outside, if somebody told.
+    pub(super) seen: Option<IpAddr>,
 }
 
 impl Route {
@@ -25,7 +28,13 @@ impl Route {
             local.set_port(0);
             Ok(local)
         };
-        Self { server, local: local() }
+        Self { server, local: local(), seen: None }
+    }
+
+    /// The same with what is known of the local address.
+    pub(super) fn seen_as(mut self, seen: &Seen) -> Self {
+        self.seen = self.local.as_ref().ok().and_then(|local| seen.of(local.ip()));
+        self
     }
 
     /// What a request states for this way; `None` leaves it to the packet's source.
@@ -33,9 +42,9 @@ impl Route {
         match allow {
             Allow::Source => None,
             Allow::Stated(stated) => Some(stated),
-            Allow::Auto => {
+            Allow::Auto | Allow::Resolve => {
                 let own = self.local.as_ref().ok().map(SocketAddr::ip).filter(|&ip| is_global(ip));
-                own.map(|address| Stated { address, prefix: None })
+                self.seen.or(own).map(|address| Stated { address, prefix: None })
             }
         }
     }
@@ -124,8 +133,11 @@ mod tests {
 
     #[test]
     fn who_is_stated() {
-        let route =
-            |local: &str| Route { server: "192.0.2.1:7".parse().unwrap(), local: Ok(local.parse().unwrap()) };
+        let route = |local: &str| Route {
+            server: "192.0.2.1:7".parse().unwrap(),
+            local: Ok(local.parse().unwrap()),
+            seen: None,
+        };
         let (seen, hidden) = (route("192.0.2.7:0"), route("10.0.0.7:0"));
         let given = Stated { address: "198.51.100.0".parse().unwrap(), prefix: Some(24) };
         let own = Stated { address: "192.0.2.7".parse().unwrap(), prefix: None };
@@ -133,5 +145,9 @@ mod tests {
         assert_eq!(hidden.stated(Allow::Auto), None);
         assert_eq!(seen.stated(Allow::Source), None);
         assert_eq!(hidden.stated(Allow::Stated(given)), Some(given));
+        let told = Route { seen: Some("192.0.2.7".parse().unwrap()), ..route("10.0.0.7:0") };
+        assert_eq!(told.stated(Allow::Resolve), Some(own), "what was told");
+        assert_eq!(hidden.stated(Allow::Resolve), None, "nobody told: as `auto`");
+        assert_eq!(seen.stated(Allow::Resolve), Some(own), "nobody told: as `auto`");
     }
 }

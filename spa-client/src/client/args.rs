@@ -1,7 +1,7 @@
 //! The command line of `spa-client`.
 
 use std::ffi::OsString;
-use std::net::IpAddr;
+use std::net::{IpAddr, SocketAddr};
 use std::num::{NonZeroU8, NonZeroU16};
 use std::path::PathBuf;
 use std::str::FromStr;
@@ -10,11 +10,13 @@ use std::time::Duration;
 use clap::{Parser, Subcommand};
 use spa_core::address::{may_be_granted, may_open_for};
 use spa_core::grantee::Grantee;
+use spa_core::name::ProfileName;
 use spa_core::policy::Narrowing;
 use spa_core::request::{Request, Stated};
 use spa_core::service::Service;
 use spa_core::target::Target;
 
+use super::seen::StunServer;
 use crate::failure::Failure;
 use crate::host::Host;
 use crate::usage::{self, Habits};
@@ -27,7 +29,9 @@ Examples:
   spa-client                         what the only profile opens, at its server
   spa-client -A tcp/22,udp/51820 -w 45s
   spa-client --close                 shut again what was opened
-  spa-client --dry-run               say what would be sent, and send nothing";
+  spa-client --dry-run               say what would be sent, and send nothing
+  spa-client enrol vpn.example.org   get a profile without a secret that travels
+  spa-client profiles                list the profiles of this device";
 
 /// What other clients for knocking call it.
 pub(super) const HABITS: [Habits; 23] = [
@@ -57,7 +61,7 @@ pub(super) const HABITS: [Habits; 23] = [
 ];
 
 /// Asks a server to open a door, with one datagram. Nothing is ever answered: try the door.
-#[derive(Debug, Parser)]
+#[derive(Clone, Debug, Parser)]
 #[command(name = "spa-client", version, after_help = EXAMPLES, infer_subcommands = true)]
 pub(super) struct Args {
     /// What to open, like tcp/22 or tcp/22,udp/51820 [default: all that the profile opens]
@@ -76,9 +80,18 @@ pub(super) struct Args {
     #[arg(long, value_name = "NAME|PATH", global = true)]
     pub(super) profile: Option<PathBuf>,
 
-    /// For whom: an address, a prefix like 192.0.2.0/24, `source` (whoever the datagram comes from), or `auto`
+    /// File of the profile's passphrase, its first line, instead of asking for it
+    #[arg(long, value_name = "FILE", global = true)]
+    pub(super) passphrase_file: Option<PathBuf>,
+
+    /// For whom: an address, a prefix like 192.0.2.0/24, `source` (whoever the datagram comes from), `resolve` (the own
+    /// address as a STUN server sees it), or `auto`
     #[arg(short = 'a', long, value_name = "ADDRESS", default_value = "auto", global = true)]
     pub(super) allow: Allow,
+
+    /// STUN server that tells the own address, for `-a resolve`; nobody is asked unless one is named
+    #[arg(long, value_name = "HOST[:PORT]", global = true)]
+    pub(super) stun: Option<StunServer>,
 
     /// Let in only connections from this port or these, like 40000 or 40000-40010
     #[arg(long, value_name = "PORTS", conflicts_with_all = ["close", "wait"])]
@@ -129,6 +142,10 @@ pub(super) struct Args {
     #[arg(long, value_name = "FILE")]
     pub(super) save_packet: Option<PathBuf>,
 
+    /// Print one JSON object on one line, also when it fails; for scripts
+    #[arg(long, conflicts_with = "quiet", global = true)]
+    pub(super) json: bool,
+
     /// Tell the time, the size and the addresses of each datagram
     #[arg(short, long, conflicts_with = "quiet", global = true)]
     pub(super) verbose: bool,
@@ -142,7 +159,7 @@ pub(super) struct Args {
 }
 
 /// What else there is to do than to knock.
-#[derive(Debug, Subcommand)]
+#[derive(Clone, Debug, Subcommand)]
 pub(super) enum Then {
     /// Knock unless the door is open, connect, and relay standard input and output: for ssh's ProxyCommand
     Connect {
@@ -163,6 +180,91 @@ pub(super) enum Then {
         #[arg(required = true, last = true)]
         command: Vec<OsString>,
     },
+    /// Be a proxy (SOCKS and HTTP CONNECT) for browsers and other programs, that knocks before it connects
+    Proxy {
+        /// Where to listen: an address of this machine's loopback, and a port
+        #[arg(long, value_name = "ADDRESS:PORT", default_value = "127.0.0.1:1080", value_parser = loopback)]
+        listen: SocketAddr,
+        /// Connect without a knock to what no profile is for, instead of refusing
+        #[arg(long)]
+        direct: bool,
+    },
+    /// Keep the door open: knock again before it shuts, and when this machine's address changes; shut it at the end
+    Keep {
+        /// Name or address of the server [default: the profile's]
+        host: Option<Host>,
+    },
+    /// List, show, import, remove, encrypt and decrypt the profiles of this device
+    Profiles {
+        /// What to do with them [default: list]
+        #[command(subcommand)]
+        what: Option<Profiles>,
+    },
+    /// Get a profile from a server: print a line for it, then take its answer; neither is secret
+    Enrol(Enrol),
+}
+
+/// What can be done with profiles.
+#[derive(Clone, Debug, Subcommand)]
+pub(super) enum Profiles {
+    /// One line for each profile
+    List,
+    /// All that a profile says, but its keys
+    Show {
+        /// Name of the profile, or path of its file
+        #[arg(value_name = "NAME|PATH")]
+        profile: PathBuf,
+    },
+    /// Take in a profile from a file, or from a paste
+    Import {
+        /// The client's half that spa-keygen made, or - to paste its text
+        #[arg(value_name = "FILE")]
+        from: PathBuf,
+        /// What to call it here [default: the profile's own name]
+        #[arg(long)]
+        name: Option<ProfileName>,
+        /// Put it in place of one that has the name already
+        #[arg(long)]
+        force: bool,
+    },
+    /// Remove a profile from this device; the server keeps its half
+    Remove {
+        /// Name of the profile, or path of its file
+        #[arg(value_name = "NAME|PATH")]
+        profile: PathBuf,
+        /// Do not ask
+        #[arg(long)]
+        force: bool,
+    },
+    /// Put a profile under a passphrase
+    Encrypt {
+        /// Name of the profile, or path of its file
+        #[arg(value_name = "NAME|PATH")]
+        profile: PathBuf,
+    },
+    /// Take the passphrase off a profile
+    Decrypt {
+        /// Name of the profile, or path of its file
+        #[arg(value_name = "NAME|PATH")]
+        profile: PathBuf,
+    },
+}
+
+/// Both halves of an enrolment, on the client's side.
+#[derive(Clone, Debug, clap::Args)]
+pub(super) struct Enrol {
+    /// Name or address of the server, as this device reaches it
+    #[arg(required_unless_present = "finish")]
+    pub(super) host: Option<Host>,
+    /// What the profile is to be called [default: this machine's name]
+    #[arg(long, conflicts_with = "finish")]
+    pub(super) name: Option<ProfileName>,
+    /// The line with which the server answered, or - to paste it
+    #[arg(long, value_name = "LINE", conflicts_with = "host")]
+    pub(super) finish: Option<String>,
+    /// Begin anew where one is pending
+    #[arg(long, conflicts_with = "finish")]
+    pub(super) force: bool,
 }
 
 impl Args {
@@ -177,6 +279,14 @@ impl Args {
         let prefix = matches!(self.allow, Allow::Stated(Stated { prefix: Some(_), .. }));
         if prefix && self.source_port.is_some() {
             return Err(Failure::usage("--source-port goes with an address, not with a prefix"));
+        }
+        match (self.allow, &self.stun) {
+            (Allow::Resolve, None) => {
+                let sentence = "-a resolve asks a STUN server for the own address: name one with --stun HOST";
+                return Err(Failure::usage(sentence));
+            }
+            (Allow::Resolve, Some(_)) | (_, None) => {}
+            (_, Some(_)) => return Err(Failure::usage("--stun is for -a resolve")),
         }
         // What connects here next comes from a port of the system's choice.
         if self.then.is_some() && self.source_port.is_some() {
@@ -222,6 +332,12 @@ impl FromStr for SourcePorts {
     }
 }
 
+/// Whoever reaches the proxy knocks with our keys: no other machine may.
+fn loopback(text: &str) -> Result<SocketAddr, &'static str> {
+    let wrong = "use an address of the loopback and a port, like 127.0.0.1:1080 or [::1]:1080";
+    text.parse().ok().filter(|listen: &SocketAddr| listen.ip().is_loopback()).ok_or(wrong)
+}
+
 /// More would be a flood, not an answer to loss.
 fn copies(text: &str) -> Result<NonZeroU8, &'static str> {
     text.parse().ok().filter(|copies: &NonZeroU8| copies.get() <= 5).ok_or("use a number from 1 to 5")
@@ -234,6 +350,8 @@ pub(super) enum Allow {
     Auto,
     /// Whoever the datagram comes from: for clients whose address is translated on the way.
     Source,
+    /// The own address as a STUN server sees it, where it tells one; else as `auto`.
+    Resolve,
     /// This address, which must be the source, or this prefix, which must hold it; or the profile must allow any.
     Stated(Stated),
 }
@@ -242,7 +360,7 @@ pub(super) enum Allow {
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 pub(super) enum BadAllow {
     /// Neither an address nor a word that is known.
-    #[error("use an address like 192.0.2.7, a prefix like 192.0.2.0/24, or source, or auto")]
+    #[error("use an address like 192.0.2.7, a prefix like 192.0.2.0/24, or source, resolve or auto")]
     Shape,
     /// A prefix with bits behind its length.
     #[error("bits behind the prefix are set: write its first address, like 192.0.2.0/24")]
@@ -259,6 +377,7 @@ impl FromStr for Allow {
         match text {
             "auto" => Ok(Self::Auto),
             "source" => Ok(Self::Source),
+            "resolve" => Ok(Self::Resolve),
             _ => stated(text).map(Self::Stated),
         }
     }
@@ -311,6 +430,25 @@ mod tests {
                 other => format!("{other:?}"),
             });
             assert_eq!(sent, expected.map(str::to_owned), "{text}: {why}");
+        }
+    }
+
+    #[test]
+    fn a_proxy_listens_on_the_loopback_only() {
+        #[rustfmt::skip]
+        let rows = [
+            ("127.0.0.1:1080",       true,  "the loopback"),
+            ("127.7.7.7:0",          true,  "the loopback, a port of the system's choice"),
+            ("[::1]:1080",           true,  "the loopback"),
+            ("0.0.0.0:1080",         false, "everywhere"),
+            ("[::]:1080",            false, "everywhere"),
+            ("192.0.2.1:1080",       false, "another address"),
+            ("[::ffff:7f00:1]:1080", false, "no address of IPv6's loopback"),
+            ("localhost:1080",       false, "a name may lead elsewhere"),
+            ("1080",                 false, "a port alone"),
+        ];
+        for (text, allowed, why) in rows {
+            assert_eq!(loopback(text).is_ok(), allowed, "{text}: {why}");
         }
     }
 

@@ -10,18 +10,22 @@ use spa_core::policy::Narrowing;
 use spa_core::request::{Open, Request, Verb};
 use spa_core::service::{self, Service, Transport};
 
+use super::address::Route;
 use super::args::{Allow, Args, SourcePorts};
 use super::profile::Profile;
 use super::resolve::{self, Family};
+use super::seen::{Seen, StunServer};
 use crate::clock;
 use crate::failure::{Failure, Status};
 use crate::host::Host;
+use crate::random::Random;
 use crate::usage::without_repeats;
 
 /// One command.
 pub(super) struct Command {
     pub(super) verb: Verb,
     pub(super) allow: Allow,
+    stun: Option<StunServer>,
     host: Host,
     port: NonZeroU16,
     only: Option<Family>,
@@ -74,6 +78,7 @@ impl Command {
         Ok(Self {
             verb,
             allow: args.allow,
+            stun: args.stun.clone(),
             host,
             port: args.port.unwrap_or(file.port),
             only: match (args.ipv4, args.ipv6, args.forward) {
@@ -102,7 +107,7 @@ impl Command {
         // A stated address must be the packet's source, so the other family's datagrams would be refused.
         let rather = match self.allow {
             Allow::Stated(stated) => Some(Family::of(stated.address)),
-            Allow::Auto | Allow::Source => None,
+            Allow::Auto | Allow::Source | Allow::Resolve => None,
         };
         let mut servers = resolve::addresses(&self.host, self.only, rather).map_err(|failure| {
             let led = matches!(self.verb, Verb::Open(Open { forward: Some(_), .. }));
@@ -117,6 +122,13 @@ impl Command {
         })?;
         servers.iter_mut().for_each(|server| server.set_port(self.port.get()));
         Ok(servers)
+    }
+
+    /// What is told of our addresses on the ways there; nobody is asked unless `-a resolve` says so.
+    pub(super) fn seen(&self, servers: &[SocketAddr], random: &mut Random) -> Result<Seen, Failure> {
+        let Some(stun) = self.stun.as_ref() else { return Ok(Seen::default()) };
+        let ways: Vec<Route> = servers.iter().map(|&server| Route::to(server)).collect();
+        Seen::ask(stun, &ways, random)
     }
 
     /// What will probably make the server refuse: it says nothing, so it is said here.

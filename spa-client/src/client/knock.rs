@@ -177,7 +177,7 @@ impl Sent {
         random: &mut Random,
     ) -> Result<(), Failure> {
         for knock in group {
-            let Knock { route: Route { server, local }, request } = knock;
+            let Knock { route: Route { server, local, .. }, request } = knock;
             let local = match local {
                 Ok(local) => *local,
                 Err(_) if repeat => continue,
@@ -272,7 +272,7 @@ mod tests {
     use super::*;
 
     fn route(server: &str, local: &str) -> Route {
-        Route { server: server.parse().unwrap(), local: Ok(local.parse().unwrap()) }
+        Route { server: server.parse().unwrap(), local: Ok(local.parse().unwrap()), seen: None }
     }
 
     fn plan(verb: &Verb) -> Plan {

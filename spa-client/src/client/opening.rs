@@ -15,7 +15,9 @@ use super::knock::{self, Plan};
 use super::memory::Memory;
 use super::profile::Profile;
 use super::reach::{Heard, Reached, Tries};
+use super::seen::Seen;
 use super::stamp;
+use super::told::Told;
 use crate::failure::{Failure, Status};
 use crate::random::Random;
 
@@ -42,6 +44,8 @@ pub(super) struct Opening {
     servers: Vec<SocketAddr>,
     /// Our own address on the way.
     from: Option<IpAddr>,
+    /// What is told of it, once somebody had to be asked.
+    seen: Option<Seen>,
     memory: Memory,
     random: Random,
     verbose: bool,
@@ -55,7 +59,7 @@ pub(super) struct Opened {
 }
 
 /// The same address, with its interface if it has one, and another port.
-fn at_port(mut server: SocketAddr, port: NonZeroU16) -> SocketAddr {
+pub(super) fn at_port(mut server: SocketAddr, port: NonZeroU16) -> SocketAddr {
     server.set_port(port.get());
     server
 }
@@ -73,12 +77,29 @@ impl Opening {
         let from = routes.iter().find_map(|&server| Route::to(server).local.ok()).map(|local| local.ip());
         let keys = profile.file.sealing_keys();
         let (memory, verbose) = (Memory::load(), args.verbose);
-        Ok(Self { command, profile, keys, service, routes, servers, from, memory, random, verbose })
+        Ok(Self {
+            command,
+            profile,
+            keys,
+            service,
+            routes,
+            servers,
+            from,
+            seen: None,
+            memory,
+            random,
+            verbose,
+        })
     }
 
     /// What will probably make the server refuse.
     pub(super) fn warnings(&self) -> Vec<String> {
         self.command.warnings(&self.profile)
+    }
+
+    /// What is asked of whom, for a script.
+    pub(super) fn told(&self) -> Told {
+        Told::of(&self.command, &self.profile)
     }
 
     /// The service, in words.
@@ -137,19 +158,27 @@ impl Opening {
                 break;
             }
         }
+        self.memory = Memory::load();
         self.memory.doubt(self.command.host(), self.service);
         self.memory.store(&mut self.random);
         Err(self.explained(heard, patience))
     }
 
     fn plan(&mut self) -> Result<Plan, Failure> {
-        let routes: Vec<Route> = self.routes.iter().map(|&server| Route::to(server)).collect();
+        let seen = match self.seen.take() {
+            Some(seen) => seen,
+            None => self.command.seen(&self.routes, &mut self.random)?,
+        };
+        let routes: Vec<Route> = self.routes.iter().map(|&server| Route::to(server).seen_as(&seen)).collect();
+        self.seen = Some(seen);
         let families = knock::families(&routes);
         let first = stamp::reserve(&self.profile, families.len(), &mut self.random)?;
         Ok(Plan::new(&self.command.verb, self.command.allow, routes, first, &mut self.random))
     }
 
     fn noted(&mut self, reached: &Reached, window: Option<Duration>) {
+        // What others have noted meanwhile stays.
+        self.memory = Memory::load();
         let host = self.command.host();
         self.memory.note(host, self.service, self.from, reached.round_trip, window);
         self.memory.store(&mut self.random);

@@ -31,7 +31,7 @@ fn destination(command: &Command, knock: &Knock) -> String {
     let server = knock.route.server;
     let whom = match (knock.route.stated(command.allow), &knock.route.local) {
         (Some(stated), _) => stated.to_string(),
-        (None, Ok(local)) if command.allow == Allow::Auto => {
+        (None, Ok(local)) if command.allow != Allow::Source => {
             format!("whoever it comes from ({} or what that is translated to)", local.ip())
         }
         (None, _) => "whoever it comes from".to_owned(),

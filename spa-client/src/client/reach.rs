@@ -26,6 +26,30 @@ pub(super) struct Reached {
     pub(super) round_trip: Duration,
 }
 
+/// Connects once, to whichever address answers first; no door is expected to open.
+pub(super) fn once(servers: &[SocketAddr], patience: Duration) -> io::Result<Reached> {
+    let (say, answers) = channel();
+    for (at, &server) in (0..).zip(servers) {
+        let say = say.clone();
+        thread::spawn(move || {
+            thread::sleep(HEAD_START * at);
+            let begun = Instant::now();
+            let tried = TcpStream::connect_timeout(&server, patience);
+            // Nobody may be left to hear it.
+            let _ = say.send(tried.map(|stream| Reached { stream, server, round_trip: begun.elapsed() }));
+        });
+    }
+    drop(say);
+    let mut failed = io::ErrorKind::TimedOut.into();
+    for answer in answers {
+        match answer {
+            Ok(reached) => return Ok(reached),
+            Err(error) => failed = error,
+        }
+    }
+    Err(failed)
+}
+
 /// What the service's addresses did instead of answering.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub(super) struct Heard {

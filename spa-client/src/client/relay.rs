@@ -33,23 +33,54 @@ pub(super) fn relay(stream: TcpStream) -> Result<(), Failure> {
         Ok(End::Sink) => return Ok(()),
         Err(error) => return Err(failed(&error)),
     }
-    close_output();
+    if !close_output() {
+        // Who reads our output sees its end only when this process ends.
+        return Ok(());
+    }
     match upwards.join() {
         Ok(Err(error)) => Err(failed(&error)),
         Ok(Ok(_)) | Err(_) => Ok(()),
     }
 }
 
+/// Relays between two connections until both ways have ended, or either is gone.
+pub(super) fn between(near: TcpStream, far: TcpStream) -> io::Result<()> {
+    for stream in [&near, &far] {
+        let _ = stream.set_nodelay(true);
+        // A peer that vanished without a word would be waited for without end.
+        #[cfg(unix)]
+        let _ = rustix::net::sockopt::set_socket_keepalive(stream, true);
+    }
+    let (mut from, mut to) = (near.try_clone()?, far.try_clone()?);
+    let upwards = thread::Builder::new().spawn(move || one_way(&mut from, &mut to))?;
+    one_way(&mut { far }, &mut { near });
+    let _ = upwards.join();
+    Ok(())
+}
+
+/// One of the two ways. Where the other side takes no more or fails, the connection is over for both.
+fn one_way(from: &mut TcpStream, to: &mut TcpStream) {
+    let how = match copy(from, to) {
+        Ok(End::Source) => Shutdown::Write,
+        Ok(End::Sink) | Err(_) => {
+            let _ = from.shutdown(Shutdown::Both);
+            Shutdown::Both
+        }
+    };
+    let _ = to.shutdown(how);
+}
+
 /// How a copy ended.
 #[derive(Debug, PartialEq, Eq)]
-enum End {
+pub(super) enum End {
     /// There is no more.
     Source,
     /// Nobody takes any more.
     Sink,
 }
 
-fn copy(from: &mut impl Read, to: &mut impl Write) -> io::Result<End> {
+/// Copies until either side ends.
+pub(super) fn copy(from: &mut impl Read, to: &mut impl Write) -> io::Result<End> {
     let mut block = vec![0; BLOCK];
     loop {
         let count = match from.read(&mut block) {
@@ -95,12 +126,16 @@ impl Write for Output {
     }
 }
 
-/// Lets whoever reads our output see its end, while standard input may go on.
-fn close_output() {
+/// Lets whoever reads our output see its end, while standard input may go on; says whether that can be.
+fn close_output() -> bool {
     #[cfg(unix)]
-    if let Ok(nothing) = std::fs::OpenOptions::new().write(true).open("/dev/null") {
-        let _ = rustix::stdio::dup2_stdout(&nothing);
-    }
+    let closed = std::fs::OpenOptions::new()
+        .write(true)
+        .open("/dev/null")
+        .is_ok_and(|nothing| rustix::stdio::dup2_stdout(&nothing).is_ok());
+    #[cfg(not(unix))]
+    let closed = false;
+    closed
 }
 
 #[cfg(test)]

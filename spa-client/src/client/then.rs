@@ -7,7 +7,7 @@ use spa_core::service::{Service, Transport};
 use super::args::{Args, Then};
 use super::opening::{Opened, Opening, PATIENCE};
 use super::profile::Profile;
-use super::relay;
+use super::{keep, proxy, relay};
 use crate::failure::{Failure, Status};
 use crate::output::{complain, say};
 use crate::random::{Random, random};
@@ -18,8 +18,17 @@ pub(super) fn run(mut args: Args, then: Then) -> Result<(), Failure> {
     if args.close || args.dry_run || args.save_packet.is_some() || args.receipt {
         return Err(Failure::usage("--close, --dry-run, --save-packet and --receipt are for a knock alone"));
     }
+    if args.json && !matches!(then, Then::Ensure { .. }) {
+        let sentence = "--json goes with a knock, --wait, ensure, and the lists of profiles: no other command ends with one result";
+        return Err(Failure::usage(sentence));
+    }
     let patience = args.wait.unwrap_or(PATIENCE);
     match then {
+        Then::Proxy { listen, direct } => proxy::run(args, listen, direct, patience),
+        Then::Keep { host } => {
+            args.destination = host.or(args.destination);
+            keep::run(&args)
+        }
         Then::Connect { host, at } => {
             args.destination = Some(host);
             args.access = vec![Service::new(Transport::Tcp, at)];
@@ -29,10 +38,16 @@ pub(super) fn run(mut args: Args, then: Then) -> Result<(), Failure> {
         Then::Ensure { host } => {
             args.destination = host.or(args.destination);
             let mut opening = opening(&args)?;
-            if opening.is_believed_open() {
-                return Ok(());
+            let believed = opening.is_believed_open();
+            let mut told = opening.told().believed(believed);
+            if !believed {
+                let Opened { reached, took } = opening.knock_until_open(patience)?;
+                told = told.answered(&reached, took);
             }
-            opening.knock_until_open(patience).map(drop)
+            if args.json {
+                told.say();
+            }
+            Ok(())
         }
         Then::Run { command } => {
             let mut opening = opening(&args)?;
@@ -45,6 +60,8 @@ pub(super) fn run(mut args: Args, then: Then) -> Result<(), Failure> {
             drop(reached);
             become_it(program)
         }
+        // They have files of their own.
+        Then::Profiles { .. } | Then::Enrol(_) => Ok(()),
     }
 }
 
@@ -58,7 +75,9 @@ pub(super) fn wait(
     let mut opening = Opening::new(args, profile, random)?;
     warn(args, &opening);
     let opened = opening.knock_until_open(patience)?;
-    if !args.quiet {
+    if args.json {
+        opening.told().answered(&opened.reached, opened.took).say();
+    } else if !args.quiet {
         let took = opened.took.unwrap_or_default().as_secs_f64() * 1000.0;
         let server = opened.reached.server;
         say(&format!("{} answers ({server}), {took:.1} ms after the knock", opening.place()));
@@ -67,7 +86,8 @@ pub(super) fn wait(
 }
 
 fn opening(args: &Args) -> Result<Opening, Failure> {
-    let profile = Profile::load(args.profile.as_deref(), args.destination.as_ref())?;
+    let profile =
+        Profile::load(args.profile.as_deref(), args.destination.as_ref(), args.passphrase_file.as_deref())?;
     let opening = Opening::new(args, profile, random()?)?;
     warn(args, &opening);
     Ok(opening)

@@ -1,14 +1,15 @@
 //! The command line of `spa-keygen`.
 
+use std::io::IsTerminal as _;
 use std::num::NonZeroU16;
 use std::path::PathBuf;
-use std::str::FromStr;
 use std::time::Duration;
 
-use clap::{Parser, ValueEnum};
+use clap::{Parser, Subcommand, ValueEnum};
 use humantime::format_duration;
 use spa_core::crypto::suite::Suite;
 use spa_core::file::fields::{BadMoment, parse_moment};
+use spa_core::name::ProfileName;
 use spa_core::profile::{DEFAULT_MAX_WINDOW, DEFAULT_WINDOW};
 use spa_core::request::Request;
 use spa_core::service::Service;
@@ -23,7 +24,9 @@ const EXAMPLES: &str = "\
 Examples, on the server:
   spa-keygen laptop --server vpn.example.org --open tcp/22
   spa-keygen anna ben --server 192.0.2.1 --open tcp/22,udp/51820 --out keys
-  spa-keygen guest --server vpn.example.org --open tcp/443 --expires 2027-01-01";
+  spa-keygen guest --server vpn.example.org --open tcp/443 --expires 2027-01-01
+  spa-keygen accept spa-enrol:... --open tcp/22      answer the line of spa-client enrol
+  spa-keygen phone --server vpn.example.org --open tcp/22 --qr";
 
 /// What people type who know other programs for keys.
 pub(super) const HABITS: [Habits; 7] = [
@@ -39,15 +42,65 @@ pub(super) const HABITS: [Habits; 7] = [
 /// Makes a profile on the server: its half of the keys, and the client's.
 #[derive(Debug, Parser)]
 #[command(name = "spa-keygen", version, after_help = EXAMPLES)]
+#[command(args_conflicts_with_subcommands = true, subcommand_negates_reqs = true)]
 pub(super) struct Args {
     /// One name for each device, like laptop
     #[arg(value_name = "NAME", required = true)]
-    pub(super) names: Vec<Name>,
+    pub(super) names: Vec<ProfileName>,
 
     /// Name or address of this server, as its clients reach it
-    #[arg(long, value_name = "HOST")]
-    pub(super) server: Host,
+    #[arg(long, value_name = "HOST", required = true)]
+    pub(super) server: Option<Host>,
 
+    #[command(flatten)]
+    pub(super) terms: Terms,
+
+    /// File of the client's half, or a folder for it [default: ./NAME.spa.toml]
+    #[arg(long, value_name = "FILE")]
+    pub(super) out: Option<PathBuf>,
+
+    /// Also show the client's half as a QR code, on a terminal; with =always wherever the output goes
+    #[arg(long, value_name = "always", num_args = 0..=1, require_equals = true, default_missing_value = "terminal",
+          hide_possible_values = true)]
+    pub(super) qr: Option<Qr>,
+
+    #[command(subcommand)]
+    pub(super) task: Option<Task>,
+}
+
+/// What else there is to do than to make both halves.
+#[derive(Debug, Subcommand)]
+pub(super) enum Task {
+    /// Answer the line that spa-client enrol printed: makes the server's half, and prints a line for the client
+    Accept(Accept),
+}
+
+/// An enrolment.
+#[derive(Debug, clap::Args)]
+pub(super) struct Accept {
+    /// The client's line, or - to read it from standard input
+    #[arg(value_name = "LINE")]
+    pub(super) line: String,
+
+    /// What the profile is called [default: as the client wishes]
+    #[arg(long, value_name = "NAME")]
+    pub(super) name: Option<ProfileName>,
+
+    /// Name or address of this server, as its clients reach it [default: as the client has it]
+    #[arg(long, value_name = "HOST")]
+    pub(super) server: Option<Host>,
+
+    /// Do not ask whether the client shows the same fingerprint; compare it before the profile is relied on
+    #[arg(long)]
+    pub(super) yes: bool,
+
+    #[command(flatten)]
+    pub(super) terms: Terms,
+}
+
+/// What a profile may do, and where its site lies.
+#[derive(Debug, clap::Args)]
+pub(super) struct Terms {
     /// What the profile may open, like tcp/22 or tcp/22,udp/51820
     #[arg(long, value_name = "SERVICE", value_delimiter = ',', required = true)]
     pub(super) open: Vec<Service>,
@@ -63,10 +116,6 @@ pub(super) struct Args {
     /// Folder of the replay journal
     #[arg(long, value_name = "DIR", default_value = "/var/lib/spad")]
     pub(super) state_dir: PathBuf,
-
-    /// File of the client's half, or a folder for it [default: ./NAME.spa.toml]
-    #[arg(long, value_name = "FILE")]
-    pub(super) out: Option<PathBuf>,
 
     /// How datagrams are sealed: aes256gcm or xchacha20poly1305
     #[arg(long, default_value_t)]
@@ -93,6 +142,16 @@ pub(super) struct Args {
     pub(super) receipt: bool,
 }
 
+/// Where a QR code may go: it is as good as the key.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub(super) enum Qr {
+    /// To a terminal only.
+    #[value(hide = true)]
+    Terminal,
+    /// Into a file or a pipe as well.
+    Always,
+}
+
 /// The two ways of freshness.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
 pub(super) enum Kind {
@@ -107,8 +166,20 @@ impl Args {
     pub(super) fn check(&self, now: UnixMillis) -> Result<(), Failure> {
         let repeated = (1..self.names.len()).find(|&at| self.names[..at].contains(&self.names[at]));
         if let Some(at) = repeated {
-            return Err(Failure::usage(format!("the name {} stands there twice", self.names[at].0)));
+            return Err(Failure::usage(format!("the name {} stands there twice", self.names[at])));
         }
+        if self.qr == Some(Qr::Terminal) && !std::io::stdout().is_terminal() {
+            let sentence =
+                "a QR code holds the keys and is shown on a terminal only; --qr=always overrules that";
+            return Err(Failure::usage(sentence));
+        }
+        self.terms.check(now)
+    }
+}
+
+impl Terms {
+    /// What the parser cannot see.
+    pub(super) fn check(&self, now: UnixMillis) -> Result<(), Failure> {
         if self.window > self.max_window {
             let [window, longest] = [self.window, self.max_window].map(format_duration);
             return Err(Failure::usage(format!(
@@ -140,27 +211,6 @@ impl Args {
 // The help text names the defaults of the files; they are one and the same.
 const _: () = assert!(DEFAULT_WINDOW.as_secs() == 30 && DEFAULT_MAX_WINDOW.as_secs() == 300);
 
-/// The name of a profile: 1 to 32 letters, digits, dots, dashes and underscores. It becomes a file name on both sides.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub(super) struct Name(pub(super) String);
-
-/// Text that is no name.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
-#[error(
-    "not a name: use 1 to 32 letters, digits, dots, dashes and underscores, the first no dot and no dash"
-)]
-pub(super) struct BadName;
-
-impl FromStr for Name {
-    type Err = BadName;
-
-    fn from_str(text: &str) -> Result<Self, BadName> {
-        let sign = |b: u8| b.is_ascii_alphanumeric() || b"._-".contains(&b);
-        let good = (1..=32).contains(&text.len()) && text.bytes().all(sign) && !text.starts_with(['.', '-']);
-        if good { Ok(Self(text.to_owned())) } else { Err(BadName) }
-    }
-}
-
 /// A moment, or the beginning of a day in UTC.
 fn expiry(text: &str) -> Result<UnixMillis, BadMoment> {
     parse_moment(&format!("{text}T00:00:00Z")).or_else(|_| parse_moment(text))
@@ -169,30 +219,6 @@ fn expiry(text: &str) -> Result<UnixMillis, BadMoment> {
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    #[test]
-    fn a_name_is_a_file_name_everywhere() {
-        #[rustfmt::skip]
-        let rows = [
-            ("laptop",            true),
-            ("a",                 true),
-            ("Anna_2.old-phone",  true),
-            ("7",                 true),
-            ("",                  false),
-            (".hidden",           false),
-            ("..",                false),
-            ("-dash",             false),
-            ("a/b",               false),
-            ("a b",               false),
-            ("a\"b",              false),
-            ("b\u{fc}ro",         false),
-        ];
-        for (text, good) in rows {
-            assert_eq!(text.parse::<Name>().is_ok(), good, "{text:?}");
-        }
-        assert!("a".repeat(32).parse::<Name>().is_ok());
-        assert!("a".repeat(33).parse::<Name>().is_err());
-    }
 
     #[test]
     fn a_day_begins_at_midnight_utc() {

@@ -4,10 +4,10 @@ use std::fs::{DirBuilder, File};
 use std::io::{self, ErrorKind};
 use std::path::{Path, PathBuf};
 
-use super::args::Args;
+use super::args::Terms;
 use crate::failure::{Failure, Status};
 use crate::owner::{Owner, give, owner_in};
-use crate::secret_file::plain;
+use crate::secret_file::{self, plain};
 
 /// Where a site lies.
 pub(super) struct Folders {
@@ -16,8 +16,8 @@ pub(super) struct Folders {
 }
 
 impl Folders {
-    pub(super) fn of(args: &Args) -> Self {
-        Self { config: args.config_dir.clone(), state: args.state_dir.clone() }
+    pub(super) fn of(terms: &Terms) -> Self {
+        Self { config: terms.config_dir.clone(), state: terms.state_dir.clone() }
     }
 
     /// Site id, site key, SPA port.
@@ -40,10 +40,11 @@ impl Folders {
         ["journal.a", "journal.b"].map(|name| self.state.join(name))
     }
 
-    /// Makes those that are missing.
+    /// Makes those that are missing, and refuses those into which others could put a file.
     pub(super) fn make(&self) -> Result<(), Failure> {
         for folder in [&self.config, &self.profiles(), &self.state] {
             make(folder, None)?;
+            secret_file::refuse_loose_folder(folder)?;
         }
         Ok(())
     }
@@ -61,6 +62,7 @@ fn make_one(folder: &Path, owner: Owner) -> io::Result<()> {
     }
     let above = folder.parent().unwrap_or(Path::new(""));
     make_one(above, owner)?;
+    #[cfg_attr(not(unix), expect(unused_mut, reason = "elsewhere a folder has no mode"))]
     let mut builder = DirBuilder::new();
     #[cfg(unix)]
     std::os::unix::fs::DirBuilderExt::mode(&mut builder, 0o700);

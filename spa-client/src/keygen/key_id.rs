@@ -32,6 +32,11 @@ impl Used {
         Self(used)
     }
 
+    /// Whether an id names a key already.
+    pub(super) fn has(&self, id: KeyId) -> bool {
+        self.0.contains(&id)
+    }
+
     /// A new id, used up from now on. Zero is none.
     pub(super) fn draw(&mut self, random: &mut Random) -> KeyId {
         loop {

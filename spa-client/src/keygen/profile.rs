@@ -6,123 +6,142 @@ use std::path::{Path, PathBuf};
 use spa_core::crypto::key::{KeyId, ProfileKey, SiteKey};
 use spa_core::file::client::{ClientFile, NewClient};
 use spa_core::file::profile::{FreshnessName, ProfileFile};
+use spa_core::name::ProfileName;
 use spa_core::profile::Freshness;
 use spa_core::time::UnixMillis;
 use zeroize::Zeroizing;
 
-use super::args::Args;
+use super::args::Terms;
 use super::folder::{self, Folders, cannot};
 use super::key_id::Used;
 use super::site::Site;
 use crate::failure::{Failure, Status};
+use crate::host::Host;
 use crate::new_file::{Created, NewFile};
 use crate::owner::{Owner, is_root, owner_in};
 use crate::random::Random;
 
-/// Where the clients' halves go, one for each name, as absolute paths.
-pub(super) fn outputs(args: &Args) -> Result<Vec<PathBuf>, Failure> {
-    let in_folder = |folder: &Path| -> Vec<PathBuf> {
-        args.names.iter().map(|name| folder.join(format!("{}.spa.toml", name.0))).collect()
-    };
-    let outputs = match (&args.out, args.names.as_slice()) {
-        (None, _) => in_folder(Path::new("")),
-        (Some(out), [_]) if !out.is_dir() => vec![out.clone()],
-        (Some(folder), _) => in_folder(folder),
-    };
-    let absolute = |path: PathBuf| std::path::absolute(&path).map_err(|error| cannot("name", &path, &error));
-    outputs.into_iter().map(absolute).collect()
+/// Which profiles are to be made.
+pub(super) struct Wish<'a> {
+    pub(super) names: &'a [ProfileName],
+    /// As the clients reach it.
+    pub(super) server: Host,
+    pub(super) terms: &'a Terms,
+    pub(super) out: Option<&'a Path>,
+}
+
+/// What both halves of one profile have in common.
+pub(super) struct Pair<'a> {
+    pub(super) name: &'a ProfileName,
+    pub(super) key_id: KeyId,
+    pub(super) key: &'a ProfileKey,
+    pub(super) freshness: Freshness,
+    pub(super) created: UnixMillis,
+}
+
+/// What was made: the files, which go again unless they are kept, and the texts of the clients' halves.
+pub(super) struct Made {
+    pub(super) files: Vec<Created>,
+    pub(super) clients: Vec<Zeroizing<String>>,
+}
+
+impl Wish<'_> {
+    /// Where the clients' halves go, one for each name, as absolute paths.
+    pub(super) fn outputs(&self) -> Result<Vec<PathBuf>, Failure> {
+        let in_folder = |folder: &Path| -> Vec<PathBuf> {
+            self.names.iter().map(|name| folder.join(format!("{name}.spa.toml"))).collect()
+        };
+        let outputs = match (self.out, self.names) {
+            (None, _) => in_folder(Path::new("")),
+            (Some(out), [_]) if !out.is_dir() => vec![out.to_owned()],
+            (Some(folder), _) => in_folder(folder),
+        };
+        let absolute =
+            |path: PathBuf| std::path::absolute(&path).map_err(|error| cannot("name", &path, &error));
+        outputs.into_iter().map(absolute).collect()
+    }
+
+    /// Makes both halves for every name.
+    pub(super) fn make(
+        &self,
+        folders: &Folders,
+        outputs: &[PathBuf],
+        site: &Site,
+        freshness: Freshness,
+        created: UnixMillis,
+        random: &mut Random,
+    ) -> Result<Made, Failure> {
+        // Several names share a folder, which is made; a file's folder must be there.
+        if let (Some(out), [_, _, ..]) = (self.out, self.names) {
+            folder::make(out, caller())?;
+        }
+        let mut used = Used::at(&folders.profiles(), site.key_ids());
+        let mut made = Made { files: Vec::new(), clients: Vec::new() };
+        for (name, output) in self.names.iter().zip(outputs) {
+            let (key_id, key) = (used.draw(random), ProfileKey::random(random));
+            let pair = Pair { name, key_id, key: &key, freshness, created };
+            let text = self.client_half(&pair, site).to_text();
+            // The server's half last: until it is there, the client's opens nothing.
+            made.files.push(write(output, &text, caller(), random)?);
+            made.files.push(self.write_server_half(&pair, folders, random)?);
+            made.clients.push(text);
+        }
+        Ok(made)
+    }
+
+    /// Writes the half that stays here.
+    pub(super) fn write_server_half(
+        &self,
+        pair: &Pair<'_>,
+        folders: &Folders,
+        random: &mut Random,
+    ) -> Result<Created, Failure> {
+        let (terms, key) = (self.terms, ProfileKey::copy_of(pair.key));
+        let (suite, services) = (terms.suite, terms.services());
+        let mut file = ProfileFile::new(pair.key_id, key, suite, services, pair.created, pair.freshness);
+        file.window = terms.window;
+        file.max_window = terms.max_window;
+        file.expires = terms.expires;
+        file.receipt = terms.receipt;
+        let text = Zeroizing::new(file.to_text());
+        write(&folders.profile(pair.name.as_str()), &text, owner_in(&folders.profiles()), random)
+    }
+
+    /// The half that the client gets.
+    pub(super) fn client_half(&self, pair: &Pair<'_>, site: &Site) -> ClientFile {
+        ClientFile::from(NewClient {
+            name: pair.name.to_string(),
+            server: self.server.to_string(),
+            port: site.file.port,
+            site_id: site.file.id,
+            site_key: SiteKey::copy_of(&site.file.key),
+            key_id: pair.key_id,
+            key: ProfileKey::copy_of(pair.key),
+            suite: self.terms.suite,
+            open: self.terms.services(),
+            window: self.terms.window,
+            freshness: match pair.freshness {
+                Freshness::Clock => FreshnessName::Clock,
+                Freshness::Monotonic(_) => FreshnessName::Monotonic,
+            },
+            created: pair.created,
+            receipt: self.terms.receipt,
+        })
+    }
 }
 
 /// Refuses before anything is made.
-pub(super) fn refuse_existing(args: &Args, folders: &Folders, outputs: &[PathBuf]) -> Result<(), Failure> {
-    for (name, output) in args.names.iter().zip(outputs) {
-        for path in [&folders.profile(&name.0), output] {
-            if path.symlink_metadata().is_ok() {
-                return Err(Failure::new(
-                    Status::File,
-                    format!("{} exists already, and nothing is ever overwritten", path.display()),
-                    "choose another name, or remove that file first if nobody needs it any more",
-                ));
-            }
+pub(super) fn refuse_existing<'a>(paths: impl IntoIterator<Item = &'a Path>) -> Result<(), Failure> {
+    for path in paths {
+        if path.symlink_metadata().is_ok() {
+            return Err(Failure::new(
+                Status::File,
+                format!("{} exists already, and nothing is ever overwritten", path.display()),
+                "choose another name, or remove that file first if nobody needs it any more",
+            ));
         }
     }
     Ok(())
-}
-
-/// Makes both halves for every name. What is returned removes them again unless it is kept.
-pub(super) fn make(
-    args: &Args,
-    folders: &Folders,
-    outputs: &[PathBuf],
-    site: &Site,
-    freshness: Freshness,
-    now: UnixMillis,
-    random: &mut Random,
-) -> Result<Vec<Created>, Failure> {
-    // Several names share a folder, which is made; a file's folder must be there.
-    if let (Some(out), [_, _, ..]) = (&args.out, args.names.as_slice()) {
-        folder::make(out, caller())?;
-    }
-    let remembered = site.journal.as_ref().map_or(&[][..], |journal| &journal.key_ids);
-    let mut used = Used::at(&folders.profiles(), remembered);
-    let server_owner = owner_in(&folders.profiles());
-    let client_owner = caller();
-    let mut created = Vec::new();
-    for (name, output) in args.names.iter().zip(outputs) {
-        let server = server_half(args, used.draw(random), freshness, now, random);
-        let client = client_half(args, &name.0, &server, site, freshness, now);
-        // The server's half last: until it is there, the client's opens nothing.
-        let client = (output.clone(), client.to_text(), client_owner);
-        let server = (folders.profile(&name.0), server.to_text(), server_owner);
-        for (path, text, owner) in [client, server] {
-            created.push(write(&path, &Zeroizing::new(text), owner, random)?);
-        }
-    }
-    Ok(created)
-}
-
-fn server_half(
-    args: &Args,
-    id: KeyId,
-    freshness: Freshness,
-    now: UnixMillis,
-    random: &mut Random,
-) -> ProfileFile {
-    let key = ProfileKey::random(random);
-    let mut file = ProfileFile::new(id, key, args.suite, args.services(), now, freshness);
-    file.window = args.window;
-    file.max_window = args.max_window;
-    file.expires = args.expires;
-    file.receipt = args.receipt;
-    file
-}
-
-fn client_half(
-    args: &Args,
-    name: &str,
-    server: &ProfileFile,
-    site: &Site,
-    freshness: Freshness,
-    created: UnixMillis,
-) -> ClientFile {
-    ClientFile::from(NewClient {
-        name: name.to_owned(),
-        server: args.server.to_string(),
-        port: site.file.port,
-        site_id: site.file.id,
-        site_key: SiteKey::copy_of(&site.file.key),
-        key_id: server.key_id(),
-        key: ProfileKey::copy_of(&server.key),
-        suite: server.suite,
-        open: server.open.clone(),
-        window: server.window,
-        freshness: match freshness {
-            Freshness::Clock => FreshnessName::Clock,
-            Freshness::Monotonic(_) => FreshnessName::Monotonic,
-        },
-        created,
-        receipt: server.receipt,
-    })
 }
 
 fn write(path: &Path, text: &str, owner: Owner, random: &mut Random) -> Result<Created, Failure> {

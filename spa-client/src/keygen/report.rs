@@ -5,11 +5,13 @@ use std::net::IpAddr;
 use std::path::{Path, PathBuf};
 
 use humantime::format_duration;
+use spa_core::name::ProfileName;
 use spa_core::service;
 
-use super::args::{Args, Kind};
+use super::args::Kind;
 use super::folder::Folders;
 use super::freshness::Choice;
+use super::profile::Wish;
 use super::site::Site;
 use super::{machine, port};
 use crate::host::Host;
@@ -18,7 +20,7 @@ use crate::secret_file::shell_word;
 
 /// All that the text tells of.
 pub(super) struct Report<'a> {
-    pub(super) args: &'a Args,
+    pub(super) wish: &'a Wish<'a>,
     pub(super) folders: &'a Folders,
     pub(super) outputs: &'a [PathBuf],
     pub(super) site: &'a Site,
@@ -29,21 +31,29 @@ impl Report<'_> {
     /// The text, in several lines.
     pub(super) fn text(&self, machine_id: &str) -> String {
         let mut lines = self.made();
-        lines.extend(self.notes(machine_id).into_iter().map(|note| format!("note: {note}")));
+        lines.extend(self.notes(machine_id));
         lines.push(String::new());
-        for (name, output) in self.args.names.iter().zip(self.outputs) {
-            lines.push(format!("On the client {}:", name.0));
-            lines.push(format!("  {}", self.copy(&name.0, output)));
-            let services = service::list(&self.args.services());
-            lines.push(format!("  spa-client -A {services} -D {} --profile {}", self.args.server, name.0));
+        for (name, output) in self.wish.names.iter().zip(self.outputs) {
+            lines.push(format!("On the client {name}:"));
+            lines.push(format!("  {}", self.copy(name.as_str(), output)));
+            let services = service::list(&self.wish.terms.services());
+            lines.push(format!("  spa-client -A {services} -D {} --profile {name}", self.wish.server));
         }
-        let port = self.site.file.port;
-        lines.push(format!("In the provider's firewall, if there is one: let UDP port {port} through."));
-        lines.push("If spad is running: systemctl reload spad, or send it a SIGHUP.".to_owned());
+        lines.extend(self.ends());
         lines.join("\n")
     }
 
-    fn made(&self) -> Vec<String> {
+    /// What is left to do on this side.
+    pub(super) fn ends(&self) -> [String; 2] {
+        let port = self.site.file.port;
+        [
+            format!("In the provider's firewall, if there is one: let UDP port {port} through."),
+            "If spad is running: systemctl reload spad, or send it a SIGHUP.".to_owned(),
+        ]
+    }
+
+    /// What is there now.
+    pub(super) fn made(&self) -> Vec<String> {
         let mut lines = Vec::new();
         if self.site.is_new {
             lines.push(format!(
@@ -52,13 +62,8 @@ impl Report<'_> {
                 self.site.file.port
             ));
         }
-        let services = service::list(&self.args.services());
-        let [window, longest] = [self.args.window, self.args.max_window].map(format_duration);
-        for (name, output) in self.args.names.iter().zip(self.outputs) {
-            let name = &name.0;
-            let server = self.folders.profile(name);
-            lines.push(format!("made the profile {name}: opens {services} for {window}, at most {longest}"));
-            lines.push(format!("  server's half {}", server.display()));
+        for (name, output) in self.wish.names.iter().zip(self.outputs) {
+            lines.extend(self.profile(name));
             lines.push(format!(
                 "  client's half {} (secret; remove it here once it is copied)",
                 output.display()
@@ -67,7 +72,19 @@ impl Report<'_> {
         lines
     }
 
-    fn notes(&self, machine_id: &str) -> Vec<String> {
+    /// One profile, and where the server's half of it lies.
+    pub(super) fn profile(&self, name: &ProfileName) -> [String; 2] {
+        let services = service::list(&self.wish.terms.services());
+        let [window, longest] = [self.wish.terms.window, self.wish.terms.max_window].map(format_duration);
+        let server = self.folders.profile(name.as_str());
+        [
+            format!("made the profile {name}: opens {services} for {window}, at most {longest}"),
+            format!("  server's half {}", server.display()),
+        ]
+    }
+
+    /// What the operator should know besides.
+    pub(super) fn notes(&self, machine_id: &str) -> Vec<String> {
         let mut notes = Vec::new();
         if self.site.is_new && machine_id.is_empty() {
             notes.push(machine::NO_ID.to_owned());
@@ -91,18 +108,18 @@ impl Report<'_> {
                     .to_owned(),
             );
         }
-        if self.args.receipt {
+        if self.wish.terms.receipt {
             notes.push("receipts are sent if spad.toml has `receipts = true` below [ceiling]".to_owned());
         }
-        if self.choice != Choice::Said(Kind::Clock) && self.args.expires.is_some() {
+        if self.choice != Choice::Said(Kind::Clock) && self.wish.terms.expires.is_some() {
             notes.push("--expires goes by this machine's clock, right or wrong".to_owned());
         }
-        notes
+        notes.into_iter().map(|note| format!("note: {note}")).collect()
     }
 
     /// The line that fetches a client's half to where spa-client looks for it, under the name that it looks for.
     fn copy(&self, name: &str, output: &Path) -> String {
-        let host = match &self.args.server {
+        let host = match &self.wish.server {
             Host::Address(IpAddr::V6(v6)) => format!("[{v6}]"),
             host => host.to_string(),
         };

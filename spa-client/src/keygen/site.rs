@@ -5,7 +5,7 @@ use std::num::NonZeroU16;
 use std::path::Path;
 
 use rand::Rng as _;
-use spa_core::crypto::key::{SiteId, SiteKey};
+use spa_core::crypto::key::{KeyId, SiteId, SiteKey};
 use spa_core::file::site::SiteFile;
 use spa_core::journal::{Loss, MachineHash};
 
@@ -27,6 +27,11 @@ pub(super) struct Site {
 }
 
 impl Site {
+    /// Keys that the journal remembers; none of their ids may be used again.
+    pub(super) fn key_ids(&self) -> &[KeyId] {
+        self.journal.as_ref().map_or(&[], |journal| &journal.key_ids)
+    }
+
     /// The site of these folders. `port`: what it must have, or is to get.
     pub(super) fn load_or_make(
         folders: &Folders,

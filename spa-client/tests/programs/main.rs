@@ -5,12 +5,17 @@
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
 
 mod admitted;
+mod enrol;
+mod json;
 mod keygen;
 mod knock;
 mod man;
 mod monotonic;
+mod own_profiles;
 mod owners;
+mod passphrase;
 mod profiles;
+mod qr;
 mod scratch;
 mod site;
 mod usage;

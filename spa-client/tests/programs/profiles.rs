@@ -97,7 +97,7 @@ fn a_profile_that_is_wrong_is_named_with_its_line_and_without_its_keys() {
         ("suite = ",               "siute = ",                 "unknown field `siute`"),
         ("\nkey = \"",             "\nkey = \"A",              "not the base64 of 32 bytes"),
         ("\nkey = \"",             "\nkey = [\"",              ", line "),
-        ("\nkey = \"",             "\nkey = ",                 ", line 9"),
+        ("\nkey = \"",             "\nkey = ",                 ", line 14"),
         ("open = [\"tcp/22\"]",    "open = []",                "at least one service"),
         ("name = \"laptop\"\n",    "",                         "missing field `name`"),
     ];

@@ -26,7 +26,7 @@ pub(crate) struct Done {
 }
 
 impl Done {
-    fn of(output: Output) -> Self {
+    pub(crate) fn of(output: Output) -> Self {
         let text = |bytes| String::from_utf8(bytes).expect("programs write UTF-8");
         let status = output.status.code().expect("no signal ended the program");
         Self { status, out: text(output.stdout), err: text(output.stderr) }

@@ -5,6 +5,7 @@ use std::time::Duration;
 
 use humantime::format_duration;
 use serde::Deserialize;
+use zeroize::Zeroizing;
 
 use super::profile::FreshnessName;
 use super::{BadFile, Secrecy, fields, parse};
@@ -144,26 +145,32 @@ impl ClientFile {
     }
 
     /// The text of the file.
-    pub fn to_text(&self) -> String {
-        format!(
-            "# The client's half of a profile. Secret: whoever reads it can knock.\n\
-             format = 1\nname = {}\nserver = {}\nport = {}\nsite_id = \"{}\"\nsite_key = \"{}\"\n\
-             key_id = {}\nkey = \"{}\"\nsuite = \"{}\"\nopen = {}\nwindow = \"{}\"\nfreshness = \"{}\"\n\
-             created = {}\n{}",
+    pub fn to_text(&self) -> Zeroizing<String> {
+        Zeroizing::new(format!(
+            "# The client's half of a profile. Secret: whoever reads it can knock.\n{}key = \"{}\"\n",
+            self.to_text_without_key().as_str(),
+            self.key.to_base64().as_str(),
+        ))
+    }
+
+    /// All of it but the profile key, which stands in the last line, for a client that can compute it.
+    pub fn to_text_without_key(&self) -> Zeroizing<String> {
+        Zeroizing::new(format!(
+            "format = 1\nname = {}\nserver = {}\nport = {}\nsite_id = \"{}\"\nsite_key = \"{}\"\n\
+             key_id = {}\nsuite = \"{}\"\nopen = {}\nwindow = \"{}\"\nfreshness = \"{}\"\ncreated = {}\n{}",
             fields::write_text(&self.name),
             fields::write_text(&self.server),
             self.port,
             to_base64(&self.site_id.0),
             self.site_key.to_base64().as_str(),
             self.key_id,
-            self.key.to_base64().as_str(),
             self.suite,
             fields::write_list(&self.open),
             format_duration(self.window),
             self.freshness.name(),
             fields::write_moment(self.created),
             if self.receipt { "receipt = true\n" } else { "" },
-        )
+        ))
     }
 }
 

@@ -3,6 +3,8 @@
 use std::str::FromStr;
 use std::time::Duration;
 
+use base64::Engine as _;
+use base64::engine::general_purpose::STANDARD;
 use serde::de::Error as _;
 use serde::{Deserialize, Deserializer};
 use time::OffsetDateTime;
@@ -122,6 +124,11 @@ pub fn base64<'de, D: Deserializer<'de>, const N: usize>(d: D) -> Result<[u8; N]
 /// The same, where it may be absent.
 pub fn some_base64<'de, D: Deserializer<'de>, const N: usize>(d: D) -> Result<Option<[u8; N]>, D::Error> {
     base64(d).map(Some)
+}
+
+/// Base64 of any number of bytes.
+pub fn bytes<'de, D: Deserializer<'de>>(d: D) -> Result<Vec<u8>, D::Error> {
+    STANDARD.decode(String::deserialize(d)?).map_err(|_| D::Error::custom("not base64"))
 }
 
 /// A site id.

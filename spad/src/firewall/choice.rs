@@ -48,20 +48,17 @@ pub fn teardown() -> Result<Vec<String>, FirewallError> {
     Ok(removed)
 }
 
-/// What would be loaded, as text; why it is for this backend; and what this backend cannot do.
+/// What would be loaded, as text, and why it is for this backend.
 ///
 /// # Errors
 /// As [`choose`], but for leftovers.
-pub fn text(
-    standing: &Standing,
-    plan: &Plan,
-) -> Result<(String, String, &'static [&'static str]), FirewallError> {
+pub fn text(standing: &Standing, plan: &Plan) -> Result<(String, String), FirewallError> {
     let (backend, why) = resolve(standing.backend, has_nf_tables)?;
-    let (text, lacks) = match backend {
-        Resolved::Nftables => (nftables::text(&place(&standing.stand), plan), &[][..]),
-        Resolved::Iptables(_) => (iptables::text(&standing.stand, plan), &iptables::LACKS[..]),
+    let text = match backend {
+        Resolved::Nftables => nftables::text(&place(&standing.stand), plan),
+        Resolved::Iptables(_) => iptables::text(&standing.stand, plan),
     };
-    Ok((text, why, lacks))
+    Ok((text, why))
 }
 
 /// A backend, once it is chosen.

@@ -66,9 +66,6 @@ pub trait Firewall: fmt::Display + Send {
     /// [`Self::prepare`].
     fn defeated(&mut self) -> Result<Vec<String>, FirewallError>;
 
-    /// Why such a door cannot be opened here: what the kernel has no set for. `None` if it can.
-    fn lacks(&self, door: &Door) -> Option<&'static str>;
-
     /// Whether the kernel holds this door, which leads to this host's own service.
     fn holds(&mut self, door: &Door) -> Result<bool, FirewallError>;
 

@@ -1,5 +1,6 @@
 //! One netlink socket: requests and their answers, and changes that happen as a whole or not at all.
 
+use std::os::fd::{AsFd, BorrowedFd};
 use std::time::Duration;
 
 use netlink_packet_core::{
@@ -49,6 +50,12 @@ pub(super) struct Channel {
     port: u32,
     sequence: u32,
     buffer: Vec<u8>,
+}
+
+impl AsFd for Channel {
+    fn as_fd(&self) -> BorrowedFd<'_> {
+        self.socket.as_fd()
+    }
 }
 
 impl Channel {

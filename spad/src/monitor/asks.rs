@@ -115,12 +115,8 @@ impl Monitor<'_> {
         let ceiling = &serving.config.ceiling;
         let window = humantime::format_duration(terms.window.min(ceiling.max_window));
         let mut opened = Vec::new();
-        let mut refused: BTreeMap<(&'static str, String), Vec<Door>> = BTreeMap::new();
+        let mut refused: BTreeMap<String, Vec<Door>> = BTreeMap::new();
         for door in narrowing.doors(&ask.grantees, services) {
-            if let Some(lack) = self.firewall.as_ref().and_then(|firewall| firewall.lacks(&door)) {
-                refused.entry(("firewall", lack.to_owned())).or_default().push(door);
-                continue;
-            }
             let told = || {
                 work.changes
                     .iter()
@@ -138,16 +134,16 @@ impl Monitor<'_> {
                     opened.push(door);
                     work.changes.push(change);
                 }
-                Err(above) => refused.entry(("ceiling", above.to_string())).or_default().push(door),
+                Err(above) => refused.entry(above.to_string()).or_default().push(door),
             }
         }
         let lines = words::of_doors(opened).into_iter();
         let led = terms.forward.map(|to| format!(" to {to}")).unwrap_or_default();
         work.lines.extend(lines.map(|door| format!("opened {door}{led} profile={profile} window={window}")));
         let granted = refused.is_empty();
-        for ((reason, why), doors) in refused {
+        for (why, doors) in refused {
             for door in words::of_doors(doors) {
-                self.reporter.refused(profile, reason, format!("not opened: {door}: {why}"), now);
+                self.reporter.refused(profile, "ceiling", format!("not opened: {door}: {why}"), now);
             }
         }
         granted

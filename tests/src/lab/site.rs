@@ -1,7 +1,11 @@
 //! A site of the laboratory: the server's configuration, its keys, and the client.
 
+use std::fs::File;
+use std::process::Stdio;
+use std::time::Duration;
+
 use crate::process::run;
-use crate::{Done, Host, Lab, SERVER, program};
+use crate::{Done, Host, Lab, Running, SERVER, eventually, program};
 
 /// A configuration of spad; what is not said here is its default, but the clock: this machine's may never
 /// be called synchronised.
@@ -125,6 +129,29 @@ impl Lab {
         let mut command = self.bounded(host, environment, program("spa-client"));
         command.args(arguments);
         run(command)
+    }
+
+    /// Starts spa-client on a host, for what runs on; all that it says goes to this file of the laboratory.
+    ///
+    /// # Panics
+    /// When the file cannot be made.
+    #[must_use]
+    pub fn start_client(&self, host: Host, arguments: &[&str], says: &str) -> Running {
+        let mut command = self.command(host, program("spa-client"));
+        let out = File::create(self.path(says)).expect("the laboratory has room");
+        command.args(arguments).stdin(Stdio::null());
+        command.stdout(out.try_clone().expect("a descriptor")).stderr(out);
+        self.start(command)
+    }
+
+    /// Waits until that file says these words, and gives all of it.
+    pub fn wait_for(&self, says: &str, words: &str) -> String {
+        let mut said = String::new();
+        eventually(&format!("{says} says {words:?}"), Duration::from_secs(20), || {
+            said = self.read(says);
+            said.contains(words)
+        });
+        said
     }
 
     /// Knocks by IPv4 with the profile `laptop` for what it opens.

@@ -14,8 +14,9 @@ use spa_core::service::{Service, Transport};
 use spa_core::target::Target;
 use spa_core::terms::{Forward, SourceNat};
 
+use super::key::Key;
 use super::message;
-use super::set::{Family, Key, Kind, MOST, Set};
+use super::set::{Family, Kind, MOST, Set};
 use crate::firewall::element::printable;
 use crate::firewall::plan::Plan;
 use crate::firewall::raw::Raw;

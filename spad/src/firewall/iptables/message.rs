@@ -1,6 +1,7 @@
 //! Messages of ipset's netlink protocol (linux/netfilter/ipset/ip_set.h): our sets and their elements, typed on
 //! the way out and on the way back.
 
+use std::collections::HashMap;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 use std::time::Duration;
 
@@ -8,8 +9,10 @@ use spa_core::grantee::Grantee;
 use spa_core::lease::{Door, Limit};
 use spa_core::service::{Service, Transport};
 
-use super::set::{Family, Key, Kind, Set};
+use super::key::Key;
+use super::set::{Family, Kind, Set};
 use crate::firewall::element::Element;
+use crate::firewall::plan::InterfaceName;
 use crate::firewall::raw::{Attributes, Raw, attributes, get, name, number};
 
 /// `NFNL_SUBSYS_IPSET`, and the protocol version that every kernel since 2.6.39 speaks.
@@ -122,6 +125,12 @@ pub(super) fn header(set: &str) -> Raw {
     raw(LIST, about(set).big_endian(FLAGS, &HEADER_ONLY.to_be_bytes()))
 }
 
+/// The same of all sets.
+pub(super) fn headers() -> Raw {
+    let all = Attributes::default().bytes(VERSION, &[PROTOCOL]);
+    raw(LIST, all.big_endian(FLAGS, &HEADER_ONLY.to_be_bytes()))
+}
+
 /// The question for the names of all sets.
 pub(super) fn names() -> Raw {
     let all = Attributes::default().bytes(VERSION, &[PROTOCOL]);
@@ -149,7 +158,14 @@ fn of_key(key: &Key) -> Attributes {
         Key::Interface(any, name) => {
             all.nest(ADDRESS, &of_address(*any)).bytes(PREFIX, &[0]).text(INTERFACE, name.as_str())
         }
+        Key::Link(address, name) => {
+            all.nest(ADDRESS, &of_address((*address).into())).text(INTERFACE, name.as_str())
+        }
         Key::Port(port) => all.big_endian(PORT, &port.to_be_bytes()),
+        Key::Source(address, transport, port) => all
+            .nest(ADDRESS, &of_address(*address))
+            .big_endian(PORT, &port.to_be_bytes())
+            .bytes(TRANSPORT, &[transport.number()]),
         Key::Door(address, service) => of_service(all.nest(ADDRESS, &of_address(*address)), *service),
         Key::Prefix(first, bits, service) => {
             of_service(all.nest(ADDRESS, &of_address(*first)).bytes(PREFIX, &[*bits]), *service)
@@ -185,41 +201,72 @@ fn seconds(timeout: Duration) -> u32 {
     u32::try_from(up.clamp(1, LONGEST)).unwrap_or(1)
 }
 
-/// Elements and references of a set in the kernel's answer.
-pub(super) fn to_header(answers: &[Raw]) -> Option<(u32, u32)> {
-    let data = answers.iter().find_map(|answer| answer.attributes.get(DATA))?;
-    let field = |kind| get(data, kind).and_then(number);
-    Some((field(COUNT).unwrap_or(0), field(REFERENCES)?))
+/// How many elements each set in the kernel's answer has, and how many references there are to it, by its name.
+pub(super) fn to_headers(answers: &[Raw]) -> HashMap<&str, (u32, u32)> {
+    let header = |answer: &Raw| {
+        let data = answer.attributes.get(DATA)?;
+        let field = |kind| get(data, kind).and_then(number);
+        Some((field(COUNT).unwrap_or(0), field(REFERENCES)?))
+    };
+    answers.iter().filter_map(|answer| Some((name(answer.attributes.get(SET)?)?, header(answer)?))).collect()
 }
 
 /// Doors of that limit in the kernel's answer. Elements that no change of ours could have made are left out.
 pub(super) fn to_elements(answers: &[Raw], limit: Limit) -> Vec<Element> {
     let element = |data: &[u8]| {
         let (address, port) = to_end(data, ADDRESS)?;
-        let transport = Transport::from_number((*get(data, TRANSPORT)?.first()?).into())?;
-        // The kernel rounds down what is left, and the lease in the comment knows it exactly.
-        let left = get(data, TIMEOUT).and_then(number).filter(|left| *left > 0);
-        let service = Service::new(transport, port.try_into().ok()?);
+        let service = Service::new(to_transport(data)?, port.try_into().ok()?);
         let grantee = match get(data, PREFIX) {
             None => address.into(),
             Some(bits) => Grantee::prefix(address, *bits.first()?)?,
         };
-        Some(Element {
-            door: Door { grantee, service, limit },
-            remaining: left.map(|left| Duration::from_secs(u64::from(left) + 1)),
-            comment: get(data, COMMENT).and_then(name).unwrap_or_default().to_owned(),
-            forward: None,
-        })
+        Some(to_element(Door { grantee, service, limit }, data))
     };
     elements(answers).filter_map(element).collect()
+}
+
+/// Doors of source ports to this service in the kernel's answer.
+pub(super) fn to_ports(answers: &[Raw], service: Service) -> Vec<Element> {
+    let element = |data: &[u8]| {
+        let (address, port) = to_end(data, ADDRESS)?;
+        let door = Door { grantee: address.into(), service, limit: Limit::SourcePort(port) };
+        (to_transport(data)? == service.transport()).then(|| to_element(door, data))
+    };
+    elements(answers).filter_map(element).collect()
+}
+
+/// Link-local addresses with the names of interfaces in the kernel's answer. The doors to this service that are in them are
+/// those of the interface that the comment says.
+pub(super) fn to_links(answers: &[Raw], service: Service) -> Vec<(Key, Element)> {
+    let link = |data: &[u8]| {
+        let IpAddr::V6(address) = to_address(get(data, ADDRESS)?)? else { return None };
+        if get(data, PREFIX).is_some_and(|bits| *bits != [128]) {
+            return None;
+        }
+        let name = get(data, INTERFACE).and_then(name)?.parse::<InterfaceName>().ok()?;
+        let door = Door { grantee: IpAddr::V6(address).into(), service, limit: Limit::None };
+        Some((Key::Link(address, name), to_element(door, data)))
+    };
+    elements(answers).filter_map(link).collect()
+}
+
+fn to_element(door: Door, data: &[u8]) -> Element {
+    // The kernel rounds down what is left, and the lease in the comment knows it exactly.
+    let left = get(data, TIMEOUT).and_then(number).filter(|left| *left > 0);
+    let remaining = left.map(|left| Duration::from_secs(u64::from(left) + 1));
+    let comment = get(data, COMMENT).and_then(name).unwrap_or_default().to_owned();
+    Element { door, remaining, comment, forward: None }
+}
+
+fn to_transport(data: &[u8]) -> Option<Transport> {
+    Transport::from_number((*get(data, TRANSPORT)?.first()?).into())
 }
 
 /// Translated flows in the kernel's answer.
 pub(super) fn to_flows(answers: &[Raw]) -> Vec<Key> {
     let flow = |data: &[u8]| {
         let (client, port) = to_end(data, ADDRESS)?;
-        let transport = Transport::from_number((*get(data, TRANSPORT)?.first()?).into())?;
-        let service = Service::new(transport, port.try_into().ok()?);
+        let service = Service::new(to_transport(data)?, port.try_into().ok()?);
         Some(Key::Flow(client, service, to_address(get(data, OTHER_ADDRESS)?)?))
     };
     elements(answers).filter_map(flow).collect()

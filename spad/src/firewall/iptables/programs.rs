@@ -6,7 +6,7 @@ use std::path::Path;
 use std::process::{Command, Stdio};
 
 use super::forward::Leads;
-use super::rules::{self, Stand};
+use super::rules::{self, Ruleset, Stand};
 use super::set::Family;
 use crate::firewall::standing::Variant;
 
@@ -23,13 +23,13 @@ const BUILT_IN: [&str; 2] = ["INPUT", "FORWARD"];
 ///
 /// # Errors
 /// What the program said.
-pub(super) fn load(variant: Variant, stand: &Stand, leads: &Leads) -> Result<(), String> {
+pub(super) fn load(variant: Variant, ruleset: &Ruleset) -> Result<(), String> {
     for family in Family::BOTH {
         let mut text = String::new();
-        for table in rules::tables(stand, leads, family) {
+        for table in rules::tables(ruleset, family) {
             let saved = save(variant, family, table.name)?;
             let there = |chain: &str| saved.lines().any(|line| line.starts_with(&format!(":{chain} ")));
-            if let Stand::Attach(chain) = stand
+            if let Stand::Attach(chain) = &ruleset.stand
                 && table.name == "filter"
                 && !BUILT_IN.contains(&chain.as_str())
                 && !there(chain)
@@ -39,7 +39,7 @@ pub(super) fn load(variant: Variant, stand: &Stand, leads: &Leads) -> Result<(),
             }
             text += &table.restore(&saved);
         }
-        if *leads == Leads::NoLonger {
+        if ruleset.leads == Leads::NoLonger {
             let saved = save(variant, family, "nat")?;
             let nat = rules::CHAINS.iter().filter(|(table, _)| *table == "nat");
             text.extend(nat.filter_map(|(table, chains)| rules::remove(table, chains, &saved)));
@@ -54,8 +54,9 @@ pub(super) fn load(variant: Variant, stand: &Stand, leads: &Leads) -> Result<(),
 /// # Errors
 /// It is not, or what the program said.
 pub(super) fn look(variant: Variant, stand: &Stand) -> Result<(), String> {
+    let ruleset = Ruleset::bare(stand.clone());
     for family in Family::BOTH {
-        for table in rules::tables(stand, &Leads::Nowhere, family) {
+        for table in rules::tables(&ruleset, family) {
             if !table.comes_first(&save(variant, family, table.name)?) {
                 return Err(format!("another rule comes before the jump of {}", name(variant, family, "")));
             }

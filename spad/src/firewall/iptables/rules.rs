@@ -5,8 +5,14 @@
 //! tracking, `mangle` after it and before destination NAT. To go on in other people's chains of a table is
 //! `RETURN` here.
 
+use std::collections::{BTreeMap, BTreeSet};
+
+use spa_core::service::Service;
+
 use super::forward::Leads;
-use super::set::{Family, KNOCK, TCP, UDP};
+use super::narrow;
+use super::set::{Family, KNOCK, Set, TCP, UDP};
+use crate::firewall::plan::Plan;
 
 mod ends;
 
@@ -19,6 +25,33 @@ pub(super) enum Stand {
     Guard,
     /// Reached from this chain of the table `filter`.
     Attach(String),
+}
+
+/// What the rules are made from, which is all that can make them differ.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) struct Ruleset {
+    pub(super) stand: Stand,
+    pub(super) leads: Leads,
+    /// What is protected.
+    pub(super) services: BTreeSet<Service>,
+}
+
+impl Ruleset {
+    /// One that protects nothing and leads nowhere.
+    pub(super) fn bare(stand: Stand) -> Self {
+        Self { stand, leads: Leads::Nowhere, services: BTreeSet::new() }
+    }
+
+    /// The one of this plan.
+    pub(super) fn of(stand: Stand, plan: &Plan) -> Self {
+        let services = plan.protect.iter().map(|protected| protected.service).collect();
+        Self { stand, leads: Leads::of(plan), services }
+    }
+
+    /// The sets that are made for what it names: name and shape.
+    pub(super) fn sets(&self) -> Vec<(String, Set)> {
+        self.leads.sets().into_iter().chain(narrow::sets(&self.services)).collect()
+    }
 }
 
 /// What is ours in one table.
@@ -45,8 +78,9 @@ pub(super) const CHAINS: [(&str, &[&str]); 5] = [
 pub(super) const ENTRANCE: &str = "SPAD";
 const KNOCKS: &[&str] = &["SPAD-KNOCKS"];
 
-/// The tables of a stand, for packets of one family.
-pub(super) fn tables(stand: &Stand, leads: &Leads, family: Family) -> Vec<Table> {
+/// The tables of a ruleset, for packets of one family.
+pub(super) fn tables(ruleset: &Ruleset, family: Family) -> Vec<Table> {
+    let Ruleset { stand, leads, services } = ruleset;
     let names = family.names();
     let jump = |target| format!("-m set ! --match-set {} src,src -j {target}", names.lo);
     let table = |index: usize, rules: String, from: &str| {
@@ -56,9 +90,9 @@ pub(super) fn tables(stand: &Stand, leads: &Leads, family: Family) -> Vec<Table>
     let mut tables = match stand {
         Stand::Guard => vec![
             table(0, knocks(family), "PREROUTING"),
-            table(1, passage("SPAD-GUARD", family) + &doors(family), "PREROUTING"),
+            table(1, passage("SPAD-GUARD", family) + &doors(services, family), "PREROUTING"),
         ],
-        Stand::Attach(chain) => vec![table(2, passage(ENTRANCE, family) + &accepts(family), chain)],
+        Stand::Attach(chain) => vec![table(2, passage(ENTRANCE, family) + &accepts(services, family), chain)],
     };
     if let Leads::To(..) = leads {
         let forward = elsewhere("SPAD-FORWARD", family) + &leads.forward_rules(family);
@@ -115,26 +149,26 @@ fn passage(chain: &str, family: Family) -> String {
 }
 
 /// Lets through what has a reason to pass, and drops the rest silently.
-fn doors(family: Family) -> String {
+fn doors(services: &BTreeSet<Service>, family: Family) -> String {
     let (chain, pass) = ("SPAD-DOORS", "RETURN");
     let own = |chain| kept(chain, family) + &forwarded(chain, family);
     ends::first(family)
         + &known(pass, family)
         + &own(chain)
-        + &granted(chain, pass, family)
+        + &granted(chain, pass, services, family)
         + &ends::begun(pass, family)
         + &shut(chain, family)
-        + &ends::cutting(pass, &own(CUTTING), family)
+        + &ends::cutting(pass, &own(CUTTING), services, family)
 }
 
 /// Lets through what has a reason to pass, and leaves the rest to the operator's chain.
-fn accepts(family: Family) -> String {
+fn accepts(services: &BTreeSet<Service>, family: Family) -> String {
     let (chain, pass) = ("SPAD-DOORS", "ACCEPT");
     ends::first(family)
         + &known(pass, family)
-        + &granted(chain, pass, family)
+        + &granted(chain, pass, services, family)
         + &ends::begun(pass, family)
-        + &ends::cutting(pass, "", family)
+        + &ends::cutting(pass, "", services, family)
 }
 
 fn kept(chain: &str, family: Family) -> String {
@@ -151,10 +185,10 @@ fn forwarded(chain: &str, family: Family) -> String {
     format!("-A {chain} -m addrtype --dst-type LOCAL -m set --match-set {forwarded} src,dst -j RETURN\n")
 }
 
-fn granted(chain: &str, pass: &str, family: Family) -> String {
+fn granted(chain: &str, pass: &str, services: &BTreeSet<Service>, family: Family) -> String {
     let names = family.names();
     let passes = |set| format!("-A {chain} -m set --match-set {set} src,dst -j {pass}\n");
-    passes(names.grants) + &passes(names.prefixes)
+    passes(names.grants) + &passes(names.prefixes) + &narrow::rules(chain, pass, services, family)
 }
 
 /// Drops what nothing before let through. The set is looked into so that the kernel counts the rule.
@@ -174,15 +208,21 @@ fn always(chain: &str, pass: &str, family: Family) -> String {
     format!("-A {chain} -m set --match-set {} src -j {pass}\n", family.names().always)
 }
 
-/// How many rules look into a set: the kernel counts the same, and counts less when somebody takes one away.
-pub(super) fn references(stand: &Stand, leads: &Leads, set: &str) -> u32 {
-    let words = ["match", "add", "del"].map(|verb| format!("--{verb}-set {set} "));
-    let all = Family::BOTH.into_iter().flat_map(|family| tables(stand, leads, family));
-    let count = all.map(|table| {
-        let of = |word: &String| table.rules.matches(word).count() + table.jump.matches(word).count();
-        words.iter().map(of).sum::<usize>()
-    });
-    count.sum::<usize>().try_into().unwrap_or(u32::MAX)
+/// How many rules look into each set: the kernel counts the same, and counts less when somebody takes one away.
+pub(super) fn references(ruleset: &Ruleset) -> BTreeMap<String, u32> {
+    let mut counts = BTreeMap::new();
+    for table in Family::BOTH.into_iter().flat_map(|family| tables(ruleset, family)) {
+        let text = format!("{} {}", table.rules, table.jump);
+        let mut words = text.split_ascii_whitespace();
+        while let Some(word) = words.next() {
+            if let "--match-set" | "--add-set" | "--del-set" = word
+                && let Some(set) = words.next()
+            {
+                *counts.entry(set.to_owned()).or_default() += 1;
+            }
+        }
+    }
+    counts
 }
 
 impl Table {
@@ -250,7 +290,7 @@ mod tests {
 
     #[test]
     fn the_jump_is_put_at_the_head_once() {
-        let table = tables(&Stand::Attach("INPUT".to_owned()), &Leads::Nowhere, Family::V4).remove(0);
+        let table = tables(&Ruleset::bare(Stand::Attach("INPUT".to_owned())), Family::V4).remove(0);
         let other = "-A INPUT -p tcp -m tcp --dport 80 -j ACCEPT";
         #[rustfmt::skip]
         let rows = [
@@ -275,8 +315,11 @@ mod tests {
             vec!["10.0.0.5:443".parse().unwrap(), "[fd00::5]:443".parse().unwrap()],
             vec!["192.0.2.1".parse().unwrap()],
         );
-        for stand in [Stand::Guard, Stand::Attach("INPUT".to_owned())] {
-            for table in Family::BOTH.into_iter().flat_map(|family| tables(&stand, &leads, family)) {
+        let services = BTreeSet::from(["tcp/22", "udp/53"].map(|service| service.parse().unwrap()));
+        let all = |stand| Ruleset { stand, leads: leads.clone(), services: services.clone() };
+        let attached = || Stand::Attach("INPUT".to_owned());
+        for ruleset in [all(Stand::Guard), all(attached())] {
+            for table in Family::BOTH.into_iter().flat_map(|family| tables(&ruleset, family)) {
                 assert!(table.jump.contains("--match-set"));
                 let uncounted: Vec<_> =
                     table.rules.lines().filter(|rule| !rule.contains("--match-set")).collect();
@@ -284,12 +327,16 @@ mod tests {
                 assert!(uncounted.iter().all(|rule| rule.contains("ESTABLISHED")), "{uncounted:?}");
             }
         }
-        assert_eq!(references(&Stand::Guard, &Leads::Nowhere, "spad_lo4"), 2);
-        assert_eq!(references(&Stand::Guard, &Leads::Nowhere, TCP), 3);
-        assert_eq!(references(&Stand::Guard, &leads, "spad_lo4"), 3);
-        let target = forward::of_target(leads.targets()[0]);
-        assert_eq!(references(&Stand::Guard, &leads, &target), 2, "for both transports");
-        assert_eq!(references(&Stand::Attach("INPUT".to_owned()), &leads, "spad_keep4"), 0);
+        let (bare, full) = (references(&Ruleset::bare(Stand::Guard)), references(&all(Stand::Guard)));
+        assert_eq!(bare["spad_lo4"], 2);
+        assert_eq!(bare[TCP], 3);
+        assert_eq!(full["spad_lo4"], 3);
+        assert_eq!(full[&forward::of_target(leads.targets()[0])], 2, "for both transports");
+        for service in &services {
+            assert_eq!(full[&narrow::of_ports(Family::V6, *service)], 2, "in both chains");
+            assert_eq!(full[&narrow::of_links(*service)], 2, "in both chains");
+        }
+        assert_eq!(references(&all(attached())).get("spad_keep4"), None);
     }
 
     #[test]

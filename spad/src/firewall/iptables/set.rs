@@ -5,12 +5,11 @@ use std::collections::BTreeSet;
 use std::fmt;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 
-use spa_core::grantee::Grantee;
-use spa_core::lease::{Door, Limit};
-use spa_core::service::{Service, Transport};
+use spa_core::service::Transport;
 
 use super::forward;
-use crate::firewall::plan::{InterfaceName, Interfaces, Plan, Session};
+use super::key::Key;
+use crate::firewall::plan::{Interfaces, Plan};
 
 /// Address family of a set and of the rules that look into it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -102,6 +101,14 @@ impl Family {
         }
     }
 
+    /// As it stands in names of ours.
+    pub(super) fn digit(self) -> char {
+        match self {
+            Self::V4 => '4',
+            Self::V6 => '6',
+        }
+    }
+
     /// As ipset's text has it.
     fn name(self) -> &'static str {
         match self {
@@ -132,6 +139,8 @@ pub(super) enum Kind {
     Address,
     Net,
     Interface,
+    /// The same with comments.
+    Link,
     Port,
     Door,
     Prefixes,
@@ -143,7 +152,7 @@ impl Kind {
         match self {
             Self::Address => "hash:ip",
             Self::Net => "hash:net",
-            Self::Interface => "hash:net,iface",
+            Self::Interface | Self::Link => "hash:net,iface",
             Self::Port => "bitmap:port",
             Self::Door => "hash:ip,port",
             Self::Prefixes => "hash:net,port",
@@ -159,7 +168,8 @@ impl Kind {
             Self::Interface => 2,
             // Comments.
             Self::Door | Self::Session => 3,
-            // The same, in a type that changed more often.
+            // The same, in types that changed more often.
+            Self::Link => 4,
             Self::Prefixes => 5,
         }
     }
@@ -169,7 +179,7 @@ impl Kind {
         match self {
             Self::Address => "hash:ip (CONFIG_IP_SET_HASH_IP)",
             Self::Net => "hash:net (CONFIG_IP_SET_HASH_NET)",
-            Self::Interface => "hash:net,iface (CONFIG_IP_SET_HASH_NETIFACE)",
+            Self::Interface | Self::Link => "hash:net,iface (CONFIG_IP_SET_HASH_NETIFACE)",
             Self::Port => "bitmap:port (CONFIG_IP_SET_BITMAP_PORT)",
             Self::Door => "hash:ip,port (CONFIG_IP_SET_HASH_IPPORT)",
             Self::Prefixes => "hash:net,port (CONFIG_IP_SET_HASH_NETPORT)",
@@ -195,52 +205,6 @@ pub(super) struct Set {
     /// Whether the plan alone says what is in it, so that a new plan replaces what is there.
     pub(super) planned: bool,
     pub(super) elements: BTreeSet<Key>,
-}
-
-/// One element's key.
-#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
-pub(super) enum Key {
-    Address(IpAddr),
-    Net(IpAddr, u8),
-    /// Any address of the family of this one, by an interface.
-    Interface(IpAddr, InterfaceName),
-    Port(u16),
-    Door(IpAddr, Service),
-    /// The first address of a prefix, its length, and what its addresses may reach.
-    Prefix(IpAddr, u8, Service),
-    /// Two ends of a TCP session, and the port of the first.
-    Session(IpAddr, u16, IpAddr),
-    /// A client, the inner service that it reaches, and the host of that.
-    Flow(IpAddr, Service, IpAddr),
-}
-
-impl Key {
-    pub(super) fn door(address: IpAddr, service: Service) -> Self {
-        Self::Door(address.to_canonical(), service)
-    }
-
-    /// The set that holds this door, and its key there; `None` if no set can hold it.
-    pub(super) fn of(door: &Door) -> Option<(&'static str, Self)> {
-        let names = Family::of(door.grantee.address()).names();
-        match (door.grantee, door.limit) {
-            (Grantee::Address(address), Limit::None) => {
-                Some((names.grants, Self::door(address, door.service)))
-            }
-            (Grantee::Address(address), Limit::Once) => Some((names.once, Self::door(address, door.service))),
-            (Grantee::Prefix { first, bits }, Limit::None) => {
-                Some((names.prefixes, Self::Prefix(first, bits, door.service)))
-            }
-            _ => None,
-        }
-    }
-
-    pub(super) fn client(session: &Session) -> Self {
-        Self::Session(session.client().ip(), session.client().port(), session.server().ip())
-    }
-
-    pub(super) fn server(session: &Session) -> Self {
-        Self::Session(session.server().ip(), session.server().port(), session.client().ip())
-    }
 }
 
 /// All sets of a stand.
@@ -272,17 +236,21 @@ pub(super) fn sets(plan: &Plan, guards: bool) -> Vec<Set> {
             };
             sets.extend([keep(names.keep, true), keep(names.keep_to, false)]);
         }
-        let open = |name, kind| Set {
-            timeouts: true,
-            comments: true,
-            planned: false,
-            ..planned(name, kind, Some(family), BTreeSet::new())
-        };
-        sets.extend([open(names.grants, Kind::Door), open(names.prefixes, Kind::Prefixes)]);
+        sets.extend([doors(names.grants, Kind::Door, family), doors(names.prefixes, Kind::Prefixes, family)]);
         sets.extend(ends(family));
         sets.extend(forward::sets(family));
     }
     sets
+}
+
+/// A set of doors that are open.
+pub(super) fn doors(name: &'static str, kind: Kind, family: Family) -> Set {
+    Set {
+        timeouts: true,
+        comments: true,
+        planned: false,
+        ..planned(name, kind, Some(family), BTreeSet::new())
+    }
 }
 
 /// Doors that end with a connection, and doors whose sessions end with them.
@@ -290,7 +258,7 @@ fn ends(family: Family) -> [Set; 3] {
     let names = family.names();
     let set = |name, kind| Set { planned: false, ..planned(name, kind, Some(family), BTreeSet::new()) };
     [
-        Set { timeouts: true, comments: true, ..set(names.once, Kind::Door) },
+        doors(names.once, Kind::Door, family),
         Set { timeouts: true, most: MOST_SHAKING, ..set(names.shaking, Kind::Session) },
         set(names.cut, Kind::Door),
     ]
@@ -351,26 +319,5 @@ impl Set {
             f.write_str(" comment")?;
         }
         writeln!(f)
-    }
-}
-
-impl fmt::Display for Key {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self {
-            Self::Address(address) => write!(f, "{address}"),
-            Self::Net(address, length) => write!(f, "{address}/{length}"),
-            Self::Interface(any, name) => write!(f, "{any}/0,{name}"),
-            Self::Port(port) => write!(f, "{port}"),
-            Self::Door(address, service) => {
-                write!(f, "{address},{}:{}", service.transport(), service.port())
-            }
-            Self::Prefix(first, bits, service) => {
-                write!(f, "{first}/{bits},{}:{}", service.transport(), service.port())
-            }
-            Self::Session(one, port, other) => write!(f, "{one},tcp:{port},{other}"),
-            Self::Flow(client, service, host) => {
-                write!(f, "{client},{}:{},{host}", service.transport(), service.port())
-            }
-        }
     }
 }

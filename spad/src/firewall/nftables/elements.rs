@@ -75,7 +75,7 @@ pub(super) fn apply(place: &Place, changes: &[Change]) -> Vec<Step> {
             }
             Change::Remove { door } => (door, None),
         };
-        // One that no set can hold was refused before.
+        // Nothing can ask for one that no set can hold.
         let Some(grants) = Grants::of(door) else { continue };
         sets.entry(grants.name(place)).or_default().insert(Grants::key(door), wanted);
         let cut = sets.entry(place.names().cut.of(door.grantee.address())).or_default();

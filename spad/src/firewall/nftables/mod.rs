@@ -247,10 +247,6 @@ impl Firewall for Nftables {
         Ok(found)
     }
 
-    fn lacks(&self, door: &Door) -> Option<&'static str> {
-        if Grants::of(door).is_some() { None } else { Some("no set of ours holds such a door") }
-    }
-
     fn holds(&mut self, door: &Door) -> Result<bool, FirewallError> {
         let Some(grants) = Grants::of(door) else { return Ok(false) };
         let listed = self.elements(grants.name(&self.place))?;

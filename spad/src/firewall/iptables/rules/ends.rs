@@ -1,6 +1,10 @@
 //! Rules for doors that end with a connection, and for doors whose sessions end with them. What each is for stands in
 //! `nftables/model/ends.rs`.
 
+use std::collections::BTreeSet;
+
+use spa_core::service::Service;
+
 use super::{always, granted, shut};
 use crate::firewall::iptables::set::Family;
 
@@ -43,6 +47,6 @@ pub(super) fn begun(pass: &str, family: Family) -> String {
 /// Lets that through while the door is open, by the kernel's own time, and drops it from then on.
 ///
 /// - `own`: rules for what only a guard lets through.
-pub(super) fn cutting(pass: &str, own: &str, family: Family) -> String {
-    always(CUTTING, pass, family) + own + &granted(CUTTING, pass, family) + &shut(CUTTING, family)
+pub(super) fn cutting(pass: &str, own: &str, services: &BTreeSet<Service>, family: Family) -> String {
+    always(CUTTING, pass, family) + own + &granted(CUTTING, pass, services, family) + &shut(CUTTING, family)
 }

@@ -1,7 +1,5 @@
 //! One backend in one mode, on a host of its own whose operator has rules already.
 
-use std::sync::atomic::AtomicBool;
-
 use super::super::namespace::{load, output, sh};
 use super::super::world::World;
 use super::super::*;
@@ -110,14 +108,12 @@ impl Candidate {
 pub(super) struct Case<'c> {
     pub(super) candidate: &'c Candidate,
     pub(super) world: World,
-    /// Whether the backend said that it cannot do what is asked.
-    pub(super) refused: AtomicBool,
 }
 
 impl<'c> Case<'c> {
     pub(super) fn new(candidate: &'c Candidate) -> Self {
         let world = World::new().expect("there was one before");
-        let case = Self { candidate, world, refused: AtomicBool::new(false) };
+        let case = Self { candidate, world };
         case.world.host.run(|| case.reload());
         case
     }

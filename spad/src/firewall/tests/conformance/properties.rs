@@ -337,7 +337,7 @@ pub(super) fn a_flush_is_repaired(case: &Case) {
 }
 
 /// Asks as the monitor does: when there is something to read, or once in an interval.
-fn lost_soon(firewall: &mut dyn Firewall, patience: Duration) -> bool {
+pub(super) fn lost_soon(firewall: &mut dyn Firewall, patience: Duration) -> bool {
     let deadline = Instant::now() + patience;
     loop {
         let left = deadline.saturating_duration_since(Instant::now());

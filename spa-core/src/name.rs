@@ -1,0 +1,67 @@
+//! The name of a profile. It becomes a file name on both sides.
+
+use std::fmt;
+use std::str::FromStr;
+
+/// 1 to 32 letters, digits, dots, dashes and underscores, the first no dot and no dash.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub struct ProfileName(String);
+
+/// Text that is no name.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+#[error(
+    "not a name: use 1 to 32 letters, digits, dots, dashes and underscores, the first no dot and no dash"
+)]
+pub struct BadName;
+
+impl ProfileName {
+    /// As it was written.
+    pub fn as_str(&self) -> &str {
+        &self.0
+    }
+}
+
+impl fmt::Display for ProfileName {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.0)
+    }
+}
+
+impl FromStr for ProfileName {
+    type Err = BadName;
+
+    fn from_str(text: &str) -> Result<Self, BadName> {
+        let sign = |b: u8| b.is_ascii_alphanumeric() || b"._-".contains(&b);
+        let good = (1..=32).contains(&text.len()) && text.bytes().all(sign) && !text.starts_with(['.', '-']);
+        if good { Ok(Self(text.to_owned())) } else { Err(BadName) }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_name_is_a_file_name_everywhere() {
+        #[rustfmt::skip]
+        let rows = [
+            ("laptop",            true),
+            ("a",                 true),
+            ("Anna_2.old-phone",  true),
+            ("7",                 true),
+            ("",                  false),
+            (".hidden",           false),
+            ("..",                false),
+            ("-dash",             false),
+            ("a/b",               false),
+            ("a b",               false),
+            ("a\"b",              false),
+            ("b\u{fc}ro",         false),
+        ];
+        for (text, good) in rows {
+            assert_eq!(text.parse::<ProfileName>().is_ok(), good, "{text:?}");
+        }
+        assert!("a".repeat(32).parse::<ProfileName>().is_ok());
+        assert!("a".repeat(33).parse::<ProfileName>().is_err());
+    }
+}

@@ -1,0 +1,176 @@
+//! The guides, played: their commands as they stand on the page, with this laboratory's folders in the place of the host's.
+
+use std::fs;
+use std::time::Duration;
+
+use lab::{A, Config, Lab, Running, SERVER, SSH, Spad, eventually, program, repository};
+
+const SOON: Duration = Duration::from_secs(10);
+
+/// The commands below a heading of a guide.
+fn commands(page: &str, heading: &str) -> Vec<String> {
+    let text = fs::read_to_string(repository().join("docs/guide").join(page)).expect("the page is there");
+    let start = text.find(&format!("## {heading}\n")).unwrap_or_else(|| panic!("{page} has no {heading}"));
+    let section = text[start + 3..].split("\n## ").next().unwrap_or_default();
+    let lines = section.lines().filter(|line| line.starts_with("    "));
+    // What lists of numbers hold is indented further.
+    lines.map(|line| line.trim().to_owned()).collect()
+}
+
+/// A reader who does what the page says.
+struct Reader {
+    lab: Lab,
+    spad: Spad,
+    _service: Running,
+}
+
+impl Reader {
+    fn new() -> Option<Self> {
+        let lab = Lab::new()?;
+        let (service, spad) = lab.guard_ssh();
+        Some(Self { lab, spad, _service: service })
+    }
+
+    /// Types one line of a page.
+    fn types(&mut self, line: &str) {
+        match line {
+            "sudo systemctl reload spad" => self.spad.reload(),
+            "sudo systemctl stop spad" => assert_eq!(self.spad.stop(), Some(0)),
+            "sudo systemctl start spad" => self.spad = self.lab.spad(),
+            _ => {
+                let (etc, state) = (Lab::inside("etc"), Lab::inside("state"));
+                let keygen = format!("spa-keygen --config-dir {etc} --state-dir {state} --freshness clock ");
+                let here = line
+                    .replace("sudo ", "")
+                    .replace("spa-keygen ", &keygen)
+                    .replace("/etc/spad", &etc)
+                    .replace("/var/lib/spad", &state)
+                    .replace("/root/", &Lab::inside("attic/"))
+                    .replace("~/", &Lab::inside("home/"))
+                    .replace("server.example.org", "server.test");
+                let on = if line.starts_with("spa-client") || line.starts_with("rm ") { A } else { SERVER };
+                let spad = program("spad");
+                let programs = spad.parent().expect("a program lies in a folder").display();
+                let config = Lab::inside("home/.config");
+                let script = format!(
+                    "export PATH={programs}:$PATH XDG_CONFIG_HOME={config}; cd {}; {here}",
+                    Lab::inside("")
+                );
+                let done = self.lab.run(on, "sh", &["-e", "-c", &script]);
+                assert_eq!(done.status, Some(0), "{line}\n{here}\n{}", done.text());
+            }
+        }
+    }
+
+    /// Brings a client's half from the server to the client.
+    fn fetches(&self, name: &str) {
+        let folder = Lab::inside("home/.config/spa/profiles");
+        self.lab.sh(SERVER, &format!("mv {}/{name}.spa.toml {folder}/", Lab::inside("")));
+    }
+
+    fn waits(&self, profile: &str) -> Option<i32> {
+        self.lab.client(A, &["--wait=4s", "-A", "tcp/22", "--profile", profile]).status
+    }
+
+    /// That a knock with this profile opens the door, which may be open already.
+    fn opens(&self, profile: &str, why: &str) {
+        let words = [&format!("profile={profile} ") as &str, "opened"];
+        let before = self.spad.lines(&words).len();
+        assert_eq!(self.waits(profile), Some(0), "{why}");
+        eventually(why, SOON, || self.spad.lines(&words).len() > before);
+    }
+}
+
+#[test]
+fn the_key_of_a_profile_is_changed_and_there_is_always_a_way_in() {
+    let Some(mut reader) = Reader::new() else { return };
+    for line in commands("key-rotation.md", "The key of one profile") {
+        reader.types(&line);
+        if line.contains("spa-keygen") {
+            reader.fetches("laptop-2");
+        }
+        let way = if reader.lab.path("home/.config/spa/profiles/laptop.spa.toml").exists() {
+            "laptop"
+        } else {
+            "laptop-2"
+        };
+        reader.opens(way, &line);
+    }
+    assert!(!reader.lab.path("etc/profiles/laptop.toml").exists());
+}
+
+#[test]
+fn the_site_key_is_changed_with_an_overlap() {
+    let Some(mut reader) = Reader::new() else { return };
+    let old = reader.lab.read("etc/site.toml");
+    let key = |text: &str| {
+        let line = text.lines().find_map(|line| line.strip_prefix("key = "));
+        line.expect("a site has a key").to_owned()
+    };
+    for line in commands("key-rotation.md", "The site's key") {
+        reader.types(&line);
+    }
+    let new = reader.lab.read("etc/site.toml");
+    assert_ne!(key(&old), key(&new));
+    reader.opens("laptop", "the old files work");
+    // A second device, whose file follows.
+    let client = reader.lab.read("home/.config/spa/profiles/laptop.spa.toml");
+    let (from, to) = (format!("site_key = {}", key(&old)), format!("site_key = {}", key(&new)));
+    assert!(client.contains(&from), "the field that the page names");
+    let folder = Lab::inside("home/.config/spa/profiles");
+    reader.lab.sh(SERVER, &format!("cp -p {folder}/laptop.spa.toml {folder}/moved.spa.toml"));
+    reader.lab.write("home/.config/spa/profiles/moved.spa.toml", client.replace(&from, &to));
+    assert_eq!(reader.waits("moved"), Some(0), "and those that follow");
+    reader.lab.shuts(A, SSH, SOON);
+    // The third step, which the page leaves to an editor.
+    let only_new: String = new
+        .lines()
+        .filter(|line| !line.starts_with("previous_key"))
+        .map(|line| format!("{line}\n"))
+        .collect();
+    reader.lab.write("etc/site.toml", only_new);
+    let before = reader.spad.lines(&["serving"]).len();
+    reader.spad.reload();
+    reader.spad.says_times("serving", before + 1);
+    reader.lab.shuts(A, SSH, SOON);
+    assert_eq!(reader.waits("laptop"), Some(7), "who did not follow is a stranger");
+    reader.lab.stays_shut(A, SSH);
+    assert_eq!(reader.waits("moved"), Some(0), "who followed is not");
+}
+
+#[test]
+fn everything_is_made_anew() {
+    let Some(mut reader) = Reader::new() else { return };
+    reader.lab.sh(SERVER, &format!("mkdir {}", Lab::inside("attic")));
+    let port = reader.lab.spa_port();
+    let lines = commands("key-rotation.md", "Everything");
+    // The door that is open for a moment after a knock is not what is asked here.
+    let spa = &lines[..lines.len() - 1];
+    for line in spa {
+        reader.types(line);
+    }
+    reader.lab.stays_shut(A, SSH);
+    reader.types(&lines[lines.len() - 1]);
+    assert_eq!(reader.waits("laptop"), Some(7), "the old file opens nothing");
+    reader.fetches("laptop");
+    reader.opens("laptop", "the new file opens");
+    assert_ne!(reader.lab.spa_port(), port);
+}
+
+#[test]
+fn somebody_leaves() {
+    let Some(mut reader) = Reader::new() else { return };
+    reader.lab.profile("anna-phone");
+    reader.lab.configure(&Config::default());
+    reader.spad.reload();
+    reader.opens("anna-phone", "before she leaves");
+    for line in commands("devices-and-people.md", "Somebody leaves, something is lost") {
+        if !line.starts_with("journalctl") {
+            reader.types(&line);
+        }
+    }
+    reader.spad.says("its profile is gone");
+    reader.lab.shuts(A, SSH, SOON);
+    assert_eq!(reader.waits("anna-phone"), Some(7));
+    reader.opens("laptop", "nobody else needs a new key");
+}
