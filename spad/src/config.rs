@@ -256,7 +256,8 @@ impl Config {
     pub fn read(file: &mut std::fs::File, path: &Path) -> Result<Self, ConfigError> {
         let chmod = format!("chmod go-w {}", path.display());
         // Not `metadata`: the monitor's list knows no call that takes a name, and that one could.
-        let meta = rustix::fs::fstat(&*file).map_err(|error| ConfigError::new(path, error, "is it a file?"))?;
+        let meta =
+            rustix::fs::fstat(&*file).map_err(|error| ConfigError::new(path, error, "is it a file?"))?;
         if meta.st_mode & 0o022 != 0 {
             return Err(ConfigError::new(path, "others than its owner may write this file", chmod));
         }

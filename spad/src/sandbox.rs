@@ -138,10 +138,7 @@ pub fn seal_sender(sockets: &[BorrowedFd<'_>], channel: BorrowedFd<'_>) -> Resul
 ///
 /// # Errors
 /// See [`SandboxError`]. The process must then end.
-pub fn seal_monitor(
-    channel: BorrowedFd<'_>,
-    kept: Option<BorrowedFd<'_>>,
-) -> Result<Report, SandboxError> {
+pub fn seal_monitor(channel: BorrowedFd<'_>, kept: Option<BorrowedFd<'_>>) -> Result<Report, SandboxError> {
     single_threaded()?;
     let identity = Identity::choose()?;
     let capability = CapabilitySet::NET_ADMIN;

@@ -135,7 +135,9 @@ impl Unreadable {
     fn into_error(self, path: &Path, missing: &str) -> ConfigError {
         let hint = match &self {
             Self::Io(error) if error.kind() == io::ErrorKind::NotFound => missing,
-            Self::Io(_) => "it belongs to whom spad runs as: `chown -R spad: site.toml profiles`, there, for the unit",
+            Self::Io(_) => {
+                "it belongs to whom spad runs as: `chown -R spad: site.toml profiles`, there, for the unit"
+            }
             Self::Loose(_) | Self::Foreign => "who else may have read it? if in doubt, make a new site",
         };
         ConfigError::new(path, &self, hint)

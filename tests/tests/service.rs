@@ -101,7 +101,9 @@ fn a_monitor_or_worker_that_hangs_is_found_and_started_again() {
         let hanging = spad.role(role);
         spad.signal_role(role, Signal::STOP);
         // One sign of life may be under way, or two.
-        eventually("it is found", HANG, || !spad.lines(&[&format!("the {role} has not answered for")]).is_empty());
+        eventually("it is found", HANG, || {
+            !spad.lines(&[&format!("the {role} has not answered for")]).is_empty()
+        });
         let told = manager.hears("STATUS=serving\n", SOON);
         assert!(told.matches("WATCHDOG=1").count() <= 2, "who hangs is not alive: {told}");
         assert_ne!(spad.role(role), hanging);

@@ -134,7 +134,8 @@ impl<'o> Monitor<'o> {
         let loader = Loader::start(&options.log).map_err(failed)?;
         let timer = timerfd_create(TimerfdClockId::Boottime, TimerfdFlags::CLOEXEC)
             .map_err(|error| failed(error.into()))?;
-        let report = sandbox::seal_monitor(control.as_fd(), keeper.as_ref().map(AsFd::as_fd)).map_err(|error| ((&error).into(), error.to_string()))?;
+        let report = sandbox::seal_monitor(control.as_fd(), keeper.as_ref().map(AsFd::as_fd))
+            .map_err(|error| ((&error).into(), error.to_string()))?;
         debug!("monitor {report}");
         Ok(Self {
             options,

@@ -23,7 +23,7 @@ struct Known {
 pub(crate) fn monitor() -> ExitStatus {
     let control = MonitorEnd::from(Role::Monitor.enter().unwrap());
     let (_routes, _watcher) = (Routes::open().unwrap(), Watcher::new().unwrap());
-    match seal_monitor() {
+    match seal_monitor(control.as_fd(), None) {
         Ok(report) => info!("monitor {report}"),
         Err(error) => {
             error!("{error}");
