@@ -134,7 +134,7 @@ pub fn seal_sender(sockets: &[BorrowedFd<'_>], channel: BorrowedFd<'_>) -> Resul
 /// netlink sockets and no others.
 ///
 /// - `channel`: that to the starter.
-/// - `kept`: the one file that it writes to, besides standard error.
+/// - `kept`: the one file that it writes to.
 ///
 /// # Errors
 /// See [`SandboxError`]. The process must then end.

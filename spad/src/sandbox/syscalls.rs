@@ -77,6 +77,8 @@ const FREE_TO_THE_MONITOR: &[c_long] = &[
     libc::SYS_pread64,
     libc::SYS_recvfrom,
     libc::SYS_recvmsg,
+    // To channels, which come and go, and to standard error. Of what else is open all but `kept` is open for reading.
+    libc::SYS_write,
     // Of the sockets that it has, only those of netlink have any address to be bound to, or to send to.
     libc::SYS_sendto,
     libc::SYS_sendmsg,
@@ -207,7 +209,7 @@ pub(super) fn allow_only_the_senders(channel: RawFd, sockets: &[RawFd]) -> Resul
     install_both(FREE_TO_THE_SENDER, REFUSED, conditional)
 }
 
-/// The same for the monitor: it makes netlink sockets and no others, and writes to `kept` and standard error.
+/// The same for the monitor: it makes netlink sockets and no others, and writes to one file.
 pub(super) fn allow_only_the_monitors(kept: Option<RawFd>) -> Result<(), SandboxError> {
     let mut conditional = for_everybody();
     let stderr = [io::stderr().as_raw_fd()];
@@ -218,7 +220,7 @@ pub(super) fn allow_only_the_monitors(kept: Option<RawFd>) -> Result<(), Sandbox
     let of_a_socket = (1, SeccompCmpOp::Eq, word(libc::SOL_SOCKET));
     sets.extend(OF_A_SOCKET.map(|name| vec![of_a_socket.clone(), (2, SeccompCmpOp::Eq, word(name))]));
     conditional.push((libc::SYS_setsockopt, sets));
-    conditional.extend([libc::SYS_write, libc::SYS_writev].map(|call| (call, equal(0, &stderr))));
+    conditional.push((libc::SYS_writev, equal(0, &stderr)));
     conditional.extend(kept.map(|kept| (libc::SYS_pwrite64, equal(0, &[kept]))));
     conditional.push((libc::SYS_fcntl, equal(1, &[libc::F_GETFD, libc::F_GETFL, libc::F_SETFL])));
     install_both(FREE_TO_THE_MONITOR, REFUSED_TO_THE_MONITOR, conditional)

@@ -236,7 +236,6 @@ pub(crate) fn monitor(what: &str) -> ExitCode {
             let (fd, on) = (channel.as_fd().as_raw_fd().into(), [1_u32; 4]);
             call(libc::SYS_setsockopt, [fd, 1, libc::SO_BUSY_POLL.into(), on.as_ptr() as i64, 4]);
         }
-        "write elsewhere" => drop(rustix::io::write(&reader, b"x")),
         "pwrite elsewhere" => drop(rustix::io::pwrite(&reader, b"x", 0)),
         "dup" => drop(rustix::io::fcntl_dupfd_cloexec(&kept, 100)),
         "kill" => call(libc::SYS_kill, [parent.into(), 0, 0, 0, 0]),
