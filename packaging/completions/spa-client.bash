@@ -28,8 +28,14 @@ _spa__client() {
             spa__client,help)
                 cmd="spa__client__subcmd__help"
                 ;;
+            spa__client,keep)
+                cmd="spa__client__subcmd__keep"
+                ;;
             spa__client,profiles)
                 cmd="spa__client__subcmd__profiles"
+                ;;
+            spa__client,proxy)
+                cmd="spa__client__subcmd__proxy"
                 ;;
             spa__client,run)
                 cmd="spa__client__subcmd__run"
@@ -46,8 +52,14 @@ _spa__client() {
             spa__client__subcmd__help,help)
                 cmd="spa__client__subcmd__help__subcmd__help"
                 ;;
+            spa__client__subcmd__help,keep)
+                cmd="spa__client__subcmd__help__subcmd__keep"
+                ;;
             spa__client__subcmd__help,profiles)
                 cmd="spa__client__subcmd__help__subcmd__profiles"
+                ;;
+            spa__client__subcmd__help,proxy)
+                cmd="spa__client__subcmd__help__subcmd__proxy"
                 ;;
             spa__client__subcmd__help,run)
                 cmd="spa__client__subcmd__help__subcmd__run"
@@ -119,7 +131,7 @@ _spa__client() {
 
     case "${cmd}" in
         spa__client)
-            opts="-A -D -a -w -p -4 -6 -v -q -h -V --access --forward --destination --profile --passphrase-file --allow --source-port --window --once --port --ipv4 --ipv6 --wait --close --copies --dry-run --save-packet --verbose --quiet --help --version connect ensure run profiles enrol help"
+            opts="-A -D -a -w -p -4 -6 -v -q -h -V --access --forward --destination --profile --passphrase-file --allow --stun --source-port --window --once --port --ipv4 --ipv6 --wait --close --copies --receipt --dry-run --save-packet --json --verbose --quiet --help --version connect ensure run proxy keep profiles enrol help"
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 1 ]] ; then
                 COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
                 return 0
@@ -205,7 +217,7 @@ _spa__client() {
             return 0
             ;;
         spa__client__subcmd__connect)
-            opts="-A -D -a -w -p -4 -6 -v -q -h -V --access --destination --profile --passphrase-file --allow --window --port --ipv4 --ipv6 --wait --verbose --quiet --help --version"
+            opts="-A -D -a -w -p -4 -6 -v -q -h -V --access --destination --profile --passphrase-file --allow --stun --window --port --ipv4 --ipv6 --wait --json --verbose --quiet --help --version"
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 2 ]] ; then
                 COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
                 return 0
@@ -243,6 +255,10 @@ _spa__client() {
                     COMPREPLY=($(compgen -f "${cur}"))
                     return 0
                     ;;
+                --stun)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
                 --window)
                     COMPREPLY=($(compgen -f "${cur}"))
                     return 0
@@ -271,7 +287,7 @@ _spa__client() {
             return 0
             ;;
         spa__client__subcmd__enrol)
-            opts="-A -D -a -w -p -4 -6 -v -q -h -V --name --finish --force --access --destination --profile --passphrase-file --allow --window --port --ipv4 --ipv6 --wait --verbose --quiet --help --version"
+            opts="-A -D -a -w -p -4 -6 -v -q -h -V --name --finish --force --access --destination --profile --passphrase-file --allow --stun --window --port --ipv4 --ipv6 --wait --json --verbose --quiet --help --version"
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 2 ]] ; then
                 COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
                 return 0
@@ -349,7 +365,7 @@ _spa__client() {
             return 0
             ;;
         spa__client__subcmd__ensure)
-            opts="-A -D -a -w -p -4 -6 -v -q -h -V --access --destination --profile --passphrase-file --allow --window --port --ipv4 --ipv6 --wait --verbose --quiet --help --version"
+            opts="-A -D -a -w -p -4 -6 -v -q -h -V --access --destination --profile --passphrase-file --allow --stun --window --port --ipv4 --ipv6 --wait --json --verbose --quiet --help --version"
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 2 ]] ; then
                 COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
                 return 0
@@ -419,7 +435,7 @@ _spa__client() {
             return 0
             ;;
         spa__client__subcmd__help)
-            opts="connect ensure run profiles enrol help"
+            opts="connect ensure run proxy keep profiles enrol help"
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 2 ]] ; then
                 COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
                 return 0
@@ -475,6 +491,20 @@ _spa__client() {
             return 0
             ;;
         spa__client__subcmd__help__subcmd__help)
+            opts=""
+            if [[ ${cur} == -* || ${COMP_CWORD} -eq 3 ]] ; then
+                COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+                return 0
+            fi
+            case "${prev}" in
+                *)
+                    COMPREPLY=()
+                    ;;
+            esac
+            COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+            return 0
+            ;;
+        spa__client__subcmd__help__subcmd__keep)
             opts=""
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 3 ]] ; then
                 COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
@@ -586,6 +616,20 @@ _spa__client() {
             COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
             return 0
             ;;
+        spa__client__subcmd__help__subcmd__proxy)
+            opts=""
+            if [[ ${cur} == -* || ${COMP_CWORD} -eq 3 ]] ; then
+                COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+                return 0
+            fi
+            case "${prev}" in
+                *)
+                    COMPREPLY=()
+                    ;;
+            esac
+            COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+            return 0
+            ;;
         spa__client__subcmd__help__subcmd__run)
             opts=""
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 3 ]] ; then
@@ -600,8 +644,8 @@ _spa__client() {
             COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
             return 0
             ;;
-        spa__client__subcmd__profiles)
-            opts="-A -D -a -w -p -4 -6 -v -q -h -V --access --destination --profile --passphrase-file --allow --window --port --ipv4 --ipv6 --wait --verbose --quiet --help --version list show import remove encrypt decrypt help"
+        spa__client__subcmd__keep)
+            opts="-A -D -a -w -p -4 -6 -v -q -h -V --access --destination --profile --passphrase-file --allow --stun --window --port --ipv4 --ipv6 --wait --json --verbose --quiet --help --version"
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 2 ]] ; then
                 COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
                 return 0
@@ -639,6 +683,80 @@ _spa__client() {
                     COMPREPLY=($(compgen -f "${cur}"))
                     return 0
                     ;;
+                --stun)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --window)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                -w)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --port)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                -p)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --wait)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                *)
+                    COMPREPLY=()
+                    ;;
+            esac
+            COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+            return 0
+            ;;
+        spa__client__subcmd__profiles)
+            opts="-A -D -a -w -p -4 -6 -v -q -h -V --access --destination --profile --passphrase-file --allow --stun --window --port --ipv4 --ipv6 --wait --json --verbose --quiet --help --version list show import remove encrypt decrypt help"
+            if [[ ${cur} == -* || ${COMP_CWORD} -eq 2 ]] ; then
+                COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+                return 0
+            fi
+            case "${prev}" in
+                --access)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                -A)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --destination)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                -D)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --profile)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --passphrase-file)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --allow)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                -a)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --stun)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
                 --window)
                     COMPREPLY=($(compgen -f "${cur}"))
                     return 0
@@ -667,7 +785,7 @@ _spa__client() {
             return 0
             ;;
         spa__client__subcmd__profiles__subcmd__decrypt)
-            opts="-A -D -a -w -p -4 -6 -v -q -h -V --access --destination --passphrase-file --allow --window --port --ipv4 --ipv6 --wait --verbose --quiet --help --version"
+            opts="-A -D -a -w -p -4 -6 -v -q -h -V --access --destination --passphrase-file --allow --stun --window --port --ipv4 --ipv6 --wait --json --verbose --quiet --help --version"
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 3 ]] ; then
                 COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
                 return 0
@@ -698,6 +816,10 @@ _spa__client() {
                     return 0
                     ;;
                 -a)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --stun)
                     COMPREPLY=($(compgen -f "${cur}"))
                     return 0
                     ;;
@@ -729,7 +851,7 @@ _spa__client() {
             return 0
             ;;
         spa__client__subcmd__profiles__subcmd__encrypt)
-            opts="-A -D -a -w -p -4 -6 -v -q -h -V --access --destination --passphrase-file --allow --window --port --ipv4 --ipv6 --wait --verbose --quiet --help --version"
+            opts="-A -D -a -w -p -4 -6 -v -q -h -V --access --destination --passphrase-file --allow --stun --window --port --ipv4 --ipv6 --wait --json --verbose --quiet --help --version"
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 3 ]] ; then
                 COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
                 return 0
@@ -760,6 +882,10 @@ _spa__client() {
                     return 0
                     ;;
                 -a)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --stun)
                     COMPREPLY=($(compgen -f "${cur}"))
                     return 0
                     ;;
@@ -903,7 +1029,7 @@ _spa__client() {
             return 0
             ;;
         spa__client__subcmd__profiles__subcmd__import)
-            opts="-A -D -a -w -p -4 -6 -v -q -h -V --name --force --access --destination --profile --passphrase-file --allow --window --port --ipv4 --ipv6 --wait --verbose --quiet --help --version"
+            opts="-A -D -a -w -p -4 -6 -v -q -h -V --name --force --access --destination --profile --passphrase-file --allow --stun --window --port --ipv4 --ipv6 --wait --json --verbose --quiet --help --version"
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 3 ]] ; then
                 COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
                 return 0
@@ -945,6 +1071,10 @@ _spa__client() {
                     COMPREPLY=($(compgen -f "${cur}"))
                     return 0
                     ;;
+                --stun)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
                 --window)
                     COMPREPLY=($(compgen -f "${cur}"))
                     return 0
@@ -973,7 +1103,7 @@ _spa__client() {
             return 0
             ;;
         spa__client__subcmd__profiles__subcmd__list)
-            opts="-A -D -a -w -p -4 -6 -v -q -h -V --json --access --destination --profile --passphrase-file --allow --window --port --ipv4 --ipv6 --wait --verbose --quiet --help --version"
+            opts="-A -D -a -w -p -4 -6 -v -q -h -V --access --destination --profile --passphrase-file --allow --stun --window --port --ipv4 --ipv6 --wait --json --verbose --quiet --help --version"
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 3 ]] ; then
                 COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
                 return 0
@@ -1008,6 +1138,10 @@ _spa__client() {
                     return 0
                     ;;
                 -a)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --stun)
                     COMPREPLY=($(compgen -f "${cur}"))
                     return 0
                     ;;
@@ -1039,7 +1173,7 @@ _spa__client() {
             return 0
             ;;
         spa__client__subcmd__profiles__subcmd__remove)
-            opts="-A -D -a -w -p -4 -6 -v -q -h -V --force --access --destination --passphrase-file --allow --window --port --ipv4 --ipv6 --wait --verbose --quiet --help --version"
+            opts="-A -D -a -w -p -4 -6 -v -q -h -V --force --access --destination --passphrase-file --allow --stun --window --port --ipv4 --ipv6 --wait --json --verbose --quiet --help --version"
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 3 ]] ; then
                 COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
                 return 0
@@ -1070,6 +1204,10 @@ _spa__client() {
                     return 0
                     ;;
                 -a)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --stun)
                     COMPREPLY=($(compgen -f "${cur}"))
                     return 0
                     ;;
@@ -1101,7 +1239,7 @@ _spa__client() {
             return 0
             ;;
         spa__client__subcmd__profiles__subcmd__show)
-            opts="-A -D -a -w -p -4 -6 -v -q -h -V --json --access --destination --passphrase-file --allow --window --port --ipv4 --ipv6 --wait --verbose --quiet --help --version"
+            opts="-A -D -a -w -p -4 -6 -v -q -h -V --access --destination --passphrase-file --allow --stun --window --port --ipv4 --ipv6 --wait --json --verbose --quiet --help --version"
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 3 ]] ; then
                 COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
                 return 0
@@ -1120,72 +1258,6 @@ _spa__client() {
                     return 0
                     ;;
                 -D)
-                    COMPREPLY=($(compgen -f "${cur}"))
-                    return 0
-                    ;;
-                --passphrase-file)
-                    COMPREPLY=($(compgen -f "${cur}"))
-                    return 0
-                    ;;
-                --allow)
-                    COMPREPLY=($(compgen -f "${cur}"))
-                    return 0
-                    ;;
-                -a)
-                    COMPREPLY=($(compgen -f "${cur}"))
-                    return 0
-                    ;;
-                --window)
-                    COMPREPLY=($(compgen -f "${cur}"))
-                    return 0
-                    ;;
-                -w)
-                    COMPREPLY=($(compgen -f "${cur}"))
-                    return 0
-                    ;;
-                --port)
-                    COMPREPLY=($(compgen -f "${cur}"))
-                    return 0
-                    ;;
-                -p)
-                    COMPREPLY=($(compgen -f "${cur}"))
-                    return 0
-                    ;;
-                --wait)
-                    COMPREPLY=($(compgen -f "${cur}"))
-                    return 0
-                    ;;
-                *)
-                    COMPREPLY=()
-                    ;;
-            esac
-            COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
-            return 0
-            ;;
-        spa__client__subcmd__run)
-            opts="-A -D -a -w -p -4 -6 -v -q -h -V --access --destination --profile --passphrase-file --allow --window --port --ipv4 --ipv6 --wait --verbose --quiet --help --version"
-            if [[ ${cur} == -* || ${COMP_CWORD} -eq 2 ]] ; then
-                COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
-                return 0
-            fi
-            case "${prev}" in
-                --access)
-                    COMPREPLY=($(compgen -f "${cur}"))
-                    return 0
-                    ;;
-                -A)
-                    COMPREPLY=($(compgen -f "${cur}"))
-                    return 0
-                    ;;
-                --destination)
-                    COMPREPLY=($(compgen -f "${cur}"))
-                    return 0
-                    ;;
-                -D)
-                    COMPREPLY=($(compgen -f "${cur}"))
-                    return 0
-                    ;;
-                --profile)
                     COMPREPLY=($(compgen -f "${cur}"))
                     return 0
                     ;;
@@ -1233,7 +1305,7 @@ _spa__client() {
             return 0
             ;;
         spa__client__subcmd__proxy)
-            opts="-A -D -a -w -p -4 -6 -v -q -h -V --listen --direct --access --destination --profile --allow --stun --window --port --ipv4 --ipv6 --wait --verbose --quiet --help --version"
+            opts="-A -D -a -w -p -4 -6 -v -q -h -V --listen --direct --access --destination --profile --passphrase-file --allow --stun --window --port --ipv4 --ipv6 --wait --json --verbose --quiet --help --version"
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 2 ]] ; then
                 COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
                 return 0
@@ -1260,6 +1332,10 @@ _spa__client() {
                     return 0
                     ;;
                 --profile)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --passphrase-file)
                     COMPREPLY=($(compgen -f "${cur}"))
                     return 0
                     ;;
@@ -1303,7 +1379,7 @@ _spa__client() {
             return 0
             ;;
         spa__client__subcmd__run)
-            opts="-A -D -a -w -p -4 -6 -v -q -h -V --access --destination --profile --allow --stun --window --port --ipv4 --ipv6 --wait --verbose --quiet --help --version"
+            opts="-A -D -a -w -p -4 -6 -v -q -h -V --access --destination --profile --passphrase-file --allow --stun --window --port --ipv4 --ipv6 --wait --json --verbose --quiet --help --version"
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 2 ]] ; then
                 COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
                 return 0
@@ -1326,6 +1402,10 @@ _spa__client() {
                     return 0
                     ;;
                 --profile)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --passphrase-file)
                     COMPREPLY=($(compgen -f "${cur}"))
                     return 0
                     ;;

@@ -1,6 +1,6 @@
 # Print an optspec for argparse to handle cmd's options that are independent of any subcommand.
 function __fish_spa_client_global_optspecs
-    string join \n A/access= forward= D/destination= profile= passphrase-file= a/allow= source-port= w/window= once p/port= 4/ipv4 6/ipv6 wait= close copies= dry-run save-packet= v/verbose q/quiet h/help V/version
+    string join \n A/access= forward= D/destination= profile= passphrase-file= a/allow= stun= source-port= w/window= once p/port= 4/ipv4 6/ipv6 wait= close copies= receipt dry-run save-packet= json v/verbose q/quiet h/help V/version
 end
 
 function __fish_spa_client_needs_command
@@ -29,7 +29,8 @@ complete -c spa-client -n "__fish_spa_client_needs_command" -l forward -d 'Where
 complete -c spa-client -n "__fish_spa_client_needs_command" -s D -l destination -d 'Name or address of the server [default: the profile\'s]' -r
 complete -c spa-client -n "__fish_spa_client_needs_command" -l profile -d 'Name of the profile, or path of its file [default: the one for the server, or the only one]' -r -F
 complete -c spa-client -n "__fish_spa_client_needs_command" -l passphrase-file -d 'File of the profile\'s passphrase, its first line, instead of asking for it' -r -F
-complete -c spa-client -n "__fish_spa_client_needs_command" -s a -l allow -d 'For whom: an address, a prefix like 192.0.2.0/24, `source` (whoever the datagram comes from), or `auto`' -r
+complete -c spa-client -n "__fish_spa_client_needs_command" -s a -l allow -d 'For whom: an address, a prefix like 192.0.2.0/24, `source` (whoever the datagram comes from), `resolve` (the own address as a STUN server sees it), or `auto`' -r
+complete -c spa-client -n "__fish_spa_client_needs_command" -l stun -d 'STUN server that tells the own address, for `-a resolve`; nobody is asked unless one is named' -r
 complete -c spa-client -n "__fish_spa_client_needs_command" -l source-port -d 'Let in only connections from this port or these, like 40000 or 40000-40010' -r
 complete -c spa-client -n "__fish_spa_client_needs_command" -s w -l window -d 'How long the door is to stay open, like 45s [default: as the server has it]' -r
 complete -c spa-client -n "__fish_spa_client_needs_command" -s p -l port -d 'UDP port that the datagram goes to [default: the profile\'s]' -r
@@ -50,6 +51,8 @@ complete -c spa-client -n "__fish_spa_client_needs_command" -s V -l version -d '
 complete -c spa-client -n "__fish_spa_client_needs_command" -f -a "connect" -d 'Knock unless the door is open, connect, and relay standard input and output: for ssh\'s ProxyCommand'
 complete -c spa-client -n "__fish_spa_client_needs_command" -f -a "ensure" -d 'Knock unless a window is believed open, and wait until the service answers: for ssh\'s `Match exec`'
 complete -c spa-client -n "__fish_spa_client_needs_command" -f -a "run" -d 'Knock, wait until the service answers, and run a command that finds it in SPA_ADDRESS and SPA_PORT'
+complete -c spa-client -n "__fish_spa_client_needs_command" -f -a "proxy" -d 'Be a proxy (SOCKS and HTTP CONNECT) for browsers and other programs, that knocks before it connects'
+complete -c spa-client -n "__fish_spa_client_needs_command" -f -a "keep" -d 'Keep the door open: knock again before it shuts, and when this machine\'s address changes; shut it at the end'
 complete -c spa-client -n "__fish_spa_client_needs_command" -f -a "profiles" -d 'List, show, import, remove, encrypt and decrypt the profiles of this device'
 complete -c spa-client -n "__fish_spa_client_needs_command" -f -a "enrol" -d 'Get a profile from a server: print a line for it, then take its answer; neither is secret'
 complete -c spa-client -n "__fish_spa_client_needs_command" -f -a "help" -d 'Print this message or the help of the given subcommand(s)'
@@ -57,7 +60,8 @@ complete -c spa-client -n "__fish_spa_client_using_subcommand connect" -s A -l a
 complete -c spa-client -n "__fish_spa_client_using_subcommand connect" -s D -l destination -d 'Name or address of the server [default: the profile\'s]' -r
 complete -c spa-client -n "__fish_spa_client_using_subcommand connect" -l profile -d 'Name of the profile, or path of its file [default: the one for the server, or the only one]' -r -F
 complete -c spa-client -n "__fish_spa_client_using_subcommand connect" -l passphrase-file -d 'File of the profile\'s passphrase, its first line, instead of asking for it' -r -F
-complete -c spa-client -n "__fish_spa_client_using_subcommand connect" -s a -l allow -d 'For whom: an address, a prefix like 192.0.2.0/24, `source` (whoever the datagram comes from), or `auto`' -r
+complete -c spa-client -n "__fish_spa_client_using_subcommand connect" -s a -l allow -d 'For whom: an address, a prefix like 192.0.2.0/24, `source` (whoever the datagram comes from), `resolve` (the own address as a STUN server sees it), or `auto`' -r
+complete -c spa-client -n "__fish_spa_client_using_subcommand connect" -l stun -d 'STUN server that tells the own address, for `-a resolve`; nobody is asked unless one is named' -r
 complete -c spa-client -n "__fish_spa_client_using_subcommand connect" -s w -l window -d 'How long the door is to stay open, like 45s [default: as the server has it]' -r
 complete -c spa-client -n "__fish_spa_client_using_subcommand connect" -s p -l port -d 'UDP port that the datagram goes to [default: the profile\'s]' -r
 complete -c spa-client -n "__fish_spa_client_using_subcommand connect" -l wait -d 'Wait until the service answers, and say how long that took, or why it probably does not; 10s unless a time is given' -r
@@ -72,7 +76,8 @@ complete -c spa-client -n "__fish_spa_client_using_subcommand ensure" -s A -l ac
 complete -c spa-client -n "__fish_spa_client_using_subcommand ensure" -s D -l destination -d 'Name or address of the server [default: the profile\'s]' -r
 complete -c spa-client -n "__fish_spa_client_using_subcommand ensure" -l profile -d 'Name of the profile, or path of its file [default: the one for the server, or the only one]' -r -F
 complete -c spa-client -n "__fish_spa_client_using_subcommand ensure" -l passphrase-file -d 'File of the profile\'s passphrase, its first line, instead of asking for it' -r -F
-complete -c spa-client -n "__fish_spa_client_using_subcommand ensure" -s a -l allow -d 'For whom: an address, a prefix like 192.0.2.0/24, `source` (whoever the datagram comes from), or `auto`' -r
+complete -c spa-client -n "__fish_spa_client_using_subcommand ensure" -s a -l allow -d 'For whom: an address, a prefix like 192.0.2.0/24, `source` (whoever the datagram comes from), `resolve` (the own address as a STUN server sees it), or `auto`' -r
+complete -c spa-client -n "__fish_spa_client_using_subcommand ensure" -l stun -d 'STUN server that tells the own address, for `-a resolve`; nobody is asked unless one is named' -r
 complete -c spa-client -n "__fish_spa_client_using_subcommand ensure" -s w -l window -d 'How long the door is to stay open, like 45s [default: as the server has it]' -r
 complete -c spa-client -n "__fish_spa_client_using_subcommand ensure" -s p -l port -d 'UDP port that the datagram goes to [default: the profile\'s]' -r
 complete -c spa-client -n "__fish_spa_client_using_subcommand ensure" -l wait -d 'Wait until the service answers, and say how long that took, or why it probably does not; 10s unless a time is given' -r
@@ -87,7 +92,8 @@ complete -c spa-client -n "__fish_spa_client_using_subcommand run" -s A -l acces
 complete -c spa-client -n "__fish_spa_client_using_subcommand run" -s D -l destination -d 'Name or address of the server [default: the profile\'s]' -r
 complete -c spa-client -n "__fish_spa_client_using_subcommand run" -l profile -d 'Name of the profile, or path of its file [default: the one for the server, or the only one]' -r -F
 complete -c spa-client -n "__fish_spa_client_using_subcommand run" -l passphrase-file -d 'File of the profile\'s passphrase, its first line, instead of asking for it' -r -F
-complete -c spa-client -n "__fish_spa_client_using_subcommand run" -s a -l allow -d 'For whom: an address, a prefix like 192.0.2.0/24, `source` (whoever the datagram comes from), or `auto`' -r
+complete -c spa-client -n "__fish_spa_client_using_subcommand run" -s a -l allow -d 'For whom: an address, a prefix like 192.0.2.0/24, `source` (whoever the datagram comes from), `resolve` (the own address as a STUN server sees it), or `auto`' -r
+complete -c spa-client -n "__fish_spa_client_using_subcommand run" -l stun -d 'STUN server that tells the own address, for `-a resolve`; nobody is asked unless one is named' -r
 complete -c spa-client -n "__fish_spa_client_using_subcommand run" -s w -l window -d 'How long the door is to stay open, like 45s [default: as the server has it]' -r
 complete -c spa-client -n "__fish_spa_client_using_subcommand run" -s p -l port -d 'UDP port that the datagram goes to [default: the profile\'s]' -r
 complete -c spa-client -n "__fish_spa_client_using_subcommand run" -l wait -d 'Wait until the service answers, and say how long that took, or why it probably does not; 10s unless a time is given' -r
@@ -98,16 +104,52 @@ complete -c spa-client -n "__fish_spa_client_using_subcommand run" -s v -l verbo
 complete -c spa-client -n "__fish_spa_client_using_subcommand run" -s q -l quiet -d 'Say nothing unless it fails'
 complete -c spa-client -n "__fish_spa_client_using_subcommand run" -s h -l help -d 'Print help'
 complete -c spa-client -n "__fish_spa_client_using_subcommand run" -s V -l version -d 'Print version'
+complete -c spa-client -n "__fish_spa_client_using_subcommand proxy" -l listen -d 'Where to listen: an address of this machine\'s loopback, and a port' -r
+complete -c spa-client -n "__fish_spa_client_using_subcommand proxy" -s A -l access -d 'What to open, like tcp/22 or tcp/22,udp/51820 [default: all that the profile opens]' -r
+complete -c spa-client -n "__fish_spa_client_using_subcommand proxy" -s D -l destination -d 'Name or address of the server [default: the profile\'s]' -r
+complete -c spa-client -n "__fish_spa_client_using_subcommand proxy" -l profile -d 'Name of the profile, or path of its file [default: the one for the server, or the only one]' -r -F
+complete -c spa-client -n "__fish_spa_client_using_subcommand proxy" -l passphrase-file -d 'File of the profile\'s passphrase, its first line, instead of asking for it' -r -F
+complete -c spa-client -n "__fish_spa_client_using_subcommand proxy" -s a -l allow -d 'For whom: an address, a prefix like 192.0.2.0/24, `source` (whoever the datagram comes from), `resolve` (the own address as a STUN server sees it), or `auto`' -r
+complete -c spa-client -n "__fish_spa_client_using_subcommand proxy" -l stun -d 'STUN server that tells the own address, for `-a resolve`; nobody is asked unless one is named' -r
+complete -c spa-client -n "__fish_spa_client_using_subcommand proxy" -s w -l window -d 'How long the door is to stay open, like 45s [default: as the server has it]' -r
+complete -c spa-client -n "__fish_spa_client_using_subcommand proxy" -s p -l port -d 'UDP port that the datagram goes to [default: the profile\'s]' -r
+complete -c spa-client -n "__fish_spa_client_using_subcommand proxy" -l wait -d 'Wait until the service answers, and say how long that took, or why it probably does not; 10s unless a time is given' -r
+complete -c spa-client -n "__fish_spa_client_using_subcommand proxy" -l direct -d 'Connect without a knock to what no profile is for, instead of refusing'
+complete -c spa-client -n "__fish_spa_client_using_subcommand proxy" -s 4 -l ipv4 -d 'Use the server\'s IPv4 addresses only'
+complete -c spa-client -n "__fish_spa_client_using_subcommand proxy" -s 6 -l ipv6 -d 'Use the server\'s IPv6 addresses only'
+complete -c spa-client -n "__fish_spa_client_using_subcommand proxy" -l json -d 'Print one JSON object on one line, also when it fails; for scripts'
+complete -c spa-client -n "__fish_spa_client_using_subcommand proxy" -s v -l verbose -d 'Tell the time, the size and the addresses of each datagram'
+complete -c spa-client -n "__fish_spa_client_using_subcommand proxy" -s q -l quiet -d 'Say nothing unless it fails'
+complete -c spa-client -n "__fish_spa_client_using_subcommand proxy" -s h -l help -d 'Print help'
+complete -c spa-client -n "__fish_spa_client_using_subcommand proxy" -s V -l version -d 'Print version'
+complete -c spa-client -n "__fish_spa_client_using_subcommand keep" -s A -l access -d 'What to open, like tcp/22 or tcp/22,udp/51820 [default: all that the profile opens]' -r
+complete -c spa-client -n "__fish_spa_client_using_subcommand keep" -s D -l destination -d 'Name or address of the server [default: the profile\'s]' -r
+complete -c spa-client -n "__fish_spa_client_using_subcommand keep" -l profile -d 'Name of the profile, or path of its file [default: the one for the server, or the only one]' -r -F
+complete -c spa-client -n "__fish_spa_client_using_subcommand keep" -l passphrase-file -d 'File of the profile\'s passphrase, its first line, instead of asking for it' -r -F
+complete -c spa-client -n "__fish_spa_client_using_subcommand keep" -s a -l allow -d 'For whom: an address, a prefix like 192.0.2.0/24, `source` (whoever the datagram comes from), `resolve` (the own address as a STUN server sees it), or `auto`' -r
+complete -c spa-client -n "__fish_spa_client_using_subcommand keep" -l stun -d 'STUN server that tells the own address, for `-a resolve`; nobody is asked unless one is named' -r
+complete -c spa-client -n "__fish_spa_client_using_subcommand keep" -s w -l window -d 'How long the door is to stay open, like 45s [default: as the server has it]' -r
+complete -c spa-client -n "__fish_spa_client_using_subcommand keep" -s p -l port -d 'UDP port that the datagram goes to [default: the profile\'s]' -r
+complete -c spa-client -n "__fish_spa_client_using_subcommand keep" -l wait -d 'Wait until the service answers, and say how long that took, or why it probably does not; 10s unless a time is given' -r
+complete -c spa-client -n "__fish_spa_client_using_subcommand keep" -s 4 -l ipv4 -d 'Use the server\'s IPv4 addresses only'
+complete -c spa-client -n "__fish_spa_client_using_subcommand keep" -s 6 -l ipv6 -d 'Use the server\'s IPv6 addresses only'
+complete -c spa-client -n "__fish_spa_client_using_subcommand keep" -l json -d 'Print one JSON object on one line, also when it fails; for scripts'
+complete -c spa-client -n "__fish_spa_client_using_subcommand keep" -s v -l verbose -d 'Tell the time, the size and the addresses of each datagram'
+complete -c spa-client -n "__fish_spa_client_using_subcommand keep" -s q -l quiet -d 'Say nothing unless it fails'
+complete -c spa-client -n "__fish_spa_client_using_subcommand keep" -s h -l help -d 'Print help'
+complete -c spa-client -n "__fish_spa_client_using_subcommand keep" -s V -l version -d 'Print version'
 complete -c spa-client -n "__fish_spa_client_using_subcommand profiles; and not __fish_seen_subcommand_from list show import remove encrypt decrypt help" -s A -l access -d 'What to open, like tcp/22 or tcp/22,udp/51820 [default: all that the profile opens]' -r
 complete -c spa-client -n "__fish_spa_client_using_subcommand profiles; and not __fish_seen_subcommand_from list show import remove encrypt decrypt help" -s D -l destination -d 'Name or address of the server [default: the profile\'s]' -r
 complete -c spa-client -n "__fish_spa_client_using_subcommand profiles; and not __fish_seen_subcommand_from list show import remove encrypt decrypt help" -l profile -d 'Name of the profile, or path of its file [default: the one for the server, or the only one]' -r -F
 complete -c spa-client -n "__fish_spa_client_using_subcommand profiles; and not __fish_seen_subcommand_from list show import remove encrypt decrypt help" -l passphrase-file -d 'File of the profile\'s passphrase, its first line, instead of asking for it' -r -F
-complete -c spa-client -n "__fish_spa_client_using_subcommand profiles; and not __fish_seen_subcommand_from list show import remove encrypt decrypt help" -s a -l allow -d 'For whom: an address, a prefix like 192.0.2.0/24, `source` (whoever the datagram comes from), or `auto`' -r
+complete -c spa-client -n "__fish_spa_client_using_subcommand profiles; and not __fish_seen_subcommand_from list show import remove encrypt decrypt help" -s a -l allow -d 'For whom: an address, a prefix like 192.0.2.0/24, `source` (whoever the datagram comes from), `resolve` (the own address as a STUN server sees it), or `auto`' -r
+complete -c spa-client -n "__fish_spa_client_using_subcommand profiles; and not __fish_seen_subcommand_from list show import remove encrypt decrypt help" -l stun -d 'STUN server that tells the own address, for `-a resolve`; nobody is asked unless one is named' -r
 complete -c spa-client -n "__fish_spa_client_using_subcommand profiles; and not __fish_seen_subcommand_from list show import remove encrypt decrypt help" -s w -l window -d 'How long the door is to stay open, like 45s [default: as the server has it]' -r
 complete -c spa-client -n "__fish_spa_client_using_subcommand profiles; and not __fish_seen_subcommand_from list show import remove encrypt decrypt help" -s p -l port -d 'UDP port that the datagram goes to [default: the profile\'s]' -r
 complete -c spa-client -n "__fish_spa_client_using_subcommand profiles; and not __fish_seen_subcommand_from list show import remove encrypt decrypt help" -l wait -d 'Wait until the service answers, and say how long that took, or why it probably does not; 10s unless a time is given' -r
 complete -c spa-client -n "__fish_spa_client_using_subcommand profiles; and not __fish_seen_subcommand_from list show import remove encrypt decrypt help" -s 4 -l ipv4 -d 'Use the server\'s IPv4 addresses only'
 complete -c spa-client -n "__fish_spa_client_using_subcommand profiles; and not __fish_seen_subcommand_from list show import remove encrypt decrypt help" -s 6 -l ipv6 -d 'Use the server\'s IPv6 addresses only'
+complete -c spa-client -n "__fish_spa_client_using_subcommand profiles; and not __fish_seen_subcommand_from list show import remove encrypt decrypt help" -l json -d 'Print one JSON object on one line, also when it fails; for scripts'
 complete -c spa-client -n "__fish_spa_client_using_subcommand profiles; and not __fish_seen_subcommand_from list show import remove encrypt decrypt help" -s v -l verbose -d 'Tell the time, the size and the addresses of each datagram'
 complete -c spa-client -n "__fish_spa_client_using_subcommand profiles; and not __fish_seen_subcommand_from list show import remove encrypt decrypt help" -s q -l quiet -d 'Say nothing unless it fails'
 complete -c spa-client -n "__fish_spa_client_using_subcommand profiles; and not __fish_seen_subcommand_from list show import remove encrypt decrypt help" -s h -l help -d 'Print help'
@@ -123,13 +165,14 @@ complete -c spa-client -n "__fish_spa_client_using_subcommand profiles; and __fi
 complete -c spa-client -n "__fish_spa_client_using_subcommand profiles; and __fish_seen_subcommand_from list" -s D -l destination -d 'Name or address of the server [default: the profile\'s]' -r
 complete -c spa-client -n "__fish_spa_client_using_subcommand profiles; and __fish_seen_subcommand_from list" -l profile -d 'Name of the profile, or path of its file [default: the one for the server, or the only one]' -r -F
 complete -c spa-client -n "__fish_spa_client_using_subcommand profiles; and __fish_seen_subcommand_from list" -l passphrase-file -d 'File of the profile\'s passphrase, its first line, instead of asking for it' -r -F
-complete -c spa-client -n "__fish_spa_client_using_subcommand profiles; and __fish_seen_subcommand_from list" -s a -l allow -d 'For whom: an address, a prefix like 192.0.2.0/24, `source` (whoever the datagram comes from), or `auto`' -r
+complete -c spa-client -n "__fish_spa_client_using_subcommand profiles; and __fish_seen_subcommand_from list" -s a -l allow -d 'For whom: an address, a prefix like 192.0.2.0/24, `source` (whoever the datagram comes from), `resolve` (the own address as a STUN server sees it), or `auto`' -r
+complete -c spa-client -n "__fish_spa_client_using_subcommand profiles; and __fish_seen_subcommand_from list" -l stun -d 'STUN server that tells the own address, for `-a resolve`; nobody is asked unless one is named' -r
 complete -c spa-client -n "__fish_spa_client_using_subcommand profiles; and __fish_seen_subcommand_from list" -s w -l window -d 'How long the door is to stay open, like 45s [default: as the server has it]' -r
 complete -c spa-client -n "__fish_spa_client_using_subcommand profiles; and __fish_seen_subcommand_from list" -s p -l port -d 'UDP port that the datagram goes to [default: the profile\'s]' -r
 complete -c spa-client -n "__fish_spa_client_using_subcommand profiles; and __fish_seen_subcommand_from list" -l wait -d 'Wait until the service answers, and say how long that took, or why it probably does not; 10s unless a time is given' -r
-complete -c spa-client -n "__fish_spa_client_using_subcommand profiles; and __fish_seen_subcommand_from list" -l json -d 'As JSON'
 complete -c spa-client -n "__fish_spa_client_using_subcommand profiles; and __fish_seen_subcommand_from list" -s 4 -l ipv4 -d 'Use the server\'s IPv4 addresses only'
 complete -c spa-client -n "__fish_spa_client_using_subcommand profiles; and __fish_seen_subcommand_from list" -s 6 -l ipv6 -d 'Use the server\'s IPv6 addresses only'
+complete -c spa-client -n "__fish_spa_client_using_subcommand profiles; and __fish_seen_subcommand_from list" -l json -d 'Print one JSON object on one line, also when it fails; for scripts'
 complete -c spa-client -n "__fish_spa_client_using_subcommand profiles; and __fish_seen_subcommand_from list" -s v -l verbose -d 'Tell the time, the size and the addresses of each datagram'
 complete -c spa-client -n "__fish_spa_client_using_subcommand profiles; and __fish_seen_subcommand_from list" -s q -l quiet -d 'Say nothing unless it fails'
 complete -c spa-client -n "__fish_spa_client_using_subcommand profiles; and __fish_seen_subcommand_from list" -s h -l help -d 'Print help'
@@ -137,13 +180,14 @@ complete -c spa-client -n "__fish_spa_client_using_subcommand profiles; and __fi
 complete -c spa-client -n "__fish_spa_client_using_subcommand profiles; and __fish_seen_subcommand_from show" -s A -l access -d 'What to open, like tcp/22 or tcp/22,udp/51820 [default: all that the profile opens]' -r
 complete -c spa-client -n "__fish_spa_client_using_subcommand profiles; and __fish_seen_subcommand_from show" -s D -l destination -d 'Name or address of the server [default: the profile\'s]' -r
 complete -c spa-client -n "__fish_spa_client_using_subcommand profiles; and __fish_seen_subcommand_from show" -l passphrase-file -d 'File of the profile\'s passphrase, its first line, instead of asking for it' -r -F
-complete -c spa-client -n "__fish_spa_client_using_subcommand profiles; and __fish_seen_subcommand_from show" -s a -l allow -d 'For whom: an address, a prefix like 192.0.2.0/24, `source` (whoever the datagram comes from), or `auto`' -r
+complete -c spa-client -n "__fish_spa_client_using_subcommand profiles; and __fish_seen_subcommand_from show" -s a -l allow -d 'For whom: an address, a prefix like 192.0.2.0/24, `source` (whoever the datagram comes from), `resolve` (the own address as a STUN server sees it), or `auto`' -r
+complete -c spa-client -n "__fish_spa_client_using_subcommand profiles; and __fish_seen_subcommand_from show" -l stun -d 'STUN server that tells the own address, for `-a resolve`; nobody is asked unless one is named' -r
 complete -c spa-client -n "__fish_spa_client_using_subcommand profiles; and __fish_seen_subcommand_from show" -s w -l window -d 'How long the door is to stay open, like 45s [default: as the server has it]' -r
 complete -c spa-client -n "__fish_spa_client_using_subcommand profiles; and __fish_seen_subcommand_from show" -s p -l port -d 'UDP port that the datagram goes to [default: the profile\'s]' -r
 complete -c spa-client -n "__fish_spa_client_using_subcommand profiles; and __fish_seen_subcommand_from show" -l wait -d 'Wait until the service answers, and say how long that took, or why it probably does not; 10s unless a time is given' -r
-complete -c spa-client -n "__fish_spa_client_using_subcommand profiles; and __fish_seen_subcommand_from show" -l json -d 'As JSON'
 complete -c spa-client -n "__fish_spa_client_using_subcommand profiles; and __fish_seen_subcommand_from show" -s 4 -l ipv4 -d 'Use the server\'s IPv4 addresses only'
 complete -c spa-client -n "__fish_spa_client_using_subcommand profiles; and __fish_seen_subcommand_from show" -s 6 -l ipv6 -d 'Use the server\'s IPv6 addresses only'
+complete -c spa-client -n "__fish_spa_client_using_subcommand profiles; and __fish_seen_subcommand_from show" -l json -d 'Print one JSON object on one line, also when it fails; for scripts'
 complete -c spa-client -n "__fish_spa_client_using_subcommand profiles; and __fish_seen_subcommand_from show" -s v -l verbose -d 'Tell the time, the size and the addresses of each datagram'
 complete -c spa-client -n "__fish_spa_client_using_subcommand profiles; and __fish_seen_subcommand_from show" -s q -l quiet -d 'Say nothing unless it fails'
 complete -c spa-client -n "__fish_spa_client_using_subcommand profiles; and __fish_seen_subcommand_from show" -s h -l help -d 'Print help'
@@ -153,13 +197,15 @@ complete -c spa-client -n "__fish_spa_client_using_subcommand profiles; and __fi
 complete -c spa-client -n "__fish_spa_client_using_subcommand profiles; and __fish_seen_subcommand_from import" -s D -l destination -d 'Name or address of the server [default: the profile\'s]' -r
 complete -c spa-client -n "__fish_spa_client_using_subcommand profiles; and __fish_seen_subcommand_from import" -l profile -d 'Name of the profile, or path of its file [default: the one for the server, or the only one]' -r -F
 complete -c spa-client -n "__fish_spa_client_using_subcommand profiles; and __fish_seen_subcommand_from import" -l passphrase-file -d 'File of the profile\'s passphrase, its first line, instead of asking for it' -r -F
-complete -c spa-client -n "__fish_spa_client_using_subcommand profiles; and __fish_seen_subcommand_from import" -s a -l allow -d 'For whom: an address, a prefix like 192.0.2.0/24, `source` (whoever the datagram comes from), or `auto`' -r
+complete -c spa-client -n "__fish_spa_client_using_subcommand profiles; and __fish_seen_subcommand_from import" -s a -l allow -d 'For whom: an address, a prefix like 192.0.2.0/24, `source` (whoever the datagram comes from), `resolve` (the own address as a STUN server sees it), or `auto`' -r
+complete -c spa-client -n "__fish_spa_client_using_subcommand profiles; and __fish_seen_subcommand_from import" -l stun -d 'STUN server that tells the own address, for `-a resolve`; nobody is asked unless one is named' -r
 complete -c spa-client -n "__fish_spa_client_using_subcommand profiles; and __fish_seen_subcommand_from import" -s w -l window -d 'How long the door is to stay open, like 45s [default: as the server has it]' -r
 complete -c spa-client -n "__fish_spa_client_using_subcommand profiles; and __fish_seen_subcommand_from import" -s p -l port -d 'UDP port that the datagram goes to [default: the profile\'s]' -r
 complete -c spa-client -n "__fish_spa_client_using_subcommand profiles; and __fish_seen_subcommand_from import" -l wait -d 'Wait until the service answers, and say how long that took, or why it probably does not; 10s unless a time is given' -r
 complete -c spa-client -n "__fish_spa_client_using_subcommand profiles; and __fish_seen_subcommand_from import" -l force -d 'Put it in place of one that has the name already'
 complete -c spa-client -n "__fish_spa_client_using_subcommand profiles; and __fish_seen_subcommand_from import" -s 4 -l ipv4 -d 'Use the server\'s IPv4 addresses only'
 complete -c spa-client -n "__fish_spa_client_using_subcommand profiles; and __fish_seen_subcommand_from import" -s 6 -l ipv6 -d 'Use the server\'s IPv6 addresses only'
+complete -c spa-client -n "__fish_spa_client_using_subcommand profiles; and __fish_seen_subcommand_from import" -l json -d 'Print one JSON object on one line, also when it fails; for scripts'
 complete -c spa-client -n "__fish_spa_client_using_subcommand profiles; and __fish_seen_subcommand_from import" -s v -l verbose -d 'Tell the time, the size and the addresses of each datagram'
 complete -c spa-client -n "__fish_spa_client_using_subcommand profiles; and __fish_seen_subcommand_from import" -s q -l quiet -d 'Say nothing unless it fails'
 complete -c spa-client -n "__fish_spa_client_using_subcommand profiles; and __fish_seen_subcommand_from import" -s h -l help -d 'Print help'
@@ -167,13 +213,15 @@ complete -c spa-client -n "__fish_spa_client_using_subcommand profiles; and __fi
 complete -c spa-client -n "__fish_spa_client_using_subcommand profiles; and __fish_seen_subcommand_from remove" -s A -l access -d 'What to open, like tcp/22 or tcp/22,udp/51820 [default: all that the profile opens]' -r
 complete -c spa-client -n "__fish_spa_client_using_subcommand profiles; and __fish_seen_subcommand_from remove" -s D -l destination -d 'Name or address of the server [default: the profile\'s]' -r
 complete -c spa-client -n "__fish_spa_client_using_subcommand profiles; and __fish_seen_subcommand_from remove" -l passphrase-file -d 'File of the profile\'s passphrase, its first line, instead of asking for it' -r -F
-complete -c spa-client -n "__fish_spa_client_using_subcommand profiles; and __fish_seen_subcommand_from remove" -s a -l allow -d 'For whom: an address, a prefix like 192.0.2.0/24, `source` (whoever the datagram comes from), or `auto`' -r
+complete -c spa-client -n "__fish_spa_client_using_subcommand profiles; and __fish_seen_subcommand_from remove" -s a -l allow -d 'For whom: an address, a prefix like 192.0.2.0/24, `source` (whoever the datagram comes from), `resolve` (the own address as a STUN server sees it), or `auto`' -r
+complete -c spa-client -n "__fish_spa_client_using_subcommand profiles; and __fish_seen_subcommand_from remove" -l stun -d 'STUN server that tells the own address, for `-a resolve`; nobody is asked unless one is named' -r
 complete -c spa-client -n "__fish_spa_client_using_subcommand profiles; and __fish_seen_subcommand_from remove" -s w -l window -d 'How long the door is to stay open, like 45s [default: as the server has it]' -r
 complete -c spa-client -n "__fish_spa_client_using_subcommand profiles; and __fish_seen_subcommand_from remove" -s p -l port -d 'UDP port that the datagram goes to [default: the profile\'s]' -r
 complete -c spa-client -n "__fish_spa_client_using_subcommand profiles; and __fish_seen_subcommand_from remove" -l wait -d 'Wait until the service answers, and say how long that took, or why it probably does not; 10s unless a time is given' -r
 complete -c spa-client -n "__fish_spa_client_using_subcommand profiles; and __fish_seen_subcommand_from remove" -l force -d 'Do not ask'
 complete -c spa-client -n "__fish_spa_client_using_subcommand profiles; and __fish_seen_subcommand_from remove" -s 4 -l ipv4 -d 'Use the server\'s IPv4 addresses only'
 complete -c spa-client -n "__fish_spa_client_using_subcommand profiles; and __fish_seen_subcommand_from remove" -s 6 -l ipv6 -d 'Use the server\'s IPv6 addresses only'
+complete -c spa-client -n "__fish_spa_client_using_subcommand profiles; and __fish_seen_subcommand_from remove" -l json -d 'Print one JSON object on one line, also when it fails; for scripts'
 complete -c spa-client -n "__fish_spa_client_using_subcommand profiles; and __fish_seen_subcommand_from remove" -s v -l verbose -d 'Tell the time, the size and the addresses of each datagram'
 complete -c spa-client -n "__fish_spa_client_using_subcommand profiles; and __fish_seen_subcommand_from remove" -s q -l quiet -d 'Say nothing unless it fails'
 complete -c spa-client -n "__fish_spa_client_using_subcommand profiles; and __fish_seen_subcommand_from remove" -s h -l help -d 'Print help'
@@ -181,12 +229,14 @@ complete -c spa-client -n "__fish_spa_client_using_subcommand profiles; and __fi
 complete -c spa-client -n "__fish_spa_client_using_subcommand profiles; and __fish_seen_subcommand_from encrypt" -s A -l access -d 'What to open, like tcp/22 or tcp/22,udp/51820 [default: all that the profile opens]' -r
 complete -c spa-client -n "__fish_spa_client_using_subcommand profiles; and __fish_seen_subcommand_from encrypt" -s D -l destination -d 'Name or address of the server [default: the profile\'s]' -r
 complete -c spa-client -n "__fish_spa_client_using_subcommand profiles; and __fish_seen_subcommand_from encrypt" -l passphrase-file -d 'File of the profile\'s passphrase, its first line, instead of asking for it' -r -F
-complete -c spa-client -n "__fish_spa_client_using_subcommand profiles; and __fish_seen_subcommand_from encrypt" -s a -l allow -d 'For whom: an address, a prefix like 192.0.2.0/24, `source` (whoever the datagram comes from), or `auto`' -r
+complete -c spa-client -n "__fish_spa_client_using_subcommand profiles; and __fish_seen_subcommand_from encrypt" -s a -l allow -d 'For whom: an address, a prefix like 192.0.2.0/24, `source` (whoever the datagram comes from), `resolve` (the own address as a STUN server sees it), or `auto`' -r
+complete -c spa-client -n "__fish_spa_client_using_subcommand profiles; and __fish_seen_subcommand_from encrypt" -l stun -d 'STUN server that tells the own address, for `-a resolve`; nobody is asked unless one is named' -r
 complete -c spa-client -n "__fish_spa_client_using_subcommand profiles; and __fish_seen_subcommand_from encrypt" -s w -l window -d 'How long the door is to stay open, like 45s [default: as the server has it]' -r
 complete -c spa-client -n "__fish_spa_client_using_subcommand profiles; and __fish_seen_subcommand_from encrypt" -s p -l port -d 'UDP port that the datagram goes to [default: the profile\'s]' -r
 complete -c spa-client -n "__fish_spa_client_using_subcommand profiles; and __fish_seen_subcommand_from encrypt" -l wait -d 'Wait until the service answers, and say how long that took, or why it probably does not; 10s unless a time is given' -r
 complete -c spa-client -n "__fish_spa_client_using_subcommand profiles; and __fish_seen_subcommand_from encrypt" -s 4 -l ipv4 -d 'Use the server\'s IPv4 addresses only'
 complete -c spa-client -n "__fish_spa_client_using_subcommand profiles; and __fish_seen_subcommand_from encrypt" -s 6 -l ipv6 -d 'Use the server\'s IPv6 addresses only'
+complete -c spa-client -n "__fish_spa_client_using_subcommand profiles; and __fish_seen_subcommand_from encrypt" -l json -d 'Print one JSON object on one line, also when it fails; for scripts'
 complete -c spa-client -n "__fish_spa_client_using_subcommand profiles; and __fish_seen_subcommand_from encrypt" -s v -l verbose -d 'Tell the time, the size and the addresses of each datagram'
 complete -c spa-client -n "__fish_spa_client_using_subcommand profiles; and __fish_seen_subcommand_from encrypt" -s q -l quiet -d 'Say nothing unless it fails'
 complete -c spa-client -n "__fish_spa_client_using_subcommand profiles; and __fish_seen_subcommand_from encrypt" -s h -l help -d 'Print help'
@@ -194,12 +244,14 @@ complete -c spa-client -n "__fish_spa_client_using_subcommand profiles; and __fi
 complete -c spa-client -n "__fish_spa_client_using_subcommand profiles; and __fish_seen_subcommand_from decrypt" -s A -l access -d 'What to open, like tcp/22 or tcp/22,udp/51820 [default: all that the profile opens]' -r
 complete -c spa-client -n "__fish_spa_client_using_subcommand profiles; and __fish_seen_subcommand_from decrypt" -s D -l destination -d 'Name or address of the server [default: the profile\'s]' -r
 complete -c spa-client -n "__fish_spa_client_using_subcommand profiles; and __fish_seen_subcommand_from decrypt" -l passphrase-file -d 'File of the profile\'s passphrase, its first line, instead of asking for it' -r -F
-complete -c spa-client -n "__fish_spa_client_using_subcommand profiles; and __fish_seen_subcommand_from decrypt" -s a -l allow -d 'For whom: an address, a prefix like 192.0.2.0/24, `source` (whoever the datagram comes from), or `auto`' -r
+complete -c spa-client -n "__fish_spa_client_using_subcommand profiles; and __fish_seen_subcommand_from decrypt" -s a -l allow -d 'For whom: an address, a prefix like 192.0.2.0/24, `source` (whoever the datagram comes from), `resolve` (the own address as a STUN server sees it), or `auto`' -r
+complete -c spa-client -n "__fish_spa_client_using_subcommand profiles; and __fish_seen_subcommand_from decrypt" -l stun -d 'STUN server that tells the own address, for `-a resolve`; nobody is asked unless one is named' -r
 complete -c spa-client -n "__fish_spa_client_using_subcommand profiles; and __fish_seen_subcommand_from decrypt" -s w -l window -d 'How long the door is to stay open, like 45s [default: as the server has it]' -r
 complete -c spa-client -n "__fish_spa_client_using_subcommand profiles; and __fish_seen_subcommand_from decrypt" -s p -l port -d 'UDP port that the datagram goes to [default: the profile\'s]' -r
 complete -c spa-client -n "__fish_spa_client_using_subcommand profiles; and __fish_seen_subcommand_from decrypt" -l wait -d 'Wait until the service answers, and say how long that took, or why it probably does not; 10s unless a time is given' -r
 complete -c spa-client -n "__fish_spa_client_using_subcommand profiles; and __fish_seen_subcommand_from decrypt" -s 4 -l ipv4 -d 'Use the server\'s IPv4 addresses only'
 complete -c spa-client -n "__fish_spa_client_using_subcommand profiles; and __fish_seen_subcommand_from decrypt" -s 6 -l ipv6 -d 'Use the server\'s IPv6 addresses only'
+complete -c spa-client -n "__fish_spa_client_using_subcommand profiles; and __fish_seen_subcommand_from decrypt" -l json -d 'Print one JSON object on one line, also when it fails; for scripts'
 complete -c spa-client -n "__fish_spa_client_using_subcommand profiles; and __fish_seen_subcommand_from decrypt" -s v -l verbose -d 'Tell the time, the size and the addresses of each datagram'
 complete -c spa-client -n "__fish_spa_client_using_subcommand profiles; and __fish_seen_subcommand_from decrypt" -s q -l quiet -d 'Say nothing unless it fails'
 complete -c spa-client -n "__fish_spa_client_using_subcommand profiles; and __fish_seen_subcommand_from decrypt" -s h -l help -d 'Print help'
@@ -217,23 +269,27 @@ complete -c spa-client -n "__fish_spa_client_using_subcommand enrol" -s A -l acc
 complete -c spa-client -n "__fish_spa_client_using_subcommand enrol" -s D -l destination -d 'Name or address of the server [default: the profile\'s]' -r
 complete -c spa-client -n "__fish_spa_client_using_subcommand enrol" -l profile -d 'Name of the profile, or path of its file [default: the one for the server, or the only one]' -r -F
 complete -c spa-client -n "__fish_spa_client_using_subcommand enrol" -l passphrase-file -d 'File of the profile\'s passphrase, its first line, instead of asking for it' -r -F
-complete -c spa-client -n "__fish_spa_client_using_subcommand enrol" -s a -l allow -d 'For whom: an address, a prefix like 192.0.2.0/24, `source` (whoever the datagram comes from), or `auto`' -r
+complete -c spa-client -n "__fish_spa_client_using_subcommand enrol" -s a -l allow -d 'For whom: an address, a prefix like 192.0.2.0/24, `source` (whoever the datagram comes from), `resolve` (the own address as a STUN server sees it), or `auto`' -r
+complete -c spa-client -n "__fish_spa_client_using_subcommand enrol" -l stun -d 'STUN server that tells the own address, for `-a resolve`; nobody is asked unless one is named' -r
 complete -c spa-client -n "__fish_spa_client_using_subcommand enrol" -s w -l window -d 'How long the door is to stay open, like 45s [default: as the server has it]' -r
 complete -c spa-client -n "__fish_spa_client_using_subcommand enrol" -s p -l port -d 'UDP port that the datagram goes to [default: the profile\'s]' -r
 complete -c spa-client -n "__fish_spa_client_using_subcommand enrol" -l wait -d 'Wait until the service answers, and say how long that took, or why it probably does not; 10s unless a time is given' -r
 complete -c spa-client -n "__fish_spa_client_using_subcommand enrol" -l force -d 'Begin anew where one is pending'
 complete -c spa-client -n "__fish_spa_client_using_subcommand enrol" -s 4 -l ipv4 -d 'Use the server\'s IPv4 addresses only'
 complete -c spa-client -n "__fish_spa_client_using_subcommand enrol" -s 6 -l ipv6 -d 'Use the server\'s IPv6 addresses only'
+complete -c spa-client -n "__fish_spa_client_using_subcommand enrol" -l json -d 'Print one JSON object on one line, also when it fails; for scripts'
 complete -c spa-client -n "__fish_spa_client_using_subcommand enrol" -s v -l verbose -d 'Tell the time, the size and the addresses of each datagram'
 complete -c spa-client -n "__fish_spa_client_using_subcommand enrol" -s q -l quiet -d 'Say nothing unless it fails'
 complete -c spa-client -n "__fish_spa_client_using_subcommand enrol" -s h -l help -d 'Print help'
 complete -c spa-client -n "__fish_spa_client_using_subcommand enrol" -s V -l version -d 'Print version'
-complete -c spa-client -n "__fish_spa_client_using_subcommand help; and not __fish_seen_subcommand_from connect ensure run profiles enrol help" -f -a "connect" -d 'Knock unless the door is open, connect, and relay standard input and output: for ssh\'s ProxyCommand'
-complete -c spa-client -n "__fish_spa_client_using_subcommand help; and not __fish_seen_subcommand_from connect ensure run profiles enrol help" -f -a "ensure" -d 'Knock unless a window is believed open, and wait until the service answers: for ssh\'s `Match exec`'
-complete -c spa-client -n "__fish_spa_client_using_subcommand help; and not __fish_seen_subcommand_from connect ensure run profiles enrol help" -f -a "run" -d 'Knock, wait until the service answers, and run a command that finds it in SPA_ADDRESS and SPA_PORT'
-complete -c spa-client -n "__fish_spa_client_using_subcommand help; and not __fish_seen_subcommand_from connect ensure run profiles enrol help" -f -a "profiles" -d 'List, show, import, remove, encrypt and decrypt the profiles of this device'
-complete -c spa-client -n "__fish_spa_client_using_subcommand help; and not __fish_seen_subcommand_from connect ensure run profiles enrol help" -f -a "enrol" -d 'Get a profile from a server: print a line for it, then take its answer; neither is secret'
-complete -c spa-client -n "__fish_spa_client_using_subcommand help; and not __fish_seen_subcommand_from connect ensure run profiles enrol help" -f -a "help" -d 'Print this message or the help of the given subcommand(s)'
+complete -c spa-client -n "__fish_spa_client_using_subcommand help; and not __fish_seen_subcommand_from connect ensure run proxy keep profiles enrol help" -f -a "connect" -d 'Knock unless the door is open, connect, and relay standard input and output: for ssh\'s ProxyCommand'
+complete -c spa-client -n "__fish_spa_client_using_subcommand help; and not __fish_seen_subcommand_from connect ensure run proxy keep profiles enrol help" -f -a "ensure" -d 'Knock unless a window is believed open, and wait until the service answers: for ssh\'s `Match exec`'
+complete -c spa-client -n "__fish_spa_client_using_subcommand help; and not __fish_seen_subcommand_from connect ensure run proxy keep profiles enrol help" -f -a "run" -d 'Knock, wait until the service answers, and run a command that finds it in SPA_ADDRESS and SPA_PORT'
+complete -c spa-client -n "__fish_spa_client_using_subcommand help; and not __fish_seen_subcommand_from connect ensure run proxy keep profiles enrol help" -f -a "proxy" -d 'Be a proxy (SOCKS and HTTP CONNECT) for browsers and other programs, that knocks before it connects'
+complete -c spa-client -n "__fish_spa_client_using_subcommand help; and not __fish_seen_subcommand_from connect ensure run proxy keep profiles enrol help" -f -a "keep" -d 'Keep the door open: knock again before it shuts, and when this machine\'s address changes; shut it at the end'
+complete -c spa-client -n "__fish_spa_client_using_subcommand help; and not __fish_seen_subcommand_from connect ensure run proxy keep profiles enrol help" -f -a "profiles" -d 'List, show, import, remove, encrypt and decrypt the profiles of this device'
+complete -c spa-client -n "__fish_spa_client_using_subcommand help; and not __fish_seen_subcommand_from connect ensure run proxy keep profiles enrol help" -f -a "enrol" -d 'Get a profile from a server: print a line for it, then take its answer; neither is secret'
+complete -c spa-client -n "__fish_spa_client_using_subcommand help; and not __fish_seen_subcommand_from connect ensure run proxy keep profiles enrol help" -f -a "help" -d 'Print this message or the help of the given subcommand(s)'
 complete -c spa-client -n "__fish_spa_client_using_subcommand help; and __fish_seen_subcommand_from profiles" -f -a "list" -d 'One line for each profile'
 complete -c spa-client -n "__fish_spa_client_using_subcommand help; and __fish_seen_subcommand_from profiles" -f -a "show" -d 'All that a profile says, but its keys'
 complete -c spa-client -n "__fish_spa_client_using_subcommand help; and __fish_seen_subcommand_from profiles" -f -a "import" -d 'Take in a profile from a file, or from a paste'

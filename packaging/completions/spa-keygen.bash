@@ -35,7 +35,7 @@ _spa__keygen() {
 
     case "${cmd}" in
         spa__keygen)
-            opts="-h -V --server --open --port --config-dir --state-dir --suite --window --max-window --expires --freshness --out --qr --help --version accept help"
+            opts="-h -V --server --open --port --config-dir --state-dir --suite --window --max-window --expires --freshness --receipt --out --qr --help --version accept help"
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 1 ]] ; then
                 COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
                 return 0
@@ -97,7 +97,7 @@ _spa__keygen() {
             return 0
             ;;
         spa__keygen__subcmd__accept)
-            opts="-h -V --name --server --yes --open --port --config-dir --state-dir --suite --window --max-window --expires --freshness --help --version"
+            opts="-h -V --name --server --yes --open --port --config-dir --state-dir --suite --window --max-window --expires --freshness --receipt --help --version"
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 2 ]] ; then
                 COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
                 return 0

@@ -39,8 +39,15 @@ pub enum Notice {
     Refused(WorkerNumber),
     /// The host's surroundings changed: start a new worker beside the old.
     Renew,
+    /// The operator asks for a reload, as by SIGHUP: the next worker is the one by which it is judged.
+    Reload,
     /// The configuration allows receipts: start a sender, in the place of any other.
     Sender,
+    /// The answer to [`Started::Question`].
+    Alive {
+        /// The worker that serves has said something since the last such answer; or there is none.
+        worker: bool,
+    },
 }
 
 impl Notice {
@@ -48,7 +55,10 @@ impl Notice {
     const RETIRED: u8 = 0b01 << 6;
     const REFUSED: u8 = 0b10 << 6;
     const RENEW: u8 = 0b11 << 6;
+    const RELOAD: u8 = Self::RENEW | 1;
     const SENDER: u8 = Self::RENEW | 2;
+    const ALIVE: u8 = Self::RENEW | 3;
+    const ALONE: u8 = Self::RENEW | 4;
 
     fn encode(self) -> [u8; 1] {
         [match self {
@@ -56,7 +66,10 @@ impl Notice {
             Self::Retired(worker) => Self::RETIRED | worker.0,
             Self::Refused(worker) => Self::REFUSED | worker.0,
             Self::Renew => Self::RENEW,
+            Self::Reload => Self::RELOAD,
             Self::Sender => Self::SENDER,
+            Self::Alive { worker: true } => Self::ALIVE,
+            Self::Alive { worker: false } => Self::ALONE,
         }]
     }
 
@@ -67,7 +80,10 @@ impl Notice {
             Self::RETIRED => Ok(Self::Retired(worker)),
             Self::REFUSED => Ok(Self::Refused(worker)),
             _ if byte == Self::RENEW => Ok(Self::Renew),
+            _ if byte == Self::RELOAD => Ok(Self::Reload),
             _ if byte == Self::SENDER => Ok(Self::Sender),
+            _ if byte == Self::ALIVE => Ok(Self::Alive { worker: true }),
+            _ if byte == Self::ALONE => Ok(Self::Alive { worker: false }),
             _ => Err(ChannelError::Protocol),
         }
     }
@@ -78,24 +94,33 @@ impl Notice {
 pub struct NewWorker {
     /// Its number, to be used in every notice about it.
     pub number: WorkerNumber,
+    /// It was started because of [`Notice::Reload`].
+    pub asked: bool,
     /// The monitor's end of its channel.
     pub channel: Seqpacket,
     /// spad.toml, open for reading, from its first byte.
     pub config: OwnedFd,
 }
 
-/// What the starter hands the monitor.
+impl NewWorker {
+    const ASKED: u8 = 0b10 << 6;
+}
+
+/// What the starter hands the monitor, or asks.
 #[derive(Debug)]
 pub enum Started {
     /// A worker.
     Worker(NewWorker),
     /// The monitor's end of a new sender's channel.
     Sender(Seqpacket),
+    /// Nothing: answer with [`Notice::Alive`].
+    Question,
 }
 
 impl Started {
-    /// The byte that names no worker.
+    /// The bytes that name no worker.
     const SENDER: u8 = 0b01 << 6;
+    const QUESTION: u8 = Self::SENDER | 1;
 }
 
 /// The starter's end.
@@ -121,7 +146,8 @@ impl StarterEnd {
     /// # Errors
     /// The monitor is gone or reads nothing. The worker then sees the end of its channel.
     pub fn announce(&self, worker: &NewWorker) -> Result<(), ChannelError> {
-        self.0.send_with(&[worker.number.0], &[worker.channel.as_fd(), worker.config.as_fd()])
+        let asked = if worker.asked { NewWorker::ASKED } else { 0 };
+        self.0.send_with(&[worker.number.0 | asked], &[worker.channel.as_fd(), worker.config.as_fd()])
     }
 
     /// Hands a sender's channel over.
@@ -130,6 +156,14 @@ impl StarterEnd {
     /// As [`Self::announce`].
     pub fn announce_sender(&self, channel: &Seqpacket) -> Result<(), ChannelError> {
         self.0.send_with(&[Started::SENDER], &[channel.as_fd()])
+    }
+
+    /// Asks whether the monitor lives.
+    ///
+    /// # Errors
+    /// It reads nothing, which is an answer too.
+    pub fn ask_whether_alive(&self) -> Result<(), ChannelError> {
+        self.0.send(&[Started::QUESTION])
     }
 
     /// The next notice, if one waits.
@@ -168,11 +202,16 @@ impl MonitorEnd {
             let [channel] = exactly(descriptors)?;
             return Ok(Received::Message(Started::Sender(channel.into())));
         }
-        if byte > WorkerNumber::MASK {
+        if byte == Started::QUESTION {
+            let [] = exactly(descriptors)?;
+            return Ok(Received::Message(Started::Question));
+        }
+        let (number, asked) = (byte & !NewWorker::ASKED, byte & NewWorker::ASKED != 0);
+        if number > WorkerNumber::MASK {
             return Err(ChannelError::Protocol);
         }
         let [channel, config] = exactly(descriptors)?;
-        let worker = NewWorker { number: WorkerNumber(byte), channel: channel.into(), config };
+        let worker = NewWorker { number: WorkerNumber(number), asked, channel: channel.into(), config };
         Ok(Received::Message(Started::Worker(worker)))
     }
 }
@@ -210,7 +249,9 @@ mod tests {
         for byte in 0..=u8::MAX {
             match Notice::decode([byte]) {
                 Ok(notice) => assert_eq!(notice.encode(), [byte]),
-                Err(_) => assert!(byte > Notice::RENEW, "{byte:#x}: only Renew and Sender name no worker"),
+                Err(_) => {
+                    assert!(byte > Notice::ALONE, "{byte:#x}: only these name no worker")
+                }
             }
         }
     }
@@ -231,12 +272,12 @@ mod tests {
         let (channel, worker) = Seqpacket::pair().unwrap();
         let number = WorkerNumber(7);
         let config = std::fs::File::open("/dev/null").unwrap().into();
-        starter.announce(&NewWorker { number, channel, config }).unwrap();
+        starter.announce(&NewWorker { number, asked: true, channel, config }).unwrap();
         worker.send(b"ready").unwrap();
         let Received::Message(Started::Worker(new)) = monitor.receive().unwrap() else {
             panic!("a worker was announced")
         };
-        assert_eq!(new.number, number);
+        assert_eq!((new.number, new.asked), (number, true));
         assert_eq!(new.channel.receive().unwrap(), Received::Message(*b"ready"));
         monitor.notify(Notice::Serving(new.number)).unwrap();
         assert_eq!(starter.receive().unwrap(), Received::Message(Notice::Serving(number)));
@@ -258,6 +299,20 @@ mod tests {
         starter.0.send_with(&[Started::SENDER], &[channel.as_fd(), channel.as_fd()]).unwrap();
         assert!(matches!(monitor.receive(), Err(ChannelError::Protocol)));
         starter.0.send_with(&[7], &[channel.as_fd()]).unwrap();
+        assert!(matches!(monitor.receive(), Err(ChannelError::Protocol)));
+    }
+
+    #[test]
+    fn a_question_is_answered_by_whoever_lives() {
+        let (starter, monitor) = pair().unwrap();
+        let monitor = MonitorEnd::from(Seqpacket::from(monitor));
+        starter.ask_whether_alive().unwrap();
+        assert!(matches!(monitor.receive(), Ok(Received::Message(Started::Question))));
+        for worker in [true, false] {
+            monitor.notify(Notice::Alive { worker }).unwrap();
+            assert_eq!(starter.receive().unwrap(), Received::Message(Notice::Alive { worker }));
+        }
+        starter.0.send_with(&[Started::QUESTION], &[starter.as_fd()]).unwrap();
         assert!(matches!(monitor.receive(), Err(ChannelError::Protocol)));
     }
 }

@@ -17,7 +17,7 @@ use rustix::net::{
 #[derive(Debug)]
 pub struct Seqpacket(OwnedFd);
 
-/// A message and the descriptors that came with it, one or two.
+/// A message and the descriptors that came with it, none to two.
 pub type WithDescriptors<const N: usize> = ([u8; N], Vec<OwnedFd>);
 
 /// What a look at the socket brought.
@@ -89,6 +89,14 @@ impl Seqpacket {
     /// # Errors
     /// [`ChannelError::Full`] or [`ChannelError::Closed`]; a message is sent whole or not at all.
     pub fn send<const N: usize>(&self, message: &[u8; N]) -> Result<(), ChannelError> {
+        self.send_packet(message)
+    }
+
+    /// The same for the answers of the control socket, whose sizes differ.
+    ///
+    /// # Errors
+    /// As [`Self::send`].
+    pub fn send_packet(&self, message: &[u8]) -> Result<(), ChannelError> {
         loop {
             match rustix::io::write(&self.0, message) {
                 Ok(_) => return Ok(()),
@@ -143,7 +151,7 @@ impl Seqpacket {
         }
     }
 
-    /// Reads the next message of a channel on which every message carries one or two descriptors.
+    /// Reads the next message of a channel on which a message carries none to two descriptors.
     ///
     /// # Errors
     /// [`ChannelError::Protocol`] for another size or another number of descriptors; any that came are closed.
@@ -170,7 +178,7 @@ impl Seqpacket {
             return Ok(Received::Closed);
         }
         let whole = answer.bytes == N && !answer.flags.contains(ReturnFlags::CTRUNC);
-        if whole && (1..=2).contains(&descriptors.len()) {
+        if whole && descriptors.len() <= 2 {
             Ok(Received::Message((message, descriptors)))
         } else {
             Err(ChannelError::Protocol)

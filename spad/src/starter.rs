@@ -16,6 +16,7 @@ mod child;
 mod events;
 mod manager;
 mod newcomer;
+mod pulse;
 mod sender;
 mod signals;
 mod trial;
@@ -36,7 +37,8 @@ use crate::role::Role;
 use backoff::Backoff;
 use child::Child;
 use manager::Manager;
-use newcomer::{StartError, start_worker};
+use newcomer::{StartError, stand_in, start_worker};
+use pulse::Pulse;
 use sender::Sender;
 use signals::Signals;
 use trial::Trial;
@@ -78,6 +80,7 @@ struct Starter {
     signals: Signals,
     manager: Manager,
     monitor: Option<Monitor>,
+    pulse: Pulse,
     monitor_backoff: Backoff,
     workers: Workers,
     worker_backoff: Backoff,
@@ -86,6 +89,8 @@ struct Starter {
     leaving: Vec<Child>,
     /// Somebody asked for a new worker, and none was started since.
     renew: bool,
+    /// The operator did, by the control socket, and waits for the outcome.
+    asked: bool,
     trial: Trial,
 }
 
@@ -101,12 +106,14 @@ impl Starter {
             signals,
             manager: Manager::of_this_process(),
             monitor: None,
+            pulse: Pulse::default(),
             monitor_backoff: Backoff::default(),
             workers: Workers::default(),
             worker_backoff: Backoff::default(),
             sender: Sender::default(),
             leaving: Vec::new(),
             renew: false,
+            asked: false,
             trial: Trial::default(),
         }
     }
@@ -116,6 +123,7 @@ impl Starter {
             let now = Instant::now();
             let started = self.start_what_is_missing(now);
             self.kill_overdue(now);
+            self.ask_who_lives(now);
             self.renew |= self.trial.is_over(now);
             let heard = started.and_then(|()| {
                 self.wait(self.next_deadline());
@@ -133,7 +141,10 @@ impl Starter {
         if self.monitor.is_none() && self.leaving.is_empty() && self.monitor_backoff.allows(now) {
             self.monitor_backoff.started(now);
             match self.start_monitor(now) {
-                Ok(monitor) => self.monitor = Some(monitor),
+                Ok(monitor) => {
+                    self.monitor = Some(monitor);
+                    self.pulse.begin(now);
+                }
                 Err(error) => {
                     error!("cannot start the monitor: {error}");
                     self.monitor_backoff.ended(now, Duration::ZERO);
@@ -146,9 +157,10 @@ impl Starter {
         let wanted = self.wants_worker() && self.worker_backoff.allows(now);
         if let (Some(monitor), true) = (&self.monitor, wanted) {
             self.renew = false;
+            let asked = std::mem::take(&mut self.asked);
             self.worker_backoff.started(now);
             let options = self.trial.options(&self.options);
-            match start_worker(&options, &monitor.control, &mut self.workers, now) {
+            match start_worker(&options, &monitor.control, &mut self.workers, asked, now) {
                 Ok(()) => {}
                 Err(StartError::Config(error)) if !self.workers.has_served() => {
                     error!(
@@ -159,6 +171,9 @@ impl Starter {
                     return Err(ExitStatus::Configuration);
                 }
                 Err(error) => {
+                    if asked {
+                        stand_in(&error, &monitor.control, &mut self.workers);
+                    }
                     self.worker_backoff.ended(now, Duration::ZERO);
                     self.report_refusal(&error.to_string());
                 }
@@ -195,7 +210,12 @@ impl Starter {
             _ => None,
         };
         let kills = self.leaving.iter().filter_map(Child::deadline).chain(self.workers.next_deadline());
-        kills.chain(start).chain(self.sender.next_deadline()).chain(self.trial.ends()).min()
+        kills
+            .chain(start)
+            .chain(self.sender.next_deadline())
+            .chain(self.trial.ends())
+            .chain(self.pulse.next_deadline())
+            .min()
     }
 
     /// Waits for a signal, a message, or the deadline.

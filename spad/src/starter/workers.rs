@@ -50,6 +50,12 @@ impl Workers {
         self.last
     }
 
+    /// A number that no worker gets.
+    pub(super) fn skip(&mut self) -> WorkerNumber {
+        self.last = self.last.next();
+        self.last
+    }
+
     pub(super) fn starting(&self) -> bool {
         self.all.iter().any(|worker| worker.stage == Stage::Starting)
     }
@@ -81,6 +87,14 @@ impl Workers {
     pub(super) fn dismiss(&mut self, number: WorkerNumber, deadline: Instant) {
         for worker in self.all.iter_mut().filter(|worker| worker.number == number) {
             worker.dismiss(deadline);
+        }
+    }
+
+    /// Kills the one that serves. It counts as replaced at once: a process that waits for a disk does not die before that.
+    pub(super) fn kill_serving(&mut self) {
+        for worker in self.all.iter_mut().filter(|worker| matches!(worker.stage, Stage::Serving { .. })) {
+            worker.stage = Stage::Replaced;
+            worker.child.kill();
         }
     }
 
