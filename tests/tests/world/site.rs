@@ -125,6 +125,7 @@ impl Device {
             require_stated: false,
             prefixes: vec!["ipv4/24".parse().expect("a length")],
             max_doors: None,
+            receipt: None,
         }
     }
 
