@@ -72,6 +72,11 @@ fn the_service_manager_is_told_when_spad_serves_reloads_and_ends() {
     let ago = Duration::new(now.tv_sec.unsigned_abs(), 0).abs_diff(Duration::from_micros(micros));
     assert!(ago < Duration::from_secs(60), "by the monotonic clock: {told}");
 
+    // As the unit reloads it.
+    lab.spad_command(&["reload"]).ok();
+    let told = manager.hears("READY=1\n", SOON);
+    assert!(told.contains("RELOADING=1\n"), "{told}");
+
     // A reload that changes nothing ends as well, or systemd would wait for it.
     let good = lab.read("etc/spad.toml");
     lab.write("etc/spad.toml", "format = 2\n");

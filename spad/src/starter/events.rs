@@ -72,6 +72,7 @@ impl Starter {
                 self.trial.end();
                 self.renew = true;
                 self.asked = true;
+                self.manager.reloading();
             }
             Notice::Sender => self.sender.wanted(now + GRACE),
             Notice::Alive { worker } => {
