@@ -51,9 +51,10 @@ fn commands(text: &str) -> Vec<(&'static str, Vec<String>)> {
             let last = front.rsplit(' ').next().unwrap_or("");
             let after = before.iter().any(|one| !one.is_empty() && last.ends_with(one));
             let ends = text[..at].ends_with([' ', '\'', '"', '`', '(', '=']) || at == 0;
-            // `spad 0.1.0`: what it says of itself.
-            let said = text[at + program.len()..].trim_start().starts_with(|c: char| c.is_ascii_digit());
-            if ends && !said && (front.is_empty() || after) {
+            // The first line of what `spad status` prints.
+            let is_version =
+                text[at + program.len()..].trim_start().starts_with(|c: char| c.is_ascii_digit());
+            if ends && (front.is_empty() || after) && !is_version {
                 found.push((program, words(&text[at..])));
             }
         }
@@ -124,7 +125,7 @@ fn commands_are_found_where_a_command_can_stand() {
         ("answer=$(spa-client --json --wait) || echo",          &["spa-client --json --wait"]),
         ("spa-client run -- sh -c 'a b' > c",                   &["spa-client run -- sh -c a b"]),
         ("systemctl enable spad spad-guard",                    &[]),
-        ("spad 0.1.0  up 11s  1 profiles",                      &[]),
+        ("spad        0.1.0, up 6s: all is well",               &[]),
     ];
     for (text, expected) in rows {
         let found: Vec<String> = commands(text).into_iter().map(|(_, words)| words.join(" ")).collect();

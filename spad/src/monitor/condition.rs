@@ -111,7 +111,7 @@ impl Monitor<'_> {
                 &fixed("no worker has served yet: nothing is guarded by this configuration"),
             ),
             Some(serving) => {
-                let Tally { unfiltered, left_out, shut, unsettled, deaf, .. } = serving.tally;
+                let Tally { unfiltered, left_out, shut, unsettled, deaf, unlocked, .. } = serving.tally;
                 say(
                     Part::Worker,
                     serving.channel.is_none(),
@@ -132,6 +132,13 @@ impl Monitor<'_> {
                     Part::Journal,
                     deaf,
                     &fixed("the journal cannot be written: nothing opens until it can (is the disk full?)"),
+                );
+                say(
+                    Part::Memory,
+                    unlocked,
+                    &fixed(
+                        "the worker's memory is not locked and may reach the swap (RLIMIT_MEMLOCK; LimitMEMLOCK= in a unit)",
+                    ),
                 );
                 say(Part::Profiles, left_out > 0, &|| {
                     format!("profiles left out: {left_out}, the log names them")

@@ -108,11 +108,13 @@ pub enum Part {
     Sessions,
     /// The last one was refused.
     Reload,
+    /// That of the worker may reach the swap.
+    Memory,
 }
 
 impl Part {
     /// Every part.
-    pub const ALL: [Self; 11] = [
+    pub const ALL: [Self; 12] = [
         Self::Worker,
         Self::Interfaces,
         Self::Journal,
@@ -124,6 +126,7 @@ impl Part {
         Self::Guard,
         Self::Sessions,
         Self::Reload,
+        Self::Memory,
     ];
 
     /// Its stable name.
@@ -140,6 +143,7 @@ impl Part {
             Self::Guard => "guard",
             Self::Sessions => "sessions",
             Self::Reload => "reload",
+            Self::Memory => "memory",
         }
     }
 }

@@ -9,7 +9,7 @@ use std::time::Instant;
 
 use tracing::warn;
 
-use super::Options;
+use super::{Options, manager};
 use crate::exit::ExitStatus;
 use crate::role::Role;
 
@@ -60,6 +60,7 @@ impl Child {
             .arg("--state-dir")
             .arg(&options.state_dir)
             .args(&options.log)
+            .env_remove(manager::VARIABLE)
             .stdin(channel)
             .stdout(Stdio::null())
             .spawn()?;
