@@ -35,6 +35,11 @@ complete -c spad -n "__fish_spad_needs_command" -f -a "doctor" -d 'Prove that th
 complete -c spad -n "__fish_spad_needs_command" -f -a "guard" -d 'Load the guard as it stood last, for the time before spad runs: at boot, before there is a network'
 complete -c spad -n "__fish_spad_needs_command" -f -a "apply" -d 'Try the changed spad.toml, and go back to what was in force unless that is confirmed in time'
 complete -c spad -n "__fish_spad_needs_command" -f -a "confirm" -d 'Keep the configuration that `spad apply` tries'
+complete -c spad -n "__fish_spad_needs_command" -f -a "status" -d 'Say how the running spad is: uptime, interfaces, counters, and what is not as it should be'
+complete -c spad -n "__fish_spad_needs_command" -f -a "grants" -d 'Say who holds which door open, until when, and what goes through it'
+complete -c spad -n "__fish_spad_needs_command" -f -a "revoke" -d 'Close doors at once, and say which'
+complete -c spad -n "__fish_spad_needs_command" -f -a "watch" -d 'Show what happens while it happens: events and why, open doors, rates'
+complete -c spad -n "__fish_spad_needs_command" -f -a "reload" -d 'Read the files anew, and say whether they are in force'
 complete -c spad -n "__fish_spad_needs_command" -f -a "teardown" -d 'Remove all of spad\'s from the firewall: the guard, what it attached, and every open door'
 complete -c spad -n "__fish_spad_needs_command" -f -a "help" -d 'Print this message or the help of the given subcommand(s)'
 complete -c spad -n "__fish_spad_using_subcommand check" -l config -d 'The configuration; site.toml and profiles/ stand beside it' -r -F
@@ -70,16 +75,56 @@ complete -c spad -n "__fish_spad_using_subcommand confirm" -s v -l verbose -d 'S
 complete -c spad -n "__fish_spad_using_subcommand confirm" -s q -l quiet -d 'Only warnings and errors in the log'
 complete -c spad -n "__fish_spad_using_subcommand confirm" -s h -l help -d 'Print help'
 complete -c spad -n "__fish_spad_using_subcommand confirm" -s V -l version -d 'Print version'
+complete -c spad -n "__fish_spad_using_subcommand status" -l config -d 'The configuration; site.toml and profiles/ stand beside it' -r -F
+complete -c spad -n "__fish_spad_using_subcommand status" -l state-dir -d 'Folder of the replay journal, and of what `spad guard` loads' -r -F
+complete -c spad -n "__fish_spad_using_subcommand status" -l json -d 'Print it as JSON'
+complete -c spad -n "__fish_spad_using_subcommand status" -s v -l verbose -d 'Say more in the log'
+complete -c spad -n "__fish_spad_using_subcommand status" -s q -l quiet -d 'Only warnings and errors in the log'
+complete -c spad -n "__fish_spad_using_subcommand status" -s h -l help -d 'Print help'
+complete -c spad -n "__fish_spad_using_subcommand status" -s V -l version -d 'Print version'
+complete -c spad -n "__fish_spad_using_subcommand grants" -l config -d 'The configuration; site.toml and profiles/ stand beside it' -r -F
+complete -c spad -n "__fish_spad_using_subcommand grants" -l state-dir -d 'Folder of the replay journal, and of what `spad guard` loads' -r -F
+complete -c spad -n "__fish_spad_using_subcommand grants" -l json -d 'Print them as JSON'
+complete -c spad -n "__fish_spad_using_subcommand grants" -s v -l verbose -d 'Say more in the log'
+complete -c spad -n "__fish_spad_using_subcommand grants" -s q -l quiet -d 'Only warnings and errors in the log'
+complete -c spad -n "__fish_spad_using_subcommand grants" -s h -l help -d 'Print help'
+complete -c spad -n "__fish_spad_using_subcommand grants" -s V -l version -d 'Print version'
+complete -c spad -n "__fish_spad_using_subcommand revoke" -l config -d 'The configuration; site.toml and profiles/ stand beside it' -r -F
+complete -c spad -n "__fish_spad_using_subcommand revoke" -l state-dir -d 'Folder of the replay journal, and of what `spad guard` loads' -r -F
+complete -c spad -n "__fish_spad_using_subcommand revoke" -l json -d 'Print them as JSON'
+complete -c spad -n "__fish_spad_using_subcommand revoke" -s v -l verbose -d 'Say more in the log'
+complete -c spad -n "__fish_spad_using_subcommand revoke" -s q -l quiet -d 'Only warnings and errors in the log'
+complete -c spad -n "__fish_spad_using_subcommand revoke" -s h -l help -d 'Print help'
+complete -c spad -n "__fish_spad_using_subcommand revoke" -s V -l version -d 'Print version'
+complete -c spad -n "__fish_spad_using_subcommand watch" -l config -d 'The configuration; site.toml and profiles/ stand beside it' -r -F
+complete -c spad -n "__fish_spad_using_subcommand watch" -l state-dir -d 'Folder of the replay journal, and of what `spad guard` loads' -r -F
+complete -c spad -n "__fish_spad_using_subcommand watch" -l json -d 'Print events alone, an object of JSON a line'
+complete -c spad -n "__fish_spad_using_subcommand watch" -s v -l verbose -d 'Say more in the log'
+complete -c spad -n "__fish_spad_using_subcommand watch" -s q -l quiet -d 'Only warnings and errors in the log'
+complete -c spad -n "__fish_spad_using_subcommand watch" -s h -l help -d 'Print help'
+complete -c spad -n "__fish_spad_using_subcommand watch" -s V -l version -d 'Print version'
+complete -c spad -n "__fish_spad_using_subcommand reload" -l config -d 'The configuration; site.toml and profiles/ stand beside it' -r -F
+complete -c spad -n "__fish_spad_using_subcommand reload" -l state-dir -d 'Folder of the replay journal, and of what `spad guard` loads' -r -F
+complete -c spad -n "__fish_spad_using_subcommand reload" -l json -d 'Print the outcome as JSON'
+complete -c spad -n "__fish_spad_using_subcommand reload" -s v -l verbose -d 'Say more in the log'
+complete -c spad -n "__fish_spad_using_subcommand reload" -s q -l quiet -d 'Only warnings and errors in the log'
+complete -c spad -n "__fish_spad_using_subcommand reload" -s h -l help -d 'Print help'
+complete -c spad -n "__fish_spad_using_subcommand reload" -s V -l version -d 'Print version'
 complete -c spad -n "__fish_spad_using_subcommand teardown" -l config -d 'The configuration; site.toml and profiles/ stand beside it' -r -F
 complete -c spad -n "__fish_spad_using_subcommand teardown" -l state-dir -d 'Folder of the replay journal, and of what `spad guard` loads' -r -F
 complete -c spad -n "__fish_spad_using_subcommand teardown" -s v -l verbose -d 'Say more in the log'
 complete -c spad -n "__fish_spad_using_subcommand teardown" -s q -l quiet -d 'Only warnings and errors in the log'
 complete -c spad -n "__fish_spad_using_subcommand teardown" -s h -l help -d 'Print help'
 complete -c spad -n "__fish_spad_using_subcommand teardown" -s V -l version -d 'Print version'
-complete -c spad -n "__fish_spad_using_subcommand help; and not __fish_seen_subcommand_from check doctor guard apply confirm teardown help" -f -a "check" -d 'Say what is wrong with the files and the host, and print the text that would be loaded'
-complete -c spad -n "__fish_spad_using_subcommand help; and not __fish_seen_subcommand_from check doctor guard apply confirm teardown help" -f -a "doctor" -d 'Prove that the running system is shut to strangers and opens to a knock; say what to mend'
-complete -c spad -n "__fish_spad_using_subcommand help; and not __fish_seen_subcommand_from check doctor guard apply confirm teardown help" -f -a "guard" -d 'Load the guard as it stood last, for the time before spad runs: at boot, before there is a network'
-complete -c spad -n "__fish_spad_using_subcommand help; and not __fish_seen_subcommand_from check doctor guard apply confirm teardown help" -f -a "apply" -d 'Try the changed spad.toml, and go back to what was in force unless that is confirmed in time'
-complete -c spad -n "__fish_spad_using_subcommand help; and not __fish_seen_subcommand_from check doctor guard apply confirm teardown help" -f -a "confirm" -d 'Keep the configuration that `spad apply` tries'
-complete -c spad -n "__fish_spad_using_subcommand help; and not __fish_seen_subcommand_from check doctor guard apply confirm teardown help" -f -a "teardown" -d 'Remove all of spad\'s from the firewall: the guard, what it attached, and every open door'
-complete -c spad -n "__fish_spad_using_subcommand help; and not __fish_seen_subcommand_from check doctor guard apply confirm teardown help" -f -a "help" -d 'Print this message or the help of the given subcommand(s)'
+complete -c spad -n "__fish_spad_using_subcommand help; and not __fish_seen_subcommand_from check doctor guard apply confirm status grants revoke watch reload teardown help" -f -a "check" -d 'Say what is wrong with the files and the host, and print the text that would be loaded'
+complete -c spad -n "__fish_spad_using_subcommand help; and not __fish_seen_subcommand_from check doctor guard apply confirm status grants revoke watch reload teardown help" -f -a "doctor" -d 'Prove that the running system is shut to strangers and opens to a knock; say what to mend'
+complete -c spad -n "__fish_spad_using_subcommand help; and not __fish_seen_subcommand_from check doctor guard apply confirm status grants revoke watch reload teardown help" -f -a "guard" -d 'Load the guard as it stood last, for the time before spad runs: at boot, before there is a network'
+complete -c spad -n "__fish_spad_using_subcommand help; and not __fish_seen_subcommand_from check doctor guard apply confirm status grants revoke watch reload teardown help" -f -a "apply" -d 'Try the changed spad.toml, and go back to what was in force unless that is confirmed in time'
+complete -c spad -n "__fish_spad_using_subcommand help; and not __fish_seen_subcommand_from check doctor guard apply confirm status grants revoke watch reload teardown help" -f -a "confirm" -d 'Keep the configuration that `spad apply` tries'
+complete -c spad -n "__fish_spad_using_subcommand help; and not __fish_seen_subcommand_from check doctor guard apply confirm status grants revoke watch reload teardown help" -f -a "status" -d 'Say how the running spad is: uptime, interfaces, counters, and what is not as it should be'
+complete -c spad -n "__fish_spad_using_subcommand help; and not __fish_seen_subcommand_from check doctor guard apply confirm status grants revoke watch reload teardown help" -f -a "grants" -d 'Say who holds which door open, until when, and what goes through it'
+complete -c spad -n "__fish_spad_using_subcommand help; and not __fish_seen_subcommand_from check doctor guard apply confirm status grants revoke watch reload teardown help" -f -a "revoke" -d 'Close doors at once, and say which'
+complete -c spad -n "__fish_spad_using_subcommand help; and not __fish_seen_subcommand_from check doctor guard apply confirm status grants revoke watch reload teardown help" -f -a "watch" -d 'Show what happens while it happens: events and why, open doors, rates'
+complete -c spad -n "__fish_spad_using_subcommand help; and not __fish_seen_subcommand_from check doctor guard apply confirm status grants revoke watch reload teardown help" -f -a "reload" -d 'Read the files anew, and say whether they are in force'
+complete -c spad -n "__fish_spad_using_subcommand help; and not __fish_seen_subcommand_from check doctor guard apply confirm status grants revoke watch reload teardown help" -f -a "teardown" -d 'Remove all of spad\'s from the firewall: the guard, what it attached, and every open door'
+complete -c spad -n "__fish_spad_using_subcommand help; and not __fish_seen_subcommand_from check doctor guard apply confirm status grants revoke watch reload teardown help" -f -a "help" -d 'Print this message or the help of the given subcommand(s)'

@@ -3,6 +3,7 @@
 use std::fmt;
 use std::net::{IpAddr, Ipv6Addr};
 use std::num::NonZeroU32;
+use std::str::FromStr;
 
 use crate::prefix::PrefixLength;
 
@@ -105,6 +106,28 @@ impl From<IpAddr> for Grantee {
     }
 }
 
+/// Not what [`Grantee`] shows itself as.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("neither an address, nor a prefix, nor a link-local address with an interface")]
+pub struct NotAGrantee;
+
+impl FromStr for Grantee {
+    type Err = NotAGrantee;
+
+    fn from_str(text: &str) -> Result<Self, NotAGrantee> {
+        let on_link = |(address, interface): (&str, &str)| {
+            Some(Self::OnLink { address: address.parse().ok()?, interface: interface.parse().ok()? })
+        };
+        let prefix = |(first, bits): (&str, &str)| Self::prefix(first.parse().ok()?, bits.parse().ok()?);
+        let read = match (text.split_once('%'), text.split_once('/')) {
+            (Some(parts), _) => on_link(parts),
+            (_, Some(parts)) => prefix(parts),
+            _ => text.parse().ok().map(Self::Address),
+        };
+        read.ok_or(NotAGrantee)
+    }
+}
+
 impl fmt::Display for Grantee {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
@@ -118,6 +141,16 @@ impl fmt::Display for Grantee {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn what_is_shown_is_read() {
+        for text in ["192.0.2.7", "2001:db8::7", "192.0.2.0/24", "2001:db8::/64", "fe80::7%3"] {
+            assert_eq!(text.parse::<Grantee>().map(|read| read.to_string()), Ok(text.to_owned()));
+        }
+        for text in ["", "192.0.2.7/24", "192.0.2.7%3", "fe80::7%eth0", "192.0.2.0/33"] {
+            assert_eq!(text.parse::<Grantee>(), Err(NotAGrantee), "{text}");
+        }
+    }
 
     #[test]
     fn two_grantees_meet_where_an_address_is_of_both() {

@@ -14,8 +14,10 @@ use crate::terms::{Forward, OnClose, SourceNat, Terms};
 use crate::time::{BootTime, UnixMillis};
 
 mod ends;
+mod held;
 
 pub use self::ends::MOST_ONCE;
+pub use self::held::Held;
 
 use self::ends::Extension;
 
@@ -98,6 +100,8 @@ struct Lease {
     holder: KeyId,
     /// When it was asked for, by the holder's clock: a close ends only what was asked for before it.
     asked: UnixMillis,
+    /// When it was opened, if this process did that.
+    since: Option<BootTime>,
     until: BootTime,
     on_close: OnClose,
     forward: Option<Forward>,
@@ -170,9 +174,11 @@ impl LeaseTable {
         }
         let Terms { on_close, forward, .. } = *terms;
         let extension = terms.extend_to.map(|longest| Extension::new(window, longest, now));
-        let mut lease = Lease { holder, asked, until: now.plus(window), on_close, forward, extension };
+        let since = Some(now);
+        let mut lease = Lease { holder, asked, since, until: now.plus(window), on_close, forward, extension };
         if let Some(old) = old {
             lease.asked = lease.asked.max(old.asked);
+            lease.since = old.since;
             lease.until = lease.until.max(old.until);
             lease.extension = lease.extension.max(old.extension);
         }
@@ -443,7 +449,7 @@ fn parse(text: &str) -> Option<Lease> {
     let asked = UnixMillis::new(field()?)?;
     let until = BootTime::new(Duration::from_millis(field()?));
     let (on_close, extension) = ends::parse(fields)?;
-    Some(Lease { holder, asked, until, on_close, forward: None, extension })
+    Some(Lease { holder, asked, since: None, until, on_close, forward: None, extension })
 }
 
 #[cfg(test)]

@@ -13,7 +13,7 @@ use clap::{Parser, Subcommand, ValueEnum};
     after_help = "Without a command spad runs as a service in the foreground.\n\
     Signals: SIGHUP reads the configuration anew, SIGTERM ends spad and leaves the guard up.\n\
     Exit status: 0 ended as asked, 1 other failure, 2 usage, 3 configuration, 4 firewall, 5 not permitted,\n\
-    6 doctor found something bad."
+    6 doctor found something bad, or status a degraded part, 7 no spad runs."
 )]
 pub struct Arguments {
     /// The configuration; site.toml and profiles/ stand beside it
@@ -73,6 +73,39 @@ pub enum Command {
     },
     /// Keep the configuration that `spad apply` tries
     Confirm,
+    /// Say how the running spad is: uptime, interfaces, counters, and what is not as it should be
+    Status {
+        /// Print it as JSON
+        #[arg(long)]
+        json: bool,
+    },
+    /// Say who holds which door open, until when, and what goes through it
+    Grants {
+        /// Print them as JSON
+        #[arg(long)]
+        json: bool,
+    },
+    /// Close doors at once, and say which
+    Revoke {
+        /// Whose: the name of a profile, an address, or a key id
+        #[arg(value_name = "PROFILE|ADDRESS|ID")]
+        whose: String,
+        /// Print them as JSON
+        #[arg(long)]
+        json: bool,
+    },
+    /// Show what happens while it happens: events and why, open doors, rates
+    Watch {
+        /// Print events alone, an object of JSON a line
+        #[arg(long)]
+        json: bool,
+    },
+    /// Read the files anew, and say whether they are in force
+    Reload {
+        /// Print the outcome as JSON
+        #[arg(long)]
+        json: bool,
+    },
     /// Remove all of spad's from the firewall: the guard, what it attached, and every open door
     Teardown,
 }

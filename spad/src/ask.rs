@@ -19,13 +19,19 @@ use spa_core::time::UnixMillis;
 use crate::answer::{self, Offer, Sealed};
 use crate::wire::{address, put_address};
 
+mod tally;
+
+pub use self::tally::{Tally, Telling};
+
 /// Bytes of every message.
 pub const SIZE: usize = 256;
 const NAME: usize = 32;
-/// Most key ids in one message.
-pub const IDS: usize = 40;
-/// Most key ids that a worker may serve: 4 MiB of them, for a monitor that takes nothing on trust.
-pub const MOST_IDS: usize = 1 << 20;
+/// Most profiles in one message: a key id and a name take six bytes at least.
+const PROFILES: usize = (SIZE - 2) / 6;
+/// Most profiles that a worker may serve: 40 MiB of key ids and names, for a monitor that takes nothing on trust.
+pub const MOST_PROFILES: usize = 1 << 20;
+/// Most bytes of a reason in one message.
+const WORDS: usize = SIZE - 2;
 
 /// A message.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -43,9 +49,15 @@ pub enum Message {
         /// Which `spad.toml` it read ([`crate::config::Config::fingerprint`]).
         config: u64,
     },
-    /// Key ids that the worker serves. Said before `Ready`, as often as there are more; ascending from the first to the
-    /// last of all, so that none is named twice and no worker can say it without end.
-    Serves(Vec<KeyId>),
+    /// Profiles that the worker serves, their names for the operator. Said before `Ready`, as often as there are more; key
+    /// ids ascend from the first to the last of all, so that none is named twice and no worker can say it without end.
+    Serves(Vec<(KeyId, Arc<str>)>),
+    /// Why it cannot serve, for whoever asked for it: said in the place of `Ready`, in pieces that belong together.
+    Unfit(String),
+    /// An authentic request was refused: said as often as the log says it, which is once a minute for each profile and reason.
+    Refused(String),
+    /// How it does. Said by the one that serves, once a second at most.
+    Tally(Tally),
     /// A capture of the worker ended: another worker should take its place.
     Renew,
     /// A receipt for what is asked next, if that is done, or if it is not.
@@ -102,9 +114,19 @@ impl Message {
                 bytes.extend_from_slice(&config.to_be_bytes());
             }
             Self::Renew => bytes.push(4),
-            Self::Serves(ids) => {
+            Self::Serves(profiles) => {
                 bytes.push(5);
-                put_list(&mut bytes, ids, |bytes, id| bytes.extend_from_slice(&id.0.to_be_bytes()));
+                put_list(&mut bytes, profiles, put_profile);
+            }
+            Self::Unfit(sentence) | Self::Refused(sentence) => {
+                bytes.push(if matches!(self, Self::Unfit(_)) { 6 } else { 10 });
+                let words: Vec<u8> = sentence.bytes().take(WORDS).map(legible).collect();
+                bytes.extend(u8::try_from(words.len()));
+                bytes.extend(words);
+            }
+            Self::Tally(tally) => {
+                bytes.push(7);
+                tally.put(&mut bytes);
             }
             Self::Offer(offer) => {
                 bytes.push(8);
@@ -118,7 +140,7 @@ impl Message {
                 bytes.push(if matches!(ask.effect, Effect::Open { .. }) { 2 } else { 3 });
                 bytes.extend_from_slice(&ask.key_id.0.to_be_bytes());
                 bytes.extend_from_slice(&ask.time.get().to_be_bytes());
-                let mut name: Vec<u8> = ask.profile.bytes().take(NAME).map(printable).collect();
+                let mut name: Vec<u8> = short(&ask.profile).collect();
                 name.resize(NAME, 0);
                 bytes.extend_from_slice(&name);
                 put_list(&mut bytes, &ask.grantees, put_grantee);
@@ -134,6 +156,31 @@ impl Message {
         bytes.try_into().unwrap_or([0; SIZE])
     }
 
+    /// All profiles of a worker, ascending, in as few messages as they fit in.
+    pub fn serves(profiles: &[(KeyId, Arc<str>)]) -> Vec<Self> {
+        let mut messages = Vec::new();
+        let (mut some, mut room) = (Vec::new(), SIZE - 2);
+        for profile in profiles {
+            let length = 5 + short(&profile.1).count();
+            if length > room {
+                messages.push(Self::Serves(std::mem::take(&mut some)));
+                room = SIZE - 2;
+            }
+            room -= length;
+            some.push(profile.clone());
+        }
+        messages.extend((!some.is_empty()).then_some(Self::Serves(some)));
+        messages
+    }
+
+    /// A reason in as many messages as it takes.
+    pub fn unfit(reason: &str) -> Vec<Self> {
+        let pieces = reason.as_bytes().chunks(WORDS);
+        pieces
+            .map(|piece| Self::Unfit(piece.iter().copied().map(legible).map(char::from).collect()))
+            .collect()
+    }
+
     /// Reads a message.
     pub fn decode(bytes: &[u8; SIZE]) -> Result<Self, NotAMessage> {
         let message = parse(bytes).ok_or(NotAMessage)?;
@@ -145,6 +192,30 @@ impl Message {
 /// The name goes into the log, where a captured worker must not be able to write lines or escape sequences.
 fn printable(byte: u8) -> u8 {
     if byte.is_ascii_alphanumeric() || b"._-".contains(&byte) { byte } else { b'?' }
+}
+
+/// As much of a profile's name as a message holds.
+fn short(name: &str) -> impl Iterator<Item = u8> {
+    name.bytes().take(NAME).map(printable)
+}
+
+/// The same for a sentence.
+fn legible(byte: u8) -> u8 {
+    if byte == b' ' || byte.is_ascii_graphic() { byte } else { b'?' }
+}
+
+fn put_profile(bytes: &mut Vec<u8>, (key_id, name): &(KeyId, Arc<str>)) {
+    bytes.extend_from_slice(&key_id.0.to_be_bytes());
+    bytes.extend(u8::try_from(short(name).count()));
+    bytes.extend(short(name));
+}
+
+fn profile(r: &mut Reader<'_>) -> Option<(KeyId, Arc<str>)> {
+    let key_id = KeyId(r.u32().ok()?);
+    let length = usize::from(r.u8().ok()?);
+    // Else it would be spelt shorter.
+    let name = (length <= NAME).then(|| r.bytes(length).ok())??;
+    Some((key_id, str::from_utf8(name).ok()?.into()))
 }
 
 fn parse(bytes: &[u8; SIZE]) -> Option<Message> {
@@ -160,8 +231,17 @@ fn parse(bytes: &[u8; SIZE]) -> Option<Message> {
         return Some(Message::Renew);
     }
     if kind == 5 {
-        let ids = list(&mut r, IDS, |r| r.u32().ok().map(KeyId))?;
-        return (!ids.is_empty() && ids.is_sorted_by(|a, b| a < b)).then_some(Message::Serves(ids));
+        let profiles = list(&mut r, PROFILES, profile)?;
+        let ascending = profiles.is_sorted_by(|(a, _), (b, _)| a < b);
+        return (!profiles.is_empty() && ascending).then_some(Message::Serves(profiles));
+    }
+    if kind == 6 || kind == 10 {
+        let length = usize::from(r.u8().ok()?);
+        let sentence = str::from_utf8(r.bytes(length).ok()?).ok()?.to_owned();
+        return Some(if kind == 6 { Message::Unfit(sentence) } else { Message::Refused(sentence) });
+    }
+    if kind == 7 {
+        return Some(Message::Tally(Tally::read(&mut r)?));
     }
     if kind == 8 {
         return answer::offer(&mut r).map(Message::Offer);
@@ -313,97 +393,4 @@ fn forward(r: &mut Reader<'_>) -> Option<Forward> {
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-
-    fn largest() -> Message {
-        let port = |n: usize| NonZeroU16::new(u16::try_from(n).unwrap() + 1).unwrap();
-        Message::Ask(Ask {
-            profile: "a".repeat(NAME).into(),
-            key_id: KeyId(u32::MAX),
-            time: UnixMillis::MAX,
-            grantees: (0..4)
-                .map(|n| Grantee::OnLink { address: [n; 16].into(), interface: u32::MAX })
-                .collect(),
-            effect: Effect::Open {
-                services: (0..16).map(|n| Service::new(Transport::Udp, port(n))).collect(),
-                narrowing: Narrowing::None,
-                terms: Terms {
-                    window: Duration::from_millis(u64::MAX),
-                    extend_to: Some(Duration::from_millis(u64::MAX)),
-                    on_close: OnClose::Cut,
-                    forward: Some(Forward {
-                        to: Target::new([1; 16].into(), NonZeroU16::MIN).unwrap(),
-                        source: SourceNat::Address([2; 16].into()),
-                    }),
-                    most_doors: Some(NonZeroU32::MAX),
-                },
-            },
-        })
-    }
-
-    #[test]
-    fn the_largest_message_fits_and_comes_back() {
-        let ids = (u32::MAX - 39..=u32::MAX).map(KeyId).collect::<Vec<_>>();
-        assert_eq!(ids.len(), IDS);
-        let sealed = answer::tests::largest();
-        let offer = Offer { key_id: KeyId(7), time: UnixMillis::MAX, done: true, sealed: sealed.clone() };
-        for message in [largest(), Message::Serves(ids), Message::Offer(offer), Message::Denied(sealed)] {
-            assert_eq!(Message::decode(&message.encode()), Ok(message));
-        }
-    }
-
-    #[test]
-    fn a_second_spelling_is_refused() {
-        let ready =
-            Message::Ready { port: NonZeroU16::MIN, profiles: 1, interfaces: 1, surroundings: 1, config: 1 }
-                .encode();
-        assert!(Message::decode(&ready).is_ok());
-        let mut behind = ready;
-        behind[SIZE - 1] = 1;
-        assert_eq!(Message::decode(&behind), Err(NotAMessage), "a byte behind the fields");
-        assert_eq!(Message::decode(&[0; SIZE]), Err(NotAMessage), "no kind");
-        let narrowed = |low, high, grantee: Grantee| {
-            let Message::Ask(mut ask) = largest() else { panic!("an ask") };
-            let Effect::Open { services, narrowing, .. } = &mut ask.effect else { panic!("an open") };
-            services.truncate(1);
-            *narrowing = Narrowing::SourcePorts(low, high);
-            ask.grantees = vec![grantee];
-            Message::decode(&Message::Ask(ask).encode())
-        };
-        let address = Grantee::Address([192, 0, 2, 7].into());
-        assert!(narrowed(1, 256, address).is_ok());
-        assert_eq!(narrowed(1, 257, address), Err(NotAMessage), "more doors than any request has");
-        assert_eq!(narrowed(2, 1, address), Err(NotAMessage), "no port at all");
-        let prefix = |bits| Grantee::Prefix { first: [192, 0, 2, 0].into(), bits };
-        assert_eq!(narrowed(1, 1, prefix(24)), Err(NotAMessage), "source ports of a prefix");
-        let wide = |bits| {
-            let Message::Ask(mut ask) = largest() else { panic!("an ask") };
-            ask.grantees = vec![prefix(bits)];
-            Message::decode(&Message::Ask(ask).encode())
-        };
-        assert!(wide(24).is_ok());
-        assert_eq!(wide(16), Err(NotAMessage), "a bit behind the prefix");
-        let once = |grantee| {
-            let Message::Ask(mut ask) = largest() else { panic!("an ask") };
-            let Effect::Open { narrowing, .. } = &mut ask.effect else { panic!("an open") };
-            *narrowing = Narrowing::Once;
-            ask.grantees = vec![grantee];
-            Message::decode(&Message::Ask(ask).encode())
-        };
-        assert!(once(address).is_ok());
-        assert_eq!(once(prefix(24)), Err(NotAMessage), "once for a prefix");
-        assert_eq!(wide(32), Err(NotAMessage), "a prefix of one address");
-        let mut target = largest().encode();
-        let at = target.windows(16).rposition(|bytes| bytes == [1; 16]).unwrap();
-        target[at..at + 16].copy_from_slice(&std::net::Ipv6Addr::LOCALHOST.octets());
-        assert_eq!(Message::decode(&target), Err(NotAMessage), "a target that is none");
-        for (ids, why) in [(vec![], "nobody"), (vec![2, 1], "falling"), (vec![1, 1], "one twice")] {
-            let ids = Message::Serves(ids.into_iter().map(KeyId).collect());
-            assert_eq!(Message::decode(&ids.encode()), Err(NotAMessage), "{why}");
-        }
-        let mut name = largest().encode();
-        name[21] = b'\n';
-        assert_eq!(Message::decode(&name), Err(NotAMessage), "a line break for the log");
-    }
-}
+mod tests;

@@ -30,6 +30,8 @@ pub struct Listener {
     /// Index of the interface; `None` for `any`.
     interface: Option<NonZeroU32>,
     capture: Capture<Active>,
+    /// The kernel turns strangers away.
+    filtered: bool,
     /// Frames lost so far, at the last question.
     lost: u32,
 }
@@ -84,16 +86,23 @@ impl Listener {
         let link = Link::from_dlt(dlt).ok_or_else(|| {
             CaptureError::Unavailable(name.to_owned(), format!("its link type {dlt} is not known"))
         })?;
-        match turn_strangers_away(capture.as_fd(), link, port, keys) {
+        let filtered = turn_strangers_away(capture.as_fd(), link, port, keys);
+        match &filtered {
             Ok(()) => debug!("{name}: the kernel turns strangers away"),
             Err(why) => debug!("{name}: strangers wake the worker: {why}"),
         }
-        Ok(Self { name: name.to_owned(), link, interface, capture, lost: 0 })
+        let filtered = filtered.is_ok();
+        Ok(Self { name: name.to_owned(), link, interface, capture, filtered, lost: 0 })
     }
 
     /// Name of the interface.
     pub fn name(&self) -> &str {
         &self.name
+    }
+
+    /// Whether strangers do not wake whoever listens.
+    pub const fn is_filtered(&self) -> bool {
+        self.filtered
     }
 
     /// Gives each waiting frame to `take`, up to a batch, and says how many there were.

@@ -39,6 +39,8 @@ pub enum Notice {
     Refused(WorkerNumber),
     /// The host's surroundings changed: start a new worker beside the old.
     Renew,
+    /// The operator asks for a reload, as by SIGHUP: the next worker is the one by which it is judged.
+    Reload,
     /// The configuration allows receipts: start a sender, in the place of any other.
     Sender,
 }
@@ -48,6 +50,7 @@ impl Notice {
     const RETIRED: u8 = 0b01 << 6;
     const REFUSED: u8 = 0b10 << 6;
     const RENEW: u8 = 0b11 << 6;
+    const RELOAD: u8 = Self::RENEW | 1;
     const SENDER: u8 = Self::RENEW | 2;
 
     fn encode(self) -> [u8; 1] {
@@ -56,6 +59,7 @@ impl Notice {
             Self::Retired(worker) => Self::RETIRED | worker.0,
             Self::Refused(worker) => Self::REFUSED | worker.0,
             Self::Renew => Self::RENEW,
+            Self::Reload => Self::RELOAD,
             Self::Sender => Self::SENDER,
         }]
     }
@@ -67,6 +71,7 @@ impl Notice {
             Self::RETIRED => Ok(Self::Retired(worker)),
             Self::REFUSED => Ok(Self::Refused(worker)),
             _ if byte == Self::RENEW => Ok(Self::Renew),
+            _ if byte == Self::RELOAD => Ok(Self::Reload),
             _ if byte == Self::SENDER => Ok(Self::Sender),
             _ => Err(ChannelError::Protocol),
         }
@@ -78,10 +83,16 @@ impl Notice {
 pub struct NewWorker {
     /// Its number, to be used in every notice about it.
     pub number: WorkerNumber,
+    /// It was started because of [`Notice::Reload`].
+    pub asked: bool,
     /// The monitor's end of its channel.
     pub channel: Seqpacket,
     /// spad.toml, open for reading, from its first byte.
     pub config: OwnedFd,
+}
+
+impl NewWorker {
+    const ASKED: u8 = 0b10 << 6;
 }
 
 /// What the starter hands the monitor.
@@ -121,7 +132,8 @@ impl StarterEnd {
     /// # Errors
     /// The monitor is gone or reads nothing. The worker then sees the end of its channel.
     pub fn announce(&self, worker: &NewWorker) -> Result<(), ChannelError> {
-        self.0.send_with(&[worker.number.0], &[worker.channel.as_fd(), worker.config.as_fd()])
+        let asked = if worker.asked { NewWorker::ASKED } else { 0 };
+        self.0.send_with(&[worker.number.0 | asked], &[worker.channel.as_fd(), worker.config.as_fd()])
     }
 
     /// Hands a sender's channel over.
@@ -168,11 +180,12 @@ impl MonitorEnd {
             let [channel] = exactly(descriptors)?;
             return Ok(Received::Message(Started::Sender(channel.into())));
         }
-        if byte > WorkerNumber::MASK {
+        let (number, asked) = (byte & !NewWorker::ASKED, byte & NewWorker::ASKED != 0);
+        if number > WorkerNumber::MASK {
             return Err(ChannelError::Protocol);
         }
         let [channel, config] = exactly(descriptors)?;
-        let worker = NewWorker { number: WorkerNumber(byte), channel: channel.into(), config };
+        let worker = NewWorker { number: WorkerNumber(number), asked, channel: channel.into(), config };
         Ok(Received::Message(Started::Worker(worker)))
     }
 }
@@ -210,7 +223,9 @@ mod tests {
         for byte in 0..=u8::MAX {
             match Notice::decode([byte]) {
                 Ok(notice) => assert_eq!(notice.encode(), [byte]),
-                Err(_) => assert!(byte > Notice::RENEW, "{byte:#x}: only Renew and Sender name no worker"),
+                Err(_) => {
+                    assert!(byte > Notice::SENDER, "{byte:#x}: only Renew, Reload and Sender name no worker")
+                }
             }
         }
     }
@@ -231,12 +246,12 @@ mod tests {
         let (channel, worker) = Seqpacket::pair().unwrap();
         let number = WorkerNumber(7);
         let config = std::fs::File::open("/dev/null").unwrap().into();
-        starter.announce(&NewWorker { number, channel, config }).unwrap();
+        starter.announce(&NewWorker { number, asked: true, channel, config }).unwrap();
         worker.send(b"ready").unwrap();
         let Received::Message(Started::Worker(new)) = monitor.receive().unwrap() else {
             panic!("a worker was announced")
         };
-        assert_eq!(new.number, number);
+        assert_eq!((new.number, new.asked), (number, true));
         assert_eq!(new.channel.receive().unwrap(), Received::Message(*b"ready"));
         monitor.notify(Notice::Serving(new.number)).unwrap();
         assert_eq!(starter.receive().unwrap(), Received::Message(Notice::Serving(number)));

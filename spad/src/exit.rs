@@ -20,8 +20,10 @@ pub enum ExitStatus {
     Firewall = 4,
     /// Not root, or a capability is missing.
     NotPermitted = 5,
-    /// `spad doctor` found something bad.
+    /// `spad doctor` found something bad, or `spad status` a part that is degraded.
     Unwell = 6,
+    /// No daemon runs that could be asked.
+    NotRunning = 7,
 }
 
 impl ExitStatus {

@@ -25,6 +25,7 @@ pub mod lock;
 pub mod log;
 pub mod monitor;
 mod offers;
+pub mod operator;
 pub mod overflow;
 pub mod report;
 pub mod role;

@@ -17,7 +17,7 @@ use spad::firewall::{self, iptables};
 use spad::lock::Lock;
 use spad::role::Role;
 use spad::starter::{self, Options};
-use spad::{apply, check, doctor, guard, kept, log, monitor, sender, worker};
+use spad::{apply, check, doctor, guard, kept, log, monitor, operator, sender, worker};
 
 fn main() -> ExitCode {
     let arguments = Arguments::parse();
@@ -37,16 +37,25 @@ fn main() -> ExitCode {
         (Some(RoleName::Loader), _) => enter(Role::Loader, &options),
         (Some(RoleName::Sender), _) => enter(Role::Sender, &options),
         (None, Some(Command::Check)) => check::run(&options),
-        (None, Some(Command::Doctor { json, self_test })) => {
-            doctor::run(&options, if json { Form::Json } else { Form::Lines }, self_test)
-        }
+        (None, Some(Command::Doctor { json, self_test })) => doctor::run(&options, form(json), self_test),
         (None, Some(Command::Guard)) => guard::run(&options.state_dir),
         (None, Some(Command::Apply { confirm })) => apply::run(&options, confirm),
         (None, Some(Command::Confirm)) => apply::confirm(&options),
+        (None, Some(Command::Status { json })) => operator::status(&options.state_dir, form(json)),
+        (None, Some(Command::Grants { json })) => operator::grants(&options.state_dir, form(json)),
+        (None, Some(Command::Revoke { whose, json })) => {
+            operator::revoke(&options.state_dir, &whose, form(json))
+        }
+        (None, Some(Command::Watch { json })) => operator::watch(&options.state_dir, form(json)),
+        (None, Some(Command::Reload { json })) => operator::reload(&options.state_dir, form(json)),
         (None, Some(Command::Teardown)) => teardown(&options.state_dir),
         (None, None) => start(options),
     };
     status.into()
+}
+
+fn form(json: bool) -> Form {
+    if json { Form::Json } else { Form::Lines }
 }
 
 fn enter(role: Role, options: &Options) -> ExitStatus {

@@ -17,6 +17,9 @@ const COPIES: Duration = Duration::from_secs(5);
 /// Most profiles and reasons kept apart; a captured worker could make up names without end.
 const MOST: usize = 100_000;
 
+/// Most lines that are kept until somebody takes them.
+const KEPT: usize = 64;
+
 struct Since {
     said: BootTime,
     /// Not said since then, and the first of it: no other is put into words, as anybody can replay by the million.
@@ -31,6 +34,8 @@ pub struct Reporter {
     since: HashMap<(Arc<str>, &'static str), Since>,
     /// When the first of them has been quiet for long enough.
     due: Option<BootTime>,
+    /// Lines since [`Self::take_said`], for whoever watches.
+    said: Vec<String>,
 }
 
 impl Reporter {
@@ -61,7 +66,7 @@ impl Reporter {
             }
             None if full => {}
             None => {
-                say(profile, reason, 1, &why);
+                say(&mut self.said, profile, reason, 1, &why);
                 let since = Since { said: now, kept: 0, first: String::new() };
                 self.since.insert((profile.clone(), reason), since);
                 // Later than those that wait already.
@@ -75,6 +80,7 @@ impl Reporter {
         if self.next_deadline().is_none_or(|at| now < at) {
             return;
         }
+        let said = &mut self.said;
         self.since.retain(|(profile, reason), since| {
             if now.since(since.said) < QUIET {
                 return true;
@@ -82,12 +88,17 @@ impl Reporter {
             if since.kept == 0 {
                 return false;
             }
-            say(profile, reason, since.kept, &since.first);
+            say(said, profile, reason, since.kept, &since.first);
             since.said = now;
             since.kept = 0;
             true
         });
         self.due = self.since.values().map(|since| since.said.plus(QUIET)).min();
+    }
+
+    /// What was said since the last call, as far as it was kept.
+    pub fn take_said(&mut self) -> Vec<String> {
+        std::mem::take(&mut self.said)
     }
 
     /// When [`Self::catch_up`] should next be called.
@@ -96,8 +107,12 @@ impl Reporter {
     }
 }
 
-fn say(profile: &str, reason: &str, times: u32, why: &dyn Display) {
-    warn!("refused profile={profile} reason={reason} times={times} {why}");
+fn say(said: &mut Vec<String>, profile: &str, reason: &str, times: u32, why: &dyn Display) {
+    let line = format!("refused profile={profile} reason={reason} times={times} {why}");
+    warn!("{line}");
+    if said.len() < KEPT {
+        said.push(line);
+    }
 }
 
 #[cfg(test)]

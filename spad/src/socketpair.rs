@@ -89,6 +89,14 @@ impl Seqpacket {
     /// # Errors
     /// [`ChannelError::Full`] or [`ChannelError::Closed`]; a message is sent whole or not at all.
     pub fn send<const N: usize>(&self, message: &[u8; N]) -> Result<(), ChannelError> {
+        self.send_packet(message)
+    }
+
+    /// The same for the answers of the control socket, whose sizes differ.
+    ///
+    /// # Errors
+    /// As [`Self::send`].
+    pub fn send_packet(&self, message: &[u8]) -> Result<(), ChannelError> {
         loop {
             match rustix::io::write(&self.0, message) {
                 Ok(_) => return Ok(()),

@@ -34,7 +34,7 @@ use crate::exit::ExitStatus;
 use crate::role::Role;
 use backoff::Backoff;
 use child::Child;
-use newcomer::{StartError, start_worker};
+use newcomer::{StartError, stand_in, start_worker};
 use sender::Sender;
 use signals::Signals;
 use trial::Trial;
@@ -83,6 +83,8 @@ struct Starter {
     leaving: Vec<Child>,
     /// Somebody asked for a new worker, and none was started since.
     renew: bool,
+    /// The operator did, by the control socket, and waits for the outcome.
+    asked: bool,
     trial: Trial,
 }
 
@@ -103,6 +105,7 @@ impl Starter {
             sender: Sender::default(),
             leaving: Vec::new(),
             renew: false,
+            asked: false,
             trial: Trial::default(),
         }
     }
@@ -142,9 +145,10 @@ impl Starter {
         let wanted = self.wants_worker() && self.worker_backoff.allows(now);
         if let (Some(monitor), true) = (&self.monitor, wanted) {
             self.renew = false;
+            let asked = std::mem::take(&mut self.asked);
             self.worker_backoff.started(now);
             let options = self.trial.options(&self.options);
-            match start_worker(&options, &monitor.control, &mut self.workers, now) {
+            match start_worker(&options, &monitor.control, &mut self.workers, asked, now) {
                 Ok(()) => {}
                 Err(StartError::Config(error)) if !self.workers.has_served() => {
                     error!(
@@ -155,6 +159,9 @@ impl Starter {
                     return Err(ExitStatus::Configuration);
                 }
                 Err(error) => {
+                    if asked {
+                        stand_in(&error, &monitor.control, &mut self.workers);
+                    }
                     self.worker_backoff.ended(now, Duration::ZERO);
                     self.report_refusal(&error.to_string());
                 }

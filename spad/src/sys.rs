@@ -4,4 +4,5 @@
 pub mod clock;
 pub mod filter;
 pub mod namespace;
+pub mod peer;
 pub mod signal;

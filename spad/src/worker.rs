@@ -22,7 +22,7 @@ use spa_core::settling::Settling;
 use spa_core::time::{BootTime, Now, UnixMillis};
 use tracing::{debug, error, info, warn};
 
-use crate::ask::{Ask, IDS, MOST_IDS, Message};
+use crate::ask::{Ask, MOST_PROFILES, Message, Tally, Telling};
 use crate::capture::{BATCH, CaptureError, Listener};
 use crate::config::{Config, ConfigError};
 use crate::exit::ExitStatus;
@@ -77,22 +77,26 @@ impl From<&Unfit> for ExitStatus {
 
 /// Runs a worker until its channel is closed.
 pub fn run(options: &Options, channel: Seqpacket) -> ExitStatus {
-    match prepare(options, channel) {
+    match prepare(options, &channel) {
         Ok(mut worker) => {
             let status = worker.serve();
+            worker.say(&Message::Tally(worker.tally()));
             info!("{} lost={}", worker.gate.counters(), worker.overflow.lost());
             status
         }
         Err(Unfit::Channel(ChannelError::Closed)) => ExitStatus::Done,
         Err(unfit) => {
             error!("{unfit}");
+            for piece in Message::unfit(&unfit.to_string()) {
+                let _ = send(&channel, &piece);
+            }
             ExitStatus::from(&unfit)
         }
     }
 }
 
-struct Worker {
-    channel: Seqpacket,
+struct Worker<'c> {
+    channel: &'c Seqpacket,
     listeners: Vec<Listener>,
     gate: Gate,
     journal: Journal,
@@ -107,6 +111,9 @@ struct Worker {
     overflow: Overflow,
     /// The journal could not be written, and whether that was said.
     deaf: bool,
+    /// Profiles that cannot be used, and monotonic ones whose memory was lost.
+    unusable: (u32, u32),
+    telling: Telling,
     /// `None` where spad.toml allows no receipts.
     offers: Option<Offers>,
 }
@@ -119,14 +126,14 @@ struct Judged {
     denied: Vec<Message>,
 }
 
-fn prepare(options: &Options, channel: Seqpacket) -> Result<Worker, Unfit> {
+fn prepare<'c>(options: &Options, channel: &'c Seqpacket) -> Result<Worker<'c>, Unfit> {
     let config = Config::open(&options.config).map_err(Unfit::Config)?;
     let site = Site::open(&options.config, wall()).map_err(Unfit::Config)?;
     for reason in &site.left_out {
         warn!("left out, and what it opened is closed: {reason}");
     }
-    if site.profiles.len() > MOST_IDS {
-        let what = format!("{} profiles are too many, {MOST_IDS} can be served", site.profiles.len());
+    if site.profiles.len() > MOST_PROFILES {
+        let what = format!("{} profiles are too many, {MOST_PROFILES} can be served", site.profiles.len());
         return Err(Unfit::State(what, "give some of them to another site"));
     }
     let surroundings = Surroundings::read(&config.interfaces, &Routes::open()?)?;
@@ -150,16 +157,18 @@ fn prepare(options: &Options, channel: Seqpacket) -> Result<Worker, Unfit> {
         surroundings: surroundings.fingerprint(),
         config: config.fingerprint,
     };
-    let mut ids: Vec<_> = site.profiles.iter().map(|profile| profile.key_id).collect();
-    ids.sort_unstable();
-    for some in ids.chunks(IDS) {
-        send(&channel, &Message::Serves(some.to_vec()))?;
+    let mut profiles: Vec<_> =
+        site.profiles.iter().map(|profile| (profile.key_id, profile.name.clone())).collect();
+    profiles.sort_unstable();
+    for message in Message::serves(&profiles) {
+        send(channel, &message)?;
     }
-    send(&channel, &ready)?;
+    send(channel, &ready)?;
     // Held by the old worker until it has gone, so that no datagram is judged by two memories.
     let (journal, past) = opened.lock_and_load()?;
     let keyring = Keyring::new(site.profiles);
     let replay = recall(past, &keyring, &config);
+    let shut = keyring.profiles().filter(|profile| replay.has_lost(profile)).count();
     let mut worker = Worker {
         channel,
         listeners,
@@ -178,6 +187,8 @@ fn prepare(options: &Options, channel: Seqpacket) -> Result<Worker, Unfit> {
         gather: None,
         overflow: Overflow::default(),
         deaf: false,
+        unusable: (count(site.left_out.len()), count(shut)),
+        telling: Telling::default(),
         offers: Offers::new(&config),
     };
     worker.begin();
@@ -226,7 +237,7 @@ fn tell_of(loss: Loss, config: &Config) {
     warn!("unsettled: the journal {loss}; nothing is admitted {until}, so that no old datagram opens a door");
 }
 
-impl Worker {
+impl Worker<'_> {
     fn serve(&mut self) -> ExitStatus {
         loop {
             match self.wait() {
@@ -250,17 +261,17 @@ impl Worker {
                 // The other captures go on until the new worker has all again.
                 self.say(&Message::Renew);
             }
-            if !self.remember() {
-                continue;
-            }
-            for admission in &admitted {
-                for offer in self.offers.into_iter().flat_map(|offers| offers.of(&self.gate, admission)) {
-                    self.say(&offer);
+            if self.remember() {
+                for admission in &admitted {
+                    for offer in self.offers.into_iter().flat_map(|offers| offers.of(&self.gate, admission)) {
+                        self.say(&offer);
+                    }
+                    self.say(&Message::Ask(Ask::from(admission)));
                 }
-                self.say(&Message::Ask(Ask::from(admission)));
+                denied.iter().for_each(|receipt| self.say(receipt));
+                self.reporter.catch_up(now.boot);
             }
-            denied.iter().for_each(|receipt| self.say(receipt));
-            self.reporter.catch_up(now.boot);
+            self.tell(now.boot);
         }
     }
 
@@ -269,10 +280,11 @@ impl Worker {
         let now = BootTime::new(clock::boottime());
         let settling = self.settling.is_some().then(|| now.plus(SETTLING));
         let gathering = self.gather.map(|pause| now.plus(pause));
-        let lines = [self.reporter.next_deadline(), self.overflow.next_deadline()];
+        let lines =
+            [self.reporter.next_deadline(), self.overflow.next_deadline(), self.telling.next_deadline()];
         let deadline = [settling, gathering].into_iter().chain(lines).flatten().min();
         let timeout = deadline.and_then(|at| Timespec::try_from(at.since(now)).ok());
-        let mut descriptors = vec![PollFd::new(&self.channel, PollFlags::IN)];
+        let mut descriptors = vec![PollFd::new(self.channel, PollFlags::IN)];
         if self.gather.is_none() {
             descriptors.extend(self.listeners.iter().map(|listener| PollFd::new(listener, PollFlags::IN)));
         }
@@ -343,7 +355,34 @@ impl Worker {
 
     /// Where the monitor has gone, this process ends next.
     fn say(&self, message: &Message) {
-        let _ = send(&self.channel, message);
+        let _ = send(self.channel, message);
+    }
+
+    /// Says what was refused, and how it does if that is due.
+    fn tell(&mut self, now: BootTime) {
+        for line in self.reporter.take_said() {
+            self.say(&Message::Refused(line));
+        }
+        let tally = self.tally();
+        if self.telling.is_due(&tally, now) {
+            self.say(&Message::Tally(tally));
+        }
+    }
+
+    /// How it does, for the operator.
+    fn tally(&self) -> Tally {
+        let count = |n: usize| u32::try_from(n).unwrap_or(u32::MAX);
+        let (left_out, shut) = self.unusable;
+        Tally {
+            counters: self.gate.counters().clone(),
+            lost: self.overflow.lost(),
+            captures: count(self.listeners.len()),
+            unfiltered: count(self.listeners.iter().filter(|listener| !listener.is_filtered()).count()),
+            left_out,
+            shut,
+            unsettled: self.settling.is_some(),
+            deaf: self.deaf,
+        }
     }
 
     /// What there is to do and to say before the first packet.
@@ -353,6 +392,7 @@ impl Worker {
             self.settling = Some(Settling::begin(now));
             self.settle(now);
         }
+        self.tell(now.boot);
         debug!("worker ready to judge");
     }
 

@@ -274,6 +274,7 @@ fn with_ipset_a_flush_of_others_and_a_reload_leave_narrow_doors_as_they_were() {
         lab.opens(A, "10.77.0.1:22");
         configure(&lab, &backend, &Config::default());
         spad.reload();
+        spad.says_times("serving", 4);
         lab.stays_shut(A, &on_link(&lab, A));
         assert_eq!(lab.probe_from(A, 40_100, SSH), "filtered");
     }

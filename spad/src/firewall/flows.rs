@@ -12,7 +12,7 @@ use super::conntrack::{Conntrack, Entry};
 use super::error::FirewallError;
 use super::netlink::Channel;
 use super::plan::Session;
-use super::sessions::{Socket, destroy, sockets};
+use super::sessions::{Socket, Through, destroy, sockets};
 
 /// Which of these doors are in use: by a TCP session that neither end has closed, or by a datagram that connection
 /// tracking remembers.
@@ -38,6 +38,22 @@ pub fn in_use(doors: &[Door]) -> Result<Vec<Door>, FirewallError> {
         used.extend(more);
     }
     Ok(used)
+}
+
+/// What each of these doors carries: TCP connections of this host's own services that live now.
+///
+/// # Errors
+/// Where the kernel does not tell.
+pub fn carried(doors: &[Door]) -> Result<Vec<Through>, FirewallError> {
+    let mut all = vec![Through::default(); doors.len()];
+    for service in services(doors) {
+        for socket in live(service)? {
+            let one = Through { connections: 1, ..socket.through };
+            let here = doors.iter().zip(&mut all).filter(|(door, _)| door.service == service);
+            here.filter(|(door, _)| is_of(door, client(&socket))).for_each(|(_, sum)| sum.add(&one));
+        }
+    }
+    Ok(all)
 }
 
 /// Ends what came in by these doors. Returns those where something may go on: a socket that this kernel cannot end, or

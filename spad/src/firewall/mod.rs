@@ -31,9 +31,9 @@ pub use self::choice::{choose, teardown, text};
 pub use self::compare::differences;
 pub use self::element::Element;
 pub use self::error::FirewallError;
-pub use self::flows::{end, in_use};
+pub use self::flows::{carried, end, in_use};
 pub use self::plan::{Interfaces, Plan, Session};
-pub use self::sessions::sessions;
+pub use self::sessions::{Through, sessions};
 
 /// How far a preparation has come.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

@@ -6,6 +6,7 @@ use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 
 use netlink_packet_core::{NetlinkDeserializable, NetlinkHeader, NetlinkSerializable};
 use netlink_sys::protocols::NETLINK_SOCK_DIAG;
+use serde::{Deserialize, Serialize};
 use spa_core::service::{Protected, Transport};
 
 use super::error::{Aim, FirewallError};
@@ -21,6 +22,12 @@ const AF_INET6: u8 = 10;
 /// Length of `struct inet_diag_req_v2`, and of `struct inet_diag_sockid` in it, which names one socket.
 const REQUEST: usize = 56;
 const NAME: usize = 48;
+/// Length of `struct inet_diag_msg`; attributes follow.
+const MESSAGE: usize = 72;
+
+/// Asks for `struct tcp_info` as well (`1 << (INET_DIAG_INFO - 1)`), which is the attribute INET_DIAG_INFO.
+const TCP_INFO: u8 = 1 << 1;
+const INET_DIAG_INFO: u16 = 2;
 
 /// TCP_ESTABLISHED.
 const ESTABLISHED: u8 = 1;
@@ -47,10 +54,38 @@ pub fn sessions(protect: &[Protected]) -> Result<Vec<Session>, FirewallError> {
     Ok(sockets.into_iter().filter_map(here).collect())
 }
 
+/// What live TCP connections have carried, by the kernel's own counts.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Through {
+    /// How many there are.
+    pub connections: u32,
+    /// Segments that came in.
+    pub packets_in: u64,
+    /// Segments that went out.
+    pub packets_out: u64,
+    /// Bytes that came in, without headers.
+    pub bytes_in: u64,
+    /// Bytes that went out and were acknowledged.
+    pub bytes_out: u64,
+}
+
+impl Through {
+    /// Takes another connection in.
+    pub(super) fn add(&mut self, other: &Self) {
+        self.connections += other.connections;
+        self.packets_in += other.packets_in;
+        self.packets_out += other.packets_out;
+        self.bytes_in += other.bytes_in;
+        self.bytes_out += other.bytes_out;
+    }
+}
+
 /// A live TCP socket of this host.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Socket {
     pub(super) session: Session,
+    /// Of this one connection.
+    pub(super) through: Through,
     family: u8,
     state: u8,
     name: [u8; NAME],
@@ -118,7 +153,7 @@ impl NetlinkSerializable for Diag {
         REQUEST
     }
 
-    /// `struct inet_diag_req_v2`: family, protocol, two bytes unused, states (4), the name of a socket, which begins with
+    /// `struct inet_diag_req_v2`: family, protocol, what else to tell, a byte unused, states (4), the name of a socket, which begins with
     /// our port.
     fn serialize(&self, buffer: &mut [u8]) {
         let (family, name) = match *self {
@@ -130,7 +165,7 @@ impl NetlinkSerializable for Diag {
             Self::Destroy(Socket { family, name, .. }) => (family, name),
             Self::Socket(_) => return,
         };
-        let head = [family, Transport::Tcp.number(), 0, 0];
+        let head = [family, Transport::Tcp.number(), TCP_INFO, 0];
         let bytes = head.into_iter().chain(LIVE.to_ne_bytes()).chain(name);
         buffer.iter_mut().zip(bytes).for_each(|(to, from)| *to = from);
     }
@@ -153,11 +188,41 @@ fn parse(payload: &[u8]) -> Option<Socket> {
     let (peer_port, rest) = rest.split_first_chunk()?;
     let (our_address, rest) = rest.split_first_chunk()?;
     let (peer_address, _) = rest.split_first_chunk()?;
+    let through = payload.get(MESSAGE..).and_then(through).unwrap_or_default();
     let end = |address: &[u8; 16], port: &[u8; 2]| {
         Some(SocketAddr::new(to_address(*family, address)?, u16::from_be_bytes(*port)))
     };
     let session = Session::new(end(peer_address, peer_port)?, end(our_address, our_port)?)?;
-    Some(Socket { session, family: *family, state: *state, name })
+    Some(Socket { session, through, family: *family, state: *state, name })
+}
+
+/// From the attributes; `None` where the kernel does not tell, or tells less.
+fn through(mut attributes: &[u8]) -> Option<Through> {
+    loop {
+        let (length, rest) = attributes.split_first_chunk()?;
+        let (kind, _) = rest.split_first_chunk()?;
+        let length = usize::from(u16::from_ne_bytes(*length));
+        if u16::from_ne_bytes(*kind) == INET_DIAG_INFO {
+            return tcp_info(attributes.get(4..length)?);
+        }
+        attributes = attributes.get(length.max(4).next_multiple_of(4)..)?;
+    }
+}
+
+/// `struct tcp_info`: at 120 `tcpi_bytes_acked`, `tcpi_bytes_received` (64 bits each), `tcpi_segs_out`, `tcpi_segs_in`
+/// (32 bits each), all since Linux 4.2.
+fn tcp_info(info: &[u8]) -> Option<Through> {
+    let (bytes_out, rest) = info.get(120..)?.split_first_chunk()?;
+    let (bytes_in, rest) = rest.split_first_chunk()?;
+    let (packets_out, rest) = rest.split_first_chunk()?;
+    let (packets_in, _) = rest.split_first_chunk()?;
+    Some(Through {
+        connections: 1,
+        packets_in: u32::from_ne_bytes(*packets_in).into(),
+        packets_out: u32::from_ne_bytes(*packets_out).into(),
+        bytes_in: u64::from_ne_bytes(*bytes_in),
+        bytes_out: u64::from_ne_bytes(*bytes_out),
+    })
 }
 
 fn to_address(family: u8, bytes: &[u8; 16]) -> Option<IpAddr> {

@@ -11,7 +11,7 @@ use tracing::{error, info};
 use super::answering::Offered;
 use super::ending::is_spent;
 use super::{Monitor, words};
-use crate::ask::{self, Ask, Message};
+use crate::ask::{self, Ask, Message, Tally};
 use crate::control::Notice;
 use crate::socketpair::{Received, Seqpacket};
 use crate::sys::clock;
@@ -20,7 +20,8 @@ use crate::sys::clock;
 #[derive(Default)]
 struct Work {
     changes: Vec<Change>,
-    lines: Vec<String>,
+    /// The kind of event, and what the log says of it.
+    lines: Vec<(&'static str, String)>,
     /// Receipts that were offered, for whom, and whether all was granted.
     receipts: Vec<(Offered, Vec<Grantee>, bool)>,
 }
@@ -33,29 +34,36 @@ fn lines_of_closed(changes: &[Change], why: &str) -> impl Iterator<Item = String
     words::of_doors(closed).into_iter().map(move |door| format!("closed {door}: {why}"))
 }
 
-pub(super) fn log_closed(changes: &[Change], why: &str) {
-    for line in lines_of_closed(changes, why) {
-        info!("{line}");
-    }
-}
-
 impl Monitor<'_> {
     /// Carries out what the workers ask, all that waits in one transaction.
     pub(super) fn hear_workers(&mut self) {
         let mut work = Work::default();
         if let Some(channel) = self.retiring.take() {
-            self.retiring = self.hear(channel, &mut work);
+            let mut tally = std::mem::take(&mut self.retiring_tally);
+            self.retiring = self.hear(channel, &mut tally, &mut work);
+            self.retiring_tally = tally;
         }
         if let Some(channel) = self.serving.as_mut().and_then(|serving| serving.channel.take()) {
-            let still_open = self.hear(channel, &mut work);
+            let mut tally =
+                self.serving.as_mut().map(|serving| std::mem::take(&mut serving.tally)).unwrap_or_default();
+            let still_open = self.hear(channel, &mut tally, &mut work);
             if let Some(serving) = &mut self.serving {
                 serving.channel = still_open;
+                serving.tally = tally;
             }
         }
         let done = work.changes.is_empty() || self.apply(&work.changes);
         // Somebody waits for the door, nobody for the line.
-        for line in work.lines {
-            if done { info!("{line}") } else { info!("after the repair: {line}") }
+        for (event, line) in work.lines {
+            if done {
+                info!("{line}")
+            } else {
+                info!("after the repair: {line}")
+            }
+            self.desk.tell(event, &line);
+        }
+        for line in self.reporter.take_said() {
+            self.desk.tell("refused", &line);
         }
         let now = BootTime::new(clock::boottime());
         for (offered, grantees, granted) in work.receipts {
@@ -65,8 +73,16 @@ impl Monitor<'_> {
         }
     }
 
+    /// Says what was closed, and why.
+    pub(super) fn say_closed(&mut self, changes: &[Change], why: &str) {
+        for line in lines_of_closed(changes, why) {
+            info!("{line}");
+            self.desk.tell("closed", &line);
+        }
+    }
+
     /// Reads what waits in a channel; gives it back while its worker is there.
-    fn hear(&mut self, channel: Seqpacket, work: &mut Work) -> Option<Seqpacket> {
+    fn hear(&mut self, channel: Seqpacket, tally: &mut Tally, work: &mut Work) -> Option<Seqpacket> {
         loop {
             let message = match channel.receive::<{ ask::SIZE }>() {
                 Ok(Received::Nothing) => return Some(channel),
@@ -84,7 +100,15 @@ impl Monitor<'_> {
                 Ok(Message::Offer(offer)) => self.answering.offer(offer),
                 Ok(Message::Denied(sealed)) => self.answer(sealed, BootTime::new(clock::boottime())),
                 Ok(Message::Renew) => self.notify(Notice::Renew),
-                Ok(Message::Ready { .. } | Message::Serves(_)) | Err(ask::NotAMessage) => {
+                Ok(Message::Refused(line)) => self.desk.tell("refused", &line),
+                Ok(Message::Tally(told)) => {
+                    if told.lost > tally.lost {
+                        self.lost_at = Some(BootTime::new(clock::boottime()));
+                    }
+                    *tally = told;
+                }
+                Ok(Message::Ready { .. } | Message::Serves(_) | Message::Unfit(_))
+                | Err(ask::NotAMessage) => {
                     error!("the worker sent what no worker sends; it is ended");
                     return None;
                 }
@@ -107,14 +131,15 @@ impl Monitor<'_> {
             Effect::Open { services, narrowing, terms } => (services, narrowing, terms),
             Effect::Close { services } => {
                 let closed = self.leases.close(ask.key_id, services, ask.time, now);
-                work.lines.extend(lines_of_closed(&closed, &format!("profile={profile} asked for it")));
+                let why = format!("profile={profile} asked for it");
+                work.lines.extend(lines_of_closed(&closed, &why).map(|line| ("closed", line)));
                 work.changes.extend(closed);
                 return true;
             }
         };
         let ceiling = &serving.config.ceiling;
         let window = humantime::format_duration(terms.window.min(ceiling.max_window));
-        let mut opened = Vec::new();
+        let (mut opened, mut refreshed) = (Vec::new(), Vec::new());
         let mut refused: BTreeMap<String, Vec<Door>> = BTreeMap::new();
         for door in narrowing.doors(&ask.grantees, services) {
             let told = || {
@@ -129,17 +154,22 @@ impl Monitor<'_> {
             {
                 self.leases.forget(door);
             }
+            let list = if self.leases.holds(door) { &mut refreshed } else { &mut opened };
             match self.leases.open(door, ask.key_id, ask.time, terms, now, ceiling) {
                 Ok(change) => {
-                    opened.push(door);
+                    list.push(door);
                     work.changes.push(change);
                 }
                 Err(above) => refused.entry(above.to_string()).or_default().push(door),
             }
         }
-        let lines = words::of_doors(opened).into_iter();
         let led = terms.forward.map(|to| format!(" to {to}")).unwrap_or_default();
-        work.lines.extend(lines.map(|door| format!("opened {door}{led} profile={profile} window={window}")));
+        for (event, doors) in [("opened", opened), ("refreshed", refreshed)] {
+            let lines = words::of_doors(doors).into_iter();
+            work.lines.extend(
+                lines.map(|door| (event, format!("opened {door}{led} profile={profile} window={window}"))),
+            );
+        }
         let granted = refused.is_empty();
         for (why, doors) in refused {
             for door in words::of_doors(doors) {

@@ -16,7 +16,7 @@ pub(super) struct Cutting {
     /// When to try again; `None` if there is nothing to be tried.
     pub(super) at: Option<BootTime>,
     /// Whether it was said that this kernel cannot.
-    said: bool,
+    pub(super) said: bool,
 }
 
 impl Monitor<'_> {
@@ -74,9 +74,11 @@ impl Monitor<'_> {
             self.cutting.at = Some(now.plus(KEPT));
             return;
         }
-        gone.iter()
-            .filter(|door| ending.contains(door))
-            .for_each(|door| info!("cut {door}: its sessions ended"));
+        for door in gone.iter().filter(|door| ending.contains(door)) {
+            let line = format!("cut {door}: its sessions ended");
+            info!("{line}");
+            self.desk.tell("cut", &line);
+        }
         self.cutting.doors.retain(|door| left.contains(door));
         self.cutting.at = (!self.cutting.doors.is_empty()).then(|| now.plus(KEPT));
     }

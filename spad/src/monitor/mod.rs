@@ -4,8 +4,12 @@
 
 mod answering;
 mod asks;
+mod candidate;
+mod condition;
+mod desk;
 mod ending;
 mod preparing;
+mod served;
 mod taking_over;
 mod watching;
 mod words;
@@ -27,9 +31,12 @@ use tracing::{debug, error, warn};
 pub use self::taking_over::{guarded, refuse_itself};
 
 use self::answering::Answering;
+use self::candidate::Candidate;
+use self::desk::Desk;
 use self::ending::Cutting;
 use self::preparing::Preparing;
-use self::taking_over::Candidate;
+use self::served::Served;
+use crate::ask::Tally;
 use crate::config::Config;
 use crate::control::{MonitorEnd, Notice, Started, WorkerNumber};
 use crate::exit::ExitStatus;
@@ -66,13 +73,16 @@ struct Serving {
     config: Config,
     plan: Plan,
     surroundings: u64,
-    /// Key ids of its profiles, ascending.
-    serves: Vec<KeyId>,
+    profiles: Served,
+    /// When it took over.
+    since: BootTime,
+    /// As it last said.
+    tally: Tally,
 }
 
 impl Serving {
     fn serves(&self, key_id: KeyId) -> bool {
-        self.serves.binary_search(&key_id).is_ok()
+        self.profiles.contains(key_id)
     }
 }
 
@@ -81,6 +91,8 @@ struct Monitor<'o> {
     control: MonitorEnd,
     /// Chosen by the first configuration, for good.
     firewall: Option<Box<dyn Firewall>>,
+    /// Why this one.
+    why: String,
     /// Until then; it may be of use.
     loader: Option<Loader>,
     routes: Routes,
@@ -92,11 +104,21 @@ struct Monitor<'o> {
     serving: Option<Serving>,
     /// Channel of the worker before: told to go, and heard until it went.
     retiring: Option<Seqpacket>,
+    retiring_tally: Tally,
+    /// What workers before those two counted.
+    counted: Tally,
+    /// When frames were last lost.
+    lost_at: Option<BootTime>,
     leases: LeaseTable,
     cutting: Cutting,
     answering: Answering,
     /// `None` where the state folder has no room for it.
     keeper: Option<Keeper>,
+    /// What is in force could not be kept.
+    unkept: bool,
+    desk: Desk,
+    /// When the daemon was started.
+    begun: BootTime,
     reporter: Reporter,
     /// When to look at the surroundings again.
     look: Option<BootTime>,
@@ -130,6 +152,7 @@ impl<'o> Monitor<'o> {
             );
         }
         let keeper = keeper.ok();
+        let (desk, begun) = (Desk::open(options), condition::begun());
         // Afterwards no program can be started.
         let loader = Loader::start(&options.log).map_err(failed)?;
         let report = sandbox::seal_monitor().map_err(|error| ((&error).into(), error.to_string()))?;
@@ -138,6 +161,7 @@ impl<'o> Monitor<'o> {
             options,
             control: control.into(),
             firewall: None,
+            why: String::new(),
             loader: Some(loader),
             routes,
             watcher: Watcher::new().map_err(failed)?,
@@ -147,10 +171,16 @@ impl<'o> Monitor<'o> {
             preparing: None,
             serving: None,
             retiring: None,
+            retiring_tally: Tally::default(),
+            counted: Tally::default(),
+            lost_at: None,
             leases: LeaseTable::default(),
             cutting: Cutting::default(),
             answering: Answering::default(),
             keeper,
+            unkept: false,
+            desk,
+            begun,
             reporter: Reporter::default(),
             look: None,
             repair: None,
@@ -186,6 +216,7 @@ impl<'o> Monitor<'o> {
             }
             self.hear_sender();
             self.hear_workers();
+            self.hear_operators(BootTime::new(clock::boottime()));
             self.keep_up(BootTime::new(clock::boottime()));
             if self.helpless {
                 // The starter starts another, which takes over the doors from the kernel.
@@ -201,7 +232,7 @@ impl<'o> Monitor<'o> {
         let repair = self.repair.filter(|_| self.preparing.is_none());
         let ready = next.map(|candidate| candidate.deadline);
         let told = self.reporter.next_deadline();
-        let own = [self.look, self.check, self.kept, self.watch, self.cutting.at];
+        let own = [self.look, self.check, self.kept, self.watch, self.cutting.at, self.desk.next_deadline()];
         let deadline = [self.leases.next_deadline(), repair, ready, told];
         let deadline = own.into_iter().chain(deadline).flatten().min();
         // A moment of the clock since boot, which goes on while the host sleeps; zero would disarm it.
@@ -223,6 +254,7 @@ impl<'o> Monitor<'o> {
         let watch = self.firewall.as_ref().and_then(|firewall| firewall.descriptor());
         descriptors.extend(watch.into_iter().map(|watch| PollFd::from_borrowed_fd(watch, PollFlags::IN)));
         descriptors.extend(channels.into_iter().flatten().map(|channel| PollFd::new(channel, PollFlags::IN)));
+        descriptors.extend(self.desk.descriptors(now));
         match poll(&mut descriptors, None) {
             Ok(_) | Err(rustix::io::Errno::INTR) => Ok(()),
             Err(error) => Err(error.into()),

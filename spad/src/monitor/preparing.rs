@@ -73,7 +73,9 @@ impl Monitor<'_> {
                 self.trouble = None;
                 // What took something away may have brought something else.
                 self.check.get_or_insert(now);
-                info!("repaired: the firewall is as it should be, open={}", self.leases.len());
+                let line = format!("repaired: the firewall is as it should be, open={}", self.leases.len());
+                info!("{line}");
+                self.desk.tell("repair", &line);
             }
             Err(error) => {
                 self.helpless |= matches!(error, FirewallError::LoaderGone(_));
@@ -87,7 +89,9 @@ impl Monitor<'_> {
         let reason = error.to_string();
         let mut pause = REPAIR;
         if self.trouble.as_ref() != Some(&reason) {
-            error!("the firewall cannot be repaired yet, trying again every second: {reason}");
+            let line = format!("the firewall cannot be repaired yet, trying again every second: {reason}");
+            error!("{line}");
+            self.desk.tell("trouble", &line);
             self.trouble = Some(reason);
             // Another manager may just have flushed once more, as some do, and the services are open until the next try.
             pause = AT_FIRST;

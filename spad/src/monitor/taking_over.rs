@@ -2,32 +2,25 @@
 
 use std::fs::File;
 use std::io;
-use std::os::fd::OwnedFd;
-use std::time::Duration;
 
-use spa_core::crypto::key::KeyId;
 use spa_core::lease::Change;
 use spa_core::service::Protected;
 use spa_core::target::Target;
 use spa_core::time::BootTime;
 use tracing::{error, info, warn};
 
-use super::asks::log_closed;
+use super::candidate::Candidate;
 use super::watching::KEPT;
 use super::{COMES_TO_REST, Monitor, Serving};
-use crate::ask::{self, MOST_IDS, Message, NotAMessage};
+use crate::ask::{Message, Tally};
 use crate::config::{Config, ConfigError};
 use crate::control::{NewWorker, Notice, WorkerNumber};
 use crate::exit::ExitStatus;
 use crate::firewall::{self, FirewallError, Interfaces, Plan};
 use crate::kept::{Keeper, Kept};
 use crate::session;
-use crate::socketpair::{Received, Seqpacket};
 use crate::surroundings::Surroundings;
 use crate::sys::clock;
-
-/// How long a worker may take to load its profiles.
-const GETS_READY: Duration = Duration::from_secs(30);
 
 /// Why a worker does not take over.
 #[derive(Debug, thiserror::Error)]
@@ -59,17 +52,6 @@ impl From<&Refusal> for ExitStatus {
     }
 }
 
-/// A worker that was announced and is not ready yet.
-pub(super) struct Candidate {
-    /// When it must be.
-    pub(super) deadline: BootTime,
-    number: WorkerNumber,
-    pub(super) channel: Seqpacket,
-    config: OwnedFd,
-    /// What it has said so far of whom it serves, ascending.
-    serves: Vec<KeyId>,
-}
-
 /// A worker that is ready, until the firewall is.
 pub(super) struct Successor {
     number: WorkerNumber,
@@ -90,36 +72,18 @@ impl Successor {
     }
 }
 
-impl Candidate {
-    /// Reads on. `None`: it is not ready yet.
-    fn hear(&mut self, now: BootTime) -> Option<Result<Message, NotAMessage>> {
-        loop {
-            match self.channel.receive::<{ ask::SIZE }>() {
-                Ok(Received::Nothing) if now < self.deadline => return None,
-                Ok(Received::Message(bytes)) => match Message::decode(&bytes) {
-                    Ok(Message::Serves(ids)) if self.goes_on(&ids) => self.serves.extend(ids),
-                    Ok(ready @ Message::Ready { .. }) => return Some(Ok(ready)),
-                    _ => return Some(Err(NotAMessage)),
-                },
-                // It is too late, or it ended before it was ready and has said why itself.
-                Ok(Received::Nothing | Received::Closed) | Err(_) => return Some(Err(NotAMessage)),
-            }
-        }
-    }
-
-    fn goes_on(&self, ids: &[KeyId]) -> bool {
-        self.serves.last() < ids.first() && self.serves.len() + ids.len() <= MOST_IDS
-    }
-}
-
 impl Monitor<'_> {
     /// A new worker was started; of two that are not ready the later counts.
     pub(super) fn announced(&mut self, new: NewWorker) {
-        let NewWorker { number, channel, config } = new;
-        let deadline = BootTime::new(clock::boottime()).plus(GETS_READY);
-        let candidate = Candidate { deadline, number, channel, config, serves: Vec::new() };
+        let NewWorker { number, asked, channel, config } = new;
+        if asked {
+            self.is_awaited(number);
+        }
+        let now = BootTime::new(clock::boottime());
+        let candidate = Candidate::new(number, channel, config, now);
         if let Some(old) = self.candidate.replace(candidate) {
             self.notify(Notice::Refused(old.number));
+            self.reload_ended(old.number, Some("another worker was started meanwhile".into()), now);
         }
     }
 
@@ -138,6 +102,7 @@ impl Monitor<'_> {
                 warn!("reload refused; everything stays as it was");
             }
             self.notify(Notice::Refused(candidate.number));
+            self.reload_ended(candidate.number, Some(candidate.reason()), now);
             return Ok(());
         };
         let number = candidate.number;
@@ -150,6 +115,7 @@ impl Monitor<'_> {
     /// Turns a worker away.
     pub(super) fn refuse(&mut self, number: WorkerNumber, refusal: &Refusal) -> Result<(), ExitStatus> {
         self.notify(Notice::Refused(number));
+        self.reload_ended(number, Some(refusal.to_string()), BootTime::new(clock::boottime()));
         if self.serving.is_some() {
             error!("reload refused; everything stays as it was: {refusal}");
             self.helpless |= matches!(refusal, Refusal::Firewall(FirewallError::LoaderGone(_)));
@@ -166,7 +132,7 @@ impl Monitor<'_> {
         let &Message::Ready { port, profiles, interfaces, surroundings, config: read } = ready else {
             return Err(Refusal::Changed);
         };
-        let Candidate { number, channel, config, serves, .. } = candidate;
+        let Candidate { number, channel, config, profiles: served, .. } = candidate;
         let config = Config::read(&mut File::from(config), &self.options.config).map_err(Refusal::Config)?;
         if config.fingerprint != read {
             return Err(Refusal::Changed);
@@ -182,12 +148,22 @@ impl Monitor<'_> {
             firewall.listen()?;
             info!("firewall: {firewall} ({why})");
             self.firewall = Some(firewall);
+            self.why = why;
         }
         // Whoever is connected to a service before it is guarded, stays connected.
         let newly = self.newly_protected(&config)?;
         let mut plan = config.plan(guarded(&config, &stands_on), port);
         plan.keep = firewall::sessions(&newly)?;
-        let serving = Serving { number, channel: Some(channel), config, plan, surroundings, serves };
+        let serving = Serving {
+            number,
+            channel: Some(channel),
+            config,
+            plan,
+            surroundings,
+            profiles: served,
+            since: BootTime::new(clock::boottime()),
+            tally: Tally::default(),
+        };
         Ok(Successor { number, serving, newly, counts: (profiles, interfaces) })
     }
 
@@ -209,9 +185,9 @@ impl Monitor<'_> {
         let unprotected = self.leases.retain(&serving.config.ceiling);
         let unserved = self.leases.retain_holders(|holder| serving.serves(holder), now);
         self.apply(&[&strange[..], &unprotected, &unserved].concat());
-        log_closed(&strange, "it had no end, or was put back after it");
-        log_closed(&unprotected, "spad.toml no longer allows it");
-        log_closed(&unserved, "its profile is gone");
+        self.say_closed(&strange, "it had no end, or was put back after it");
+        self.say_closed(&unprotected, "spad.toml no longer allows it");
+        self.say_closed(&unserved, "its profile is gone");
         self.check_others();
         self.kept = Some(now.plus(KEPT));
         self.watch_from(now);
@@ -219,12 +195,16 @@ impl Monitor<'_> {
         serving.plan.keep.clear();
         let port = serving.plan.spa_port;
         let stands_on = serving.plan.interfaces.clone();
+        serving.since = now;
+        self.reload_ended(number, None, now);
         let kept = Kept { config: serving.config.clone(), interfaces: stands_on, spa_port: port };
         if let Some(old) = self.serving.replace(serving) {
             // Said before it goes: the starter would take its end for a death.
             self.notify(Notice::Retired(old.number));
             // What it has put on disk it may still ask for: nobody else will, as it is a replay from then on.
             self.retiring = old.channel.filter(|channel| channel.finish().is_ok());
+            let before = std::mem::replace(&mut self.retiring_tally, old.tally);
+            self.counted.add(&before);
         }
         self.notify(Notice::Serving(number));
         self.want_sender();
@@ -236,7 +216,9 @@ impl Monitor<'_> {
     /// Keeps what is in force now for the next boot.
     fn keep(&mut self, kept: &Kept) {
         let Some(keeper) = &mut self.keeper else { return };
-        if let Err(error) = keeper.keep(kept) {
+        let outcome = keeper.keep(kept);
+        self.unkept = outcome.is_err();
+        if let Err(error) = outcome {
             warn!(
                 "this configuration cannot be kept, so that `spad guard` would load an earlier one: {error}"
             );
@@ -293,72 +275,5 @@ pub fn guarded(config: &Config, surroundings: &Surroundings) -> Interfaces {
     match names {
         Some(names) if !surroundings.any && !unresolved => Interfaces::Named(names),
         _ => Interfaces::Any,
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use std::num::NonZeroU16;
-
-    use super::*;
-    use crate::ask::IDS;
-
-    const NOW: BootTime = BootTime::new(Duration::from_secs(1));
-
-    fn candidate() -> (Seqpacket, Candidate) {
-        let (worker, channel) = Seqpacket::pair().unwrap();
-        let config = File::open("/dev/null").unwrap().into();
-        let (number, deadline) = (WorkerNumber::default(), NOW.plus(GETS_READY));
-        (worker, Candidate { deadline, number, channel, config, serves: Vec::new() })
-    }
-
-    fn serves(ids: &[u32]) -> Message {
-        Message::Serves(ids.iter().copied().map(KeyId).collect())
-    }
-
-    fn ready() -> Message {
-        Message::Ready { port: NonZeroU16::MIN, profiles: 0, interfaces: 0, surroundings: 0, config: 0 }
-    }
-
-    #[test]
-    fn a_hundred_thousand_profiles_are_named_in_no_time() {
-        let (worker, mut candidate) = candidate();
-        let ids: Vec<u32> = (0..100_000).map(|n| n * 7).collect();
-        let begun = std::time::Instant::now();
-        for some in ids.chunks(IDS) {
-            let message = serves(some).encode();
-            while worker.send(&message).is_err() {
-                assert_eq!(candidate.hear(NOW), None, "not ready yet");
-            }
-        }
-        while worker.send(&ready().encode()).is_err() {
-            assert_eq!(candidate.hear(NOW), None, "not ready yet");
-        }
-        assert_eq!(candidate.hear(NOW), Some(Ok(ready())));
-        println!("{:?}", begun.elapsed());
-        assert!(candidate.serves.iter().map(|id| id.0).eq(ids));
-    }
-
-    #[test]
-    fn a_candidate_says_whom_it_serves_in_order_and_then_that_it_is_ready() {
-        #[rustfmt::skip]
-        let rows = [
-            (vec![ready()],                                  true,  "nobody"),
-            (vec![serves(&[1, 2]), serves(&[3]), ready()],   true,  "three"),
-            (vec![serves(&[1, 2]), serves(&[2]), ready()],   false, "one twice"),
-            (vec![serves(&[9]), serves(&[3]), ready()],      false, "falling"),
-            (vec![Message::Renew],                           false, "what only a worker says that serves"),
-        ];
-        for (messages, good, why) in rows {
-            let (worker, mut candidate) = candidate();
-            messages.iter().for_each(|message| worker.send(&message.encode()).unwrap());
-            assert_eq!(candidate.hear(NOW), Some(if good { Ok(ready()) } else { Err(NotAMessage) }), "{why}");
-        }
-        let (_worker, mut silent) = candidate();
-        assert_eq!(silent.hear(NOW), None);
-        assert_eq!(silent.hear(NOW.plus(GETS_READY)), Some(Err(NotAMessage)), "too late");
-        let (_worker, mut endless) = candidate();
-        endless.serves = (0..1 << 20).map(KeyId).collect();
-        assert!(!endless.goes_on(&[KeyId(u32::MAX)]), "more than can be");
     }
 }

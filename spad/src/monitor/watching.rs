@@ -9,7 +9,6 @@ use spa_core::lease::{Change, Door};
 use spa_core::time::BootTime;
 use tracing::{error, info, warn};
 
-use super::asks::log_closed;
 use super::{COMES_TO_REST, Monitor, due};
 use crate::control::Notice;
 use crate::firewall::{self, FirewallError};
@@ -32,6 +31,7 @@ impl Monitor<'_> {
         let outcome = self.firewall().and_then(|firewall| firewall.apply(changes));
         if let Err(error) = &outcome {
             error!("the firewall could not be changed, trying again: {error}");
+            self.desk.tell("trouble", &format!("the firewall could not be changed, trying again: {error}"));
             self.repair.get_or_insert(BootTime::new(clock::boottime()));
         }
         outcome.is_ok()
@@ -45,7 +45,7 @@ impl Monitor<'_> {
         let shut: Vec<Change> = ended.map(|ended| Change::Remove { door: ended.door }).collect();
         if !shut.is_empty() {
             self.apply(&shut);
-            log_closed(&shut, "its window ended");
+            self.say_closed(&shut, "its window ended");
         }
         self.cut_ended(now);
         self.reporter.catch_up(now);
@@ -93,7 +93,11 @@ impl Monitor<'_> {
             self.check.get_or_insert(self.check_after.map_or(settled, |after| after.max(settled)));
         }
         if lost && !known {
-            warn!("somebody else changed what is spad's of {firewall}, or got before it; putting it back");
+            let line = format!(
+                "somebody else changed what is spad's of {firewall}, or got before it; putting it back"
+            );
+            warn!("{line}");
+            self.desk.tell("trouble", &line);
             let earliest = self.repaired.map(|before| before.plus(BETWEEN_REPAIRS));
             self.repair = Some(earliest.map_or(now, |earliest| earliest.max(now)));
         }
@@ -111,7 +115,10 @@ impl Monitor<'_> {
             // Worth a warning, but no reason not to serve.
             Err(error) => return warn!("whether others drop what spad accepts is not known: {error}"),
         };
-        found.difference(&self.defeats).for_each(|defeat| warn!("{defeat}"));
+        for defeat in found.difference(&self.defeats) {
+            warn!("{defeat}");
+            self.desk.tell("trouble", defeat);
+        }
         self.defeats.difference(&found).for_each(|defeat| info!("no longer so: {defeat}"));
         self.defeats = found;
     }
@@ -131,7 +138,7 @@ impl Monitor<'_> {
                 let gone = self.leases.end_where(|door| index(door).is_some_and(|index| !is_there(index)));
                 if !gone.is_empty() {
                     self.apply(&gone);
-                    log_closed(&gone, "its interface is gone");
+                    self.say_closed(&gone, "its interface is gone");
                 }
             }
             Err(error) => warn!("cannot look at the interfaces: {error}"),

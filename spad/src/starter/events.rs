@@ -64,6 +64,11 @@ impl Starter {
                 }
             }
             Notice::Renew => self.renew = true,
+            Notice::Reload => {
+                self.trial.end();
+                self.renew = true;
+                self.asked = true;
+            }
             Notice::Sender => self.sender.wanted(now + GRACE),
         }
     }

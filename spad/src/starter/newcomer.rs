@@ -9,6 +9,7 @@ use tracing::debug;
 use super::child::Child;
 use super::workers::Workers;
 use super::{GRACE, Options};
+use crate::ask::Message;
 use crate::control::{NewWorker, StarterEnd};
 use crate::role::Role;
 use crate::socketpair::{ChannelError, Seqpacket};
@@ -24,11 +25,28 @@ pub(super) enum StartError {
     Announce(#[from] ChannelError),
 }
 
+/// Tells the monitor in the place of a worker why there is none, as that would have: whoever asked for it is waiting.
+pub(super) fn stand_in(error: &StartError, control: &StarterEnd, workers: &mut Workers) {
+    let mut told = || -> Result<(), StartError> {
+        let config = std::fs::File::open("/dev/null")?.into();
+        let (channel, theirs) = Seqpacket::pair()?;
+        for message in Message::unfit(&error.to_string()) {
+            theirs.send(&message.encode())?;
+        }
+        Ok(control.announce(&NewWorker { number: workers.skip(), asked: true, channel, config })?)
+    };
+    // Where that fails, he waits until his patience ends.
+    if let Err(error) = told() {
+        debug!("nobody was told: {error}");
+    }
+}
+
 /// Starts a worker and hands its channel, and spad.toml unread, to the monitor.
 pub(super) fn start_worker(
     options: &Options,
     control: &StarterEnd,
     workers: &mut Workers,
+    asked: bool,
     now: Instant,
 ) -> Result<(), StartError> {
     // NONBLOCK: a named pipe in its place must not hold up the starter.
@@ -40,7 +58,7 @@ pub(super) fn start_worker(
     let number = workers.add(child);
     debug!("worker {number} started");
     // Should this fail, the worker sees the end of its channel, and ends.
-    let told = control.announce(&NewWorker { number, channel, config });
+    let told = control.announce(&NewWorker { number, asked, channel, config });
     if told.is_err() {
         workers.dismiss(number, now + GRACE);
     }

@@ -50,6 +50,12 @@ impl Workers {
         self.last
     }
 
+    /// A number that no worker gets.
+    pub(super) fn skip(&mut self) -> WorkerNumber {
+        self.last = self.last.next();
+        self.last
+    }
+
     pub(super) fn starting(&self) -> bool {
         self.all.iter().any(|worker| worker.stage == Stage::Starting)
     }

@@ -1,0 +1,217 @@
+//! How the daemon is, for `spad status`: what it does, what it counted, and what is not as it should be for as long as that
+//! lasts.
+
+use std::collections::BTreeMap;
+use std::fs;
+use std::time::{Duration, SystemTime};
+
+use spa_core::file::fields::write_moment;
+use spa_core::lease::{Held, Limit};
+use spa_core::reject::Reject;
+use spa_core::terms::{OnClose, SourceNat};
+use spa_core::time::{BootTime, UnixMillis};
+
+use super::{Monitor, Serving};
+use crate::ask::Tally;
+use crate::operator::answer::{Grant, LastReload, Place, Status};
+use crate::surroundings::{Interface, Surroundings};
+use crate::sys::clock;
+
+/// How long frames that were lost are worth a word.
+const LOSS: Duration = Duration::from_secs(60);
+/// Clock ticks in a second, for every program of every machine that this is built for (USER_HZ).
+const TICKS: u64 = 100;
+/// Most interfaces that are named.
+const INTERFACES: usize = 64;
+/// Most complaints, and most characters of each.
+const COMPLAINTS: usize = 32;
+const LENGTH: usize = 400;
+
+/// When the starter was started, by the clock since boot. To be asked before the sandbox closes.
+pub(super) fn begun() -> BootTime {
+    let now = BootTime::new(clock::boottime());
+    let parent = rustix::process::getppid().map_or(0, |pid| pid.as_raw_nonzero().get());
+    let stat = fs::read_to_string(format!("/proc/{parent}/stat")).unwrap_or_default();
+    let ticks = started(&stat).unwrap_or_default();
+    let begun = BootTime::new(Duration::from_millis(ticks.saturating_mul(1000) / TICKS));
+    // Where nobody says, it began with this process.
+    if ticks == 0 || begun > now { now } else { begun }
+}
+
+/// The 22nd field of /proc/PID/stat, in clock ticks since boot (proc_pid_stat(5)).
+fn started(stat: &str) -> Option<u64> {
+    stat.rsplit_once(')')?.1.split_whitespace().nth(19)?.parse().ok()
+}
+
+impl Monitor<'_> {
+    /// What the present worker and those before it counted.
+    pub(super) fn tally(&self) -> Tally {
+        let mut sum = self.serving.as_ref().map(|serving| serving.tally.clone()).unwrap_or_default();
+        sum.add(&self.retiring_tally);
+        sum.add(&self.counted);
+        sum
+    }
+
+    pub(super) fn status(&self, now: BootTime) -> Status {
+        let serving = self.serving.as_ref();
+        let tally = self.tally();
+        let surroundings =
+            serving.and_then(|serving| Surroundings::read(&serving.config.interfaces, &self.routes).ok());
+        let interfaces = surroundings.map(|surroundings| interfaces(&surroundings)).unwrap_or_default();
+        Status {
+            version: env!("CARGO_PKG_VERSION").to_owned(),
+            uptime: now.since(self.begun).as_secs(),
+            serving: serving.map(|serving| now.since(serving.since).as_secs()),
+            port: serving.map(|serving| serving.plan.spa_port.get()),
+            profiles: serving.map_or(0, |serving| serving.profiles.len()),
+            firewall: self
+                .firewall
+                .as_ref()
+                .map(|firewall| Place { place: firewall.to_string(), why: self.why.clone() }),
+            doors: self.leases.len(),
+            clock: serving.map_or("unsynchronised", clock_of).to_owned(),
+            admitted: tally.counters.admitted,
+            refused: Reject::NAMES
+                .iter()
+                .map(|name| (*name).to_owned())
+                .zip(tally.counters.rejected)
+                .collect(),
+            lost: tally.lost,
+            reload: self.desk.reloaded.as_ref().map(|(at, outcome)| LastReload {
+                ago: now.since(*at).as_secs(),
+                taken: outcome.taken,
+                reason: outcome.reason.clone(),
+            }),
+            degraded: self.complaints(&interfaces, now),
+            interfaces,
+        }
+    }
+
+    fn complaints(&self, interfaces: &BTreeMap<String, String>, now: BootTime) -> Vec<String> {
+        let mut all = Vec::new();
+        let mut say = |is_so: bool, what: &dyn Fn() -> String| {
+            if is_so {
+                all.push(what().chars().take(LENGTH).collect());
+            }
+        };
+        let fixed = |text: &'static str| move || text.to_owned();
+        match &self.serving {
+            None => say(true, &fixed("no worker has served yet: nothing is guarded by this configuration")),
+            Some(serving) => {
+                let Tally { unfiltered, left_out, shut, unsettled, deaf, .. } = serving.tally;
+                say(
+                    serving.channel.is_none(),
+                    &fixed("the worker ended: nobody hears a knock until another serves"),
+                );
+                say(interfaces.is_empty(), &fixed("there is no interface to listen on"));
+                for (name, state) in interfaces.iter().filter(|(_, state)| *state != "up") {
+                    say(true, &|| format!("interface {name} is {state}: it is listened on when it is up"));
+                }
+                say(
+                    unsettled,
+                    &fixed("the journal was lost: nothing is admitted until no old datagram can be fresh"),
+                );
+                say(
+                    deaf,
+                    &fixed("the journal cannot be written: nothing opens until it can (is the disk full?)"),
+                );
+                say(left_out > 0, &|| format!("profiles left out: {left_out}, the log names them"));
+                say(shut > 0, &|| format!("monotonic profiles shut, as their memory was lost: {shut}"));
+                say(unfiltered > 0, &|| {
+                    format!(
+                        "interfaces where the kernel takes no filter, so that strangers wake the worker: {unfiltered}"
+                    )
+                });
+                say(clock_of(serving) == "unsynchronised", &fixed("nobody vouches for the clock"));
+            }
+        }
+        let lost = self.lost_at.is_some_and(|at| now.since(at) < LOSS);
+        say(lost, &fixed("frames were lost within the last minute, and knocks may have been among them"));
+        match &self.trouble {
+            Some(why) => say(true, &|| format!("the firewall cannot be repaired: {why}")),
+            None => say(self.repair.is_some(), &fixed("the firewall is being repaired")),
+        }
+        self.defeats.iter().for_each(|defeat| say(true, &|| defeat.clone()));
+        say(
+            self.unkept || self.keeper.is_none(),
+            &fixed("what is in force cannot be kept for `spad guard` at boot"),
+        );
+        say(
+            self.cutting.said,
+            &fixed("this kernel cannot end sessions: those that are cut off are not told"),
+        );
+        if let Some((_, outcome)) = self.desk.reloaded.as_ref().filter(|(_, outcome)| !outcome.taken) {
+            let why = outcome.reason.as_deref().unwrap_or("the log says why");
+            say(true, &|| {
+                format!("the last reload was refused, what is in force is older than the files: {why}")
+            });
+        }
+        say(self.desk.complaint().is_some(), &|| self.desk.complaint().unwrap_or_default().to_owned());
+        all.truncate(COMPLAINTS);
+        all
+    }
+
+    /// A lease in words and numbers.
+    pub(super) fn grant(&self, held: &Held, now: BootTime) -> Grant {
+        let &Held { door, holder, asked, since, until, on_close, forward } = held;
+        let wall =
+            UnixMillis::clamped(SystemTime::now().duration_since(SystemTime::UNIX_EPOCH).unwrap_or_default());
+        let profile = self.serving.as_ref().and_then(|serving| serving.profiles.name(holder));
+        Grant {
+            profile: profile.map(str::to_owned),
+            key_id: format!("{:08x}", holder.0),
+            service: door.service.to_string(),
+            grantee: door.grantee.to_string(),
+            source_port: match door.limit {
+                Limit::SourcePort(port) => Some(port),
+                Limit::None | Limit::Once => None,
+            },
+            once: door.limit == Limit::Once,
+            forward: forward.map(|forward| match forward.source {
+                SourceNat::Keep => forward.to.to_string(),
+                SourceNat::Masquerade => format!("{} masqueraded", forward.to),
+                SourceNat::Address(address) => format!("{} as {address}", forward.to),
+            }),
+            since: since.map(|since| write_moment(wall.minus(now.since(since)))),
+            asked: write_moment(asked),
+            until: write_moment(wall.plus(until.since(now))),
+            remaining: until.since(now).as_secs(),
+            cut: on_close == OnClose::Cut,
+            through: None,
+        }
+    }
+}
+
+fn clock_of(serving: &Serving) -> &'static str {
+    if serving.config.clock_trusted {
+        "trusted"
+    } else if clock::synchronised().unwrap_or(false) {
+        "synchronised"
+    } else {
+        "unsynchronised"
+    }
+}
+
+fn interfaces(surroundings: &Surroundings) -> BTreeMap<String, String> {
+    let state = |state: &Interface| match state {
+        Interface::Missing => "missing",
+        Interface::Present { up: false, .. } => "down",
+        Interface::Present { up: true, .. } => "up",
+    };
+    let named = surroundings.interfaces.iter().map(|(name, at)| (name.clone(), state(at).to_owned()));
+    let any = surroundings.any.then(|| ("any".to_owned(), "up".to_owned()));
+    any.into_iter().chain(named).take(INTERFACES).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_starters_age_is_read_whatever_it_is_called() {
+        let stat = "812 (spad ) S) S 1 812 812 0 -1 4194560 1 0 0 0 2 3 0 0 20 0 1 0 4711 8 9";
+        assert_eq!(started(stat), Some(4711));
+        assert_eq!(started(""), None);
+        assert!(begun() <= BootTime::new(clock::boottime()));
+    }
+}

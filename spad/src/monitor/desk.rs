@@ -1,0 +1,325 @@
+//! The control socket's end in the monitor: who calls, what he asks, and what he is told. Nobody is waited for: who does not
+//! ask, or does not read, is dropped, and no more is kept for a caller than how far his list has come.
+
+use std::collections::VecDeque;
+use std::time::{Duration, SystemTime};
+
+use spa_core::crypto::key::KeyId;
+use spa_core::file::fields::write_moment;
+use spa_core::lease::{Change, Door};
+use spa_core::time::{BootTime, UnixMillis};
+use tracing::{info, warn};
+
+use rustix::event::{PollFd, PollFlags};
+
+use super::{Monitor, words};
+use crate::control::{Notice, WorkerNumber};
+use crate::operator::answer::{Answer, Event, GRANTS, NAMED, Reloaded, Revoked};
+use crate::operator::listener::{self, Caller as Called, Listener};
+use crate::operator::question::{self, Question, Whose};
+use crate::socketpair::{ChannelError, Received, Seqpacket};
+use crate::starter::Options;
+
+/// Callers at a time.
+const MOST: usize = 16;
+/// Of those, who watch.
+const WATCHERS: usize = 4;
+/// Accepted at most so often, lest somebody who does nothing but call takes the time of a knock.
+const BETWEEN: Duration = Duration::from_millis(2);
+/// How long a caller may take to ask.
+const ASKS: Duration = Duration::from_secs(1);
+/// How long to read a list.
+const READS: Duration = Duration::from_secs(10);
+/// How long a reload may take: a worker to get ready, the firewall to be prepared.
+const RELOADS: Duration = Duration::from_secs(60);
+/// Packets of a list for one caller before others have their turn.
+const PACKETS: usize = 2;
+/// Most characters of an event.
+const TEXT: usize = 1000;
+
+/// Who called.
+pub(super) struct Desk {
+    /// `None`, and why, where it could not be made.
+    listener: Result<Listener, String>,
+    callers: VecDeque<Caller>,
+    /// Nobody is accepted before.
+    rest: Option<BootTime>,
+    reload: Option<Reload>,
+    /// How the last reload ended, whoever asked for it.
+    pub(super) reloaded: Option<(BootTime, Reloaded)>,
+}
+
+struct Caller {
+    socket: Seqpacket,
+    /// `None`: for as long as he likes.
+    deadline: Option<BootTime>,
+    wants: Wants,
+}
+
+enum Wants {
+    /// Has not asked yet.
+    ToAsk,
+    /// The leases behind this one.
+    Grants(Option<(Door, KeyId)>),
+    /// To know how the reload ends.
+    Reload,
+    /// To be told what happens.
+    Watch,
+}
+
+/// A reload that somebody asked for here.
+struct Reload {
+    /// Known once the starter has started it.
+    worker: Option<WorkerNumber>,
+    deadline: BootTime,
+}
+
+impl Desk {
+    /// Opens the socket. To be called while files can be made.
+    pub(super) fn open(options: &Options) -> Self {
+        let path = crate::operator::path(&options.state_dir);
+        let listener = Listener::open(&path).map_err(|error| listener::complaint(&path, &error));
+        if let Err(complaint) = &listener {
+            warn!("{complaint}; `spad status` and its like do not work");
+        }
+        Self { listener, callers: VecDeque::new(), rest: None, reload: None, reloaded: None }
+    }
+
+    /// Why nobody can call.
+    pub(super) fn complaint(&self) -> Option<&str> {
+        self.listener.as_ref().err().map(String::as_str)
+    }
+
+    /// What to wait for.
+    pub(super) fn descriptors(&self, now: BootTime) -> impl Iterator<Item = PollFd<'_>> {
+        let takes = self.callers.len() < MOST && self.rest.is_none_or(|rest| rest <= now);
+        let listener = self.listener.as_ref().ok().filter(|_| takes);
+        let listener = listener.map(|listener| PollFd::new(listener, PollFlags::IN));
+        listener.into_iter().chain(self.callers.iter().map(|caller| {
+            let list = matches!(caller.wants, Wants::Grants(_));
+            PollFd::new(&caller.socket, if list { PollFlags::OUT } else { PollFlags::IN })
+        }))
+    }
+
+    pub(super) fn next_deadline(&self) -> Option<BootTime> {
+        let callers = self.callers.iter().filter_map(|caller| caller.deadline);
+        let reload = self.reload.as_ref().map(|reload| reload.deadline);
+        callers.chain(reload).chain(self.rest).min()
+    }
+
+    fn watchers(&self) -> usize {
+        self.callers.iter().filter(|caller| matches!(caller.wants, Wants::Watch)).count()
+    }
+
+    /// Tells whoever watches. Who does not keep up is not waited for.
+    pub(super) fn tell(&mut self, event: &str, text: &str) {
+        if self.watchers() == 0 {
+            return;
+        }
+        let wall = SystemTime::now().duration_since(SystemTime::UNIX_EPOCH).unwrap_or_default();
+        let (at, event) = (write_moment(UnixMillis::clamped(wall)), event.to_owned());
+        let text = text.chars().take(TEXT).collect();
+        let packet = Answer::Event(Event { at, event, text }).to_packet();
+        self.callers.retain(|caller| {
+            !matches!(caller.wants, Wants::Watch) || caller.socket.send_packet(&packet).is_ok()
+        });
+    }
+
+    fn accept(&mut self, now: BootTime) {
+        if self.rest.is_some_and(|rest| now < rest) {
+            return;
+        }
+        self.rest = None;
+        if self.callers.len() >= MOST {
+            return;
+        }
+        match self.listener.as_ref().ok().and_then(Listener::accept) {
+            Some(Called::Welcome(socket)) => {
+                self.callers.push_back(Caller {
+                    socket,
+                    deadline: Some(now.plus(ASKS)),
+                    wants: Wants::ToAsk,
+                });
+            }
+            Some(Called::Stranger(socket)) => {
+                let refusal =
+                    Answer::Refused("only root, and the group of the socket's folder, may ask".into());
+                let _ = socket.send_packet(&refusal.to_packet());
+            }
+            None => return,
+        }
+        self.rest = Some(now.plus(BETWEEN));
+    }
+}
+
+impl Monitor<'_> {
+    /// Hears whoever called, and answers.
+    pub(super) fn hear_operators(&mut self, now: BootTime) {
+        self.desk.accept(now);
+        if self.desk.reload.as_ref().is_some_and(|reload| reload.deadline <= now) {
+            self.desk.reload = None;
+        }
+        for _ in 0..self.desk.callers.len() {
+            let staying = self.desk.callers.pop_front().and_then(|caller| self.attend(caller, now));
+            self.desk.callers.extend(staying);
+        }
+    }
+
+    /// Gives him back who is not done yet.
+    fn attend(&mut self, mut caller: Caller, now: BootTime) -> Option<Caller> {
+        if caller.deadline.is_some_and(|deadline| deadline <= now) {
+            return None;
+        }
+        match caller.wants {
+            Wants::ToAsk => match caller.socket.receive::<{ question::SIZE }>() {
+                Ok(Received::Nothing) => Some(caller),
+                Ok(Received::Message(bytes)) => self.attend_to(caller, &bytes, now),
+                Ok(Received::Closed) | Err(_) => None,
+            },
+            Wants::Grants(after) => {
+                let (after, goes_on) = self.list(&caller.socket, after, now)?;
+                caller.wants = Wants::Grants(after);
+                goes_on.then_some(caller)
+            }
+            // Who has asked has nothing more to say.
+            Wants::Reload | Wants::Watch => {
+                let waits = caller.socket.receive::<{ question::SIZE }>();
+                matches!(waits, Ok(Received::Nothing)).then_some(caller)
+            }
+        }
+    }
+
+    fn attend_to(
+        &mut self,
+        mut caller: Caller,
+        bytes: &[u8; question::SIZE],
+        now: BootTime,
+    ) -> Option<Caller> {
+        let answer = match Question::decode(bytes).ok()? {
+            Question::Status => Answer::Status(Box::new(self.status(now))),
+            Question::Revoke(whose) => self.revoke(&whose, now),
+            Question::Grants => {
+                caller.wants = Wants::Grants(None);
+                caller.deadline = Some(now.plus(READS));
+                return Some(caller);
+            }
+            Question::Reload if self.desk.reload.is_some() => {
+                Answer::Refused("a reload is under way; ask again when it has ended".into())
+            }
+            Question::Reload => {
+                info!("reload: the operator asked for it");
+                let deadline = now.plus(RELOADS);
+                self.desk.reload = Some(Reload { worker: None, deadline });
+                self.notify(Notice::Reload);
+                caller.wants = Wants::Reload;
+                caller.deadline = Some(deadline);
+                return Some(caller);
+            }
+            Question::Watch if self.desk.watchers() >= WATCHERS => {
+                Answer::Refused(format!("{WATCHERS} watch already"))
+            }
+            Question::Watch => {
+                caller.wants = Wants::Watch;
+                caller.deadline = None;
+                return Some(caller);
+            }
+        };
+        // A packet that the socket has no room for is the fault of who asked.
+        let _ = caller.socket.send_packet(&answer.to_packet());
+        None
+    }
+
+    /// Sends some more of the list; says how far it came, and whether there is more.
+    fn list(
+        &self,
+        socket: &Seqpacket,
+        mut after: Option<(Door, KeyId)>,
+        now: BootTime,
+    ) -> Option<(Option<(Door, KeyId)>, bool)> {
+        for _ in 0..PACKETS {
+            let some: Vec<_> = self.leases.held_after(after).take(GRANTS).collect();
+            let packet = Answer::Grants(some.iter().map(|held| self.grant(held, now)).collect());
+            match socket.send_packet(&packet.to_packet()) {
+                Ok(()) => {}
+                Err(ChannelError::Full) => return Some((after, true)),
+                Err(_) => return None,
+            }
+            let Some(last) = some.last() else { return Some((after, false)) };
+            after = Some((last.door, last.holder));
+        }
+        Some((after, true))
+    }
+
+    fn revoke(&mut self, whose: &Whose, now: BootTime) -> Answer {
+        let changes = match whose {
+            Whose::Address(address) => self.leases.end_where(|door| door.grantee.includes(*address)),
+            Whose::Name(name) => match self.holders(name.as_str()) {
+                holders if holders.is_empty() => {
+                    let what = "no profile that is served is called so, and nothing is open by such a key id";
+                    return Answer::Refused(what.into());
+                }
+                holders => self.leases.retain_holders(|holder| !holders.contains(&holder), now),
+            },
+        };
+        let done = changes.is_empty() || self.apply(&changes);
+        self.say_closed(&changes, "the operator revoked it");
+        let is_closed = |change: &&Change| matches!(change, Change::Remove { .. });
+        let (closed, open): (Vec<&Change>, Vec<&Change>) = changes.iter().partition(is_closed);
+        let [mut closed, mut still_open] = [closed, open].map(|changes| {
+            words::of_doors(changes.iter().map(|change| match change {
+                Change::Remove { door } | Change::Set { door, .. } => *door,
+            }))
+        });
+        let all = closed.len() + still_open.len();
+        closed.truncate(NAMED);
+        still_open.truncate(NAMED);
+        let more = all - closed.len() - still_open.len();
+        Answer::Revoked(Revoked { closed, still_open, more, done })
+    }
+
+    /// Key ids of the profile of that name; else the one that is written so, if it is served or holds a door.
+    fn holders(&self, name: &str) -> Vec<KeyId> {
+        let called = self.serving.as_ref().map(|serving| serving.profiles.called(name)).unwrap_or_default();
+        if !called.is_empty() {
+            return called;
+        }
+        let id = u32::from_str_radix(name, 16).ok().filter(|_| name.len() == 8).map(KeyId);
+        let known = |id: &KeyId| {
+            self.serving.as_ref().is_some_and(|serving| serving.profiles.contains(*id))
+                || self.leases.held_after(None).any(|held| held.holder == *id)
+        };
+        id.filter(known).into_iter().collect()
+    }
+
+    /// A worker was started; if somebody asked for it here, its fate is the answer.
+    pub(super) fn is_awaited(&mut self, worker: WorkerNumber) {
+        if let Some(reload) = &mut self.desk.reload {
+            reload.worker = Some(worker);
+        }
+    }
+
+    /// That worker took over, or did not for that reason.
+    pub(super) fn reload_ended(&mut self, worker: WorkerNumber, reason: Option<String>, now: BootTime) {
+        let outcome = Reloaded { taken: reason.is_none(), reason };
+        if self.desk.reload.as_ref().is_some_and(|reload| reload.worker == Some(worker)) {
+            self.desk.reload = None;
+            let packet = Answer::Reloaded(outcome.clone()).to_packet();
+            self.desk.callers.retain(|caller| match caller.wants {
+                Wants::Reload => {
+                    let _ = caller.socket.send_packet(&packet);
+                    false
+                }
+                _ => true,
+            });
+        }
+        // The first worker of all is no reload.
+        if self.serving.is_some() {
+            let line = match &outcome.reason {
+                None => "a new worker takes over".to_owned(),
+                Some(reason) => format!("reload refused, everything stays as it was: {reason}"),
+            };
+            self.desk.tell("reload", &line);
+            self.desk.reloaded = Some((now, outcome));
+        }
+    }
+}
