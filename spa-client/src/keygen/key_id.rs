@@ -25,7 +25,9 @@ impl Used {
             for path in entries.filter_map(|entry| Some(entry.ok()?.path())).filter(|path| path.is_file()) {
                 let text = fs::read_to_string(path).map(Zeroizing::new);
                 let Some(file) = text.ok().and_then(|text| ProfileFile::parse(&text).ok()) else { continue };
-                used.extend([Some(file.key_id()), file.previous.map(|old| old.key_id())].into_iter().flatten());
+                used.extend(
+                    [Some(file.key_id()), file.previous.map(|old| old.key_id())].into_iter().flatten(),
+                );
             }
         }
         Self(used)
