@@ -17,7 +17,7 @@ use spad::firewall::{self, iptables};
 use spad::lock::Lock;
 use spad::role::Role;
 use spad::starter::{self, Options};
-use spad::{apply, check, doctor, guard, kept, log, monitor, operator, sender, worker};
+use spad::{apply, check, doctor, explain, guard, kept, log, monitor, operator, sender, worker};
 
 fn main() -> ExitCode {
     let arguments = Arguments::parse();
@@ -48,6 +48,9 @@ fn main() -> ExitCode {
         }
         (None, Some(Command::Watch { json })) => operator::watch(&options.state_dir, form(json)),
         (None, Some(Command::Reload { json })) => operator::reload(&options.state_dir, form(json)),
+        (None, Some(Command::Explain { capture, at, journal, json })) => {
+            explain::run(&options, &explain::What { capture, at, journal }, form(json))
+        }
         (None, Some(Command::Teardown)) => teardown(&options.state_dir),
         (None, None) => start(options),
     };

@@ -51,7 +51,9 @@ fn commands(text: &str) -> Vec<(&'static str, Vec<String>)> {
             let last = front.rsplit(' ').next().unwrap_or("");
             let after = before.iter().any(|one| !one.is_empty() && last.ends_with(one));
             let ends = text[..at].ends_with([' ', '\'', '"', '`', '(', '=']) || at == 0;
-            if ends && (front.is_empty() || after) {
+            // With its version behind it the name begins a line of output.
+            let version = text[at + program.len()..].trim_start().starts_with(|c: char| c.is_ascii_digit());
+            if ends && !version && (front.is_empty() || after) {
                 found.push((program, words(&text[at..])));
             }
         }
@@ -111,7 +113,7 @@ fn pages() -> Vec<PathBuf> {
 #[test]
 fn commands_are_found_where_a_command_can_stand() {
     #[rustfmt::skip]
-    let rows: [(&str, &[&str]); 9] = [
+    let rows: [(&str, &[&str]); 10] = [
         // text, the words of its commands
         ("sudo spad check",                                     &["spad check"]),
         ("systemctl start spad && spad check",                  &["spad check"]),
@@ -122,6 +124,7 @@ fn commands_are_found_where_a_command_can_stand() {
         ("answer=$(spa-client --json --wait) || echo",          &["spa-client --json --wait"]),
         ("spa-client run -- sh -c 'a b' > c",                   &["spa-client run -- sh -c a b"]),
         ("systemctl enable spad spad-guard",                    &[]),
+        ("spad        0.1.0, up 6s: all is well",               &[]),
     ];
     for (text, expected) in rows {
         let found: Vec<String> = commands(text).into_iter().map(|(_, words)| words.join(" ")).collect();

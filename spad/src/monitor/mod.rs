@@ -12,7 +12,7 @@ mod preparing;
 mod served;
 mod taking_over;
 mod watching;
-mod words;
+pub(crate) mod words;
 
 use std::collections::BTreeSet;
 use std::io;

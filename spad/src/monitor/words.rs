@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use spa_core::lease::{Door, Limit};
 
 /// A text for each door; one text for the source ports of a request, each of which is a door.
-pub(super) fn of_doors(doors: impl IntoIterator<Item = Door>) -> Vec<String> {
+pub(crate) fn of_doors(doors: impl IntoIterator<Item = Door>) -> Vec<String> {
     let mut texts = Vec::new();
     let mut narrowed: BTreeMap<Door, Vec<u16>> = BTreeMap::new();
     for door in doors {
