@@ -101,7 +101,7 @@ _spad() {
 
     case "${cmd}" in
         spad)
-            opts="-v -q -h -V --config --state-dir --verbose --quiet --help --version check doctor guard apply confirm status grants revoke watch reload explain teardown help"
+            opts="-v -q -h -V --config --state-dir --verbose --quiet --observe --help --version check doctor guard apply confirm status grants revoke watch reload explain teardown help"
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 1 ]] ; then
                 COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
                 return 0

@@ -1,6 +1,6 @@
 # Print an optspec for argparse to handle cmd's options that are independent of any subcommand.
 function __fish_spad_global_optspecs
-    string join \n config= state-dir= v/verbose q/quiet h/help V/version
+    string join \n config= state-dir= v/verbose q/quiet observe h/help V/version
 end
 
 function __fish_spad_needs_command
@@ -28,6 +28,7 @@ complete -c spad -n "__fish_spad_needs_command" -l config -d 'The configuration;
 complete -c spad -n "__fish_spad_needs_command" -l state-dir -d 'Folder of the replay journal, and of what `spad guard` loads' -r -F
 complete -c spad -n "__fish_spad_needs_command" -s v -l verbose -d 'Say more in the log'
 complete -c spad -n "__fish_spad_needs_command" -s q -l quiet -d 'Only warnings and errors in the log'
+complete -c spad -n "__fish_spad_needs_command" -l observe -d 'Judge, remember and log knocks, but leave the firewall alone: nothing is guarded, and no door opens'
 complete -c spad -n "__fish_spad_needs_command" -s h -l help -d 'Print help'
 complete -c spad -n "__fish_spad_needs_command" -s V -l version -d 'Print version'
 complete -c spad -n "__fish_spad_needs_command" -f -a "check" -d 'Say what is wrong with the files and the host, and print the text that would be loaded'

@@ -30,6 +30,9 @@ pub struct Arguments {
     /// Only warnings and errors in the log
     #[arg(short, long, conflicts_with = "verbose", global = true)]
     pub quiet: bool,
+    /// Judge, remember and log knocks, but leave the firewall alone: nothing is guarded, and no door opens
+    #[arg(long)]
+    pub observe: bool,
     /// Which of the daemon's processes this is to be; the starter gives it, never a person
     #[arg(long, hide = true)]
     pub role: Option<RoleName>,

@@ -22,6 +22,10 @@ use spad::{apply, check, doctor, explain, guard, kept, log, monitor, operator, s
 fn main() -> ExitCode {
     let arguments = Arguments::parse();
     log::start(arguments.quiet, arguments.verbose);
+    if arguments.observe && arguments.command.is_some() {
+        error!("--observe is for serving alone (hint: leave it away, or the command)");
+        return ExitStatus::Usage.into();
+    }
     let options = Options {
         config: arguments.config,
         state_dir: arguments.state_dir,
@@ -30,6 +34,7 @@ fn main() -> ExitCode {
             .filter(|(given, _)| *given)
             .map(|(_, flag)| OsString::from(flag))
             .collect(),
+        observe: arguments.observe,
     };
     let status = match (arguments.role, arguments.command) {
         (Some(RoleName::Monitor), _) => enter(Role::Monitor, &options),

@@ -25,11 +25,11 @@ Examples, on the server:
   spa-keygen laptop --server vpn.example.org --open tcp/22
   spa-keygen anna ben --server 192.0.2.1 --open tcp/22,udp/51820 --out keys
   spa-keygen guest --server vpn.example.org --open tcp/443 --expires 2027-01-01
-  spa-keygen accept spa-enrol:... --open tcp/22      answer the line of spa-client enrol
+  spa-keygen accept spa-enrol:... --open tcp/22       answer the line of spa-client enrol
   spa-keygen phone --server vpn.example.org --open tcp/22 --qr
-  spa-keygen list                                    what there is, and when it was last used
-  spa-keygen rotate laptop --server vpn.example.org  a new key; the old one works for 7 days more
-  spa-keygen revoke laptop                           nothing is opened any more";
+  spa-keygen list                                     what there is, and when it was last used
+  spa-keygen rotate laptop --server vpn.example.org   a new key; the old one works for 7 days more
+  spa-keygen revoke laptop                            nothing is opened any more";
 
 /// What people type who know other programs for keys.
 pub(super) const HABITS: [Habits; 7] = [

@@ -125,6 +125,10 @@ impl Monitor<'_> {
                 say(clock_of(serving) == "unsynchronised", &fixed("nobody vouches for the clock"));
             }
         }
+        say(
+            self.options.observe,
+            &fixed("spad only observes (--observe): nothing is guarded, and no door opens"),
+        );
         let lost = self.lost_at.is_some_and(|at| now.since(at) < LOSS);
         say(lost, &fixed("frames were lost within the last minute, and knocks may have been among them"));
         match &self.trouble {
@@ -133,7 +137,7 @@ impl Monitor<'_> {
         }
         self.defeats.iter().for_each(|defeat| say(true, &|| defeat.clone()));
         say(
-            self.unkept || self.keeper.is_none(),
+            (self.unkept || self.keeper.is_none()) && !self.options.observe,
             &fixed("what is in force cannot be kept for `spad guard` at boot"),
         );
         say(
