@@ -3,6 +3,7 @@ PREFIX ?= /usr/local
 DESTDIR ?=
 UNITS ?= /etc/systemd/system
 SYSUSERS ?= /usr/lib/sysusers.d
+TMPFILES ?= /usr/lib/tmpfiles.d
 # Where the shells look for completions.
 BASH_COMPLETIONS ?= $(PREFIX)/share/bash-completion/completions
 ZSH_COMPLETIONS ?= $(PREFIX)/share/zsh/site-functions
@@ -84,11 +85,12 @@ install:
 		install -m 644 packaging/completions/_$$name $(DESTDIR)$(ZSH_COMPLETIONS)/_$$name && \
 		install -m 644 packaging/completions/$$name.fish $(DESTDIR)$(FISH_COMPLETIONS)/$$name.fish || exit 1; \
 	done
-	install -d $(DESTDIR)$(UNITS) $(DESTDIR)$(SYSUSERS) $(DESTDIR)$(PREFIX)/share/doc/spad/spad.service.d
+	install -d $(DESTDIR)$(UNITS) $(DESTDIR)$(SYSUSERS) $(DESTDIR)$(TMPFILES) $(DESTDIR)$(PREFIX)/share/doc/spad/drop-ins
 	sed 's|/usr/sbin/spad|$(PREFIX)/sbin/spad|' packaging/spad.service > $(DESTDIR)$(UNITS)/spad.service
 	sed 's|/usr/sbin/spad|$(PREFIX)/sbin/spad|' packaging/spad-guard.service > $(DESTDIR)$(UNITS)/spad-guard.service
-	install -m 644 packaging/spad.service.d/*.conf $(DESTDIR)$(PREFIX)/share/doc/spad/spad.service.d
+	install -m 644 packaging/drop-ins/*.conf $(DESTDIR)$(PREFIX)/share/doc/spad/drop-ins
 	install -m 644 packaging/sysusers.d/spad.conf $(DESTDIR)$(SYSUSERS)/spad.conf
+	install -m 644 packaging/tmpfiles.d/spad.conf $(DESTDIR)$(TMPFILES)/spad.conf
 
 # Stops spad and takes the guard away, or removes nothing: a guard without spad would shut everybody out for good.
 # Below a DESTDIR it only removes files. Keys, configuration and journal stay.
@@ -97,7 +99,8 @@ uninstall:
 		systemctl disable --now spad.service spad-guard.service
 	test -n "$(DESTDIR)" || ! test -x $(PREFIX)/sbin/spad || $(PREFIX)/sbin/spad teardown
 	rm -f $(DESTDIR)$(PREFIX)/sbin/spad $(DESTDIR)$(PREFIX)/sbin/spa-keygen $(DESTDIR)$(PREFIX)/bin/spa-client
-	rm -f $(DESTDIR)$(UNITS)/spad.service $(DESTDIR)$(UNITS)/spad-guard.service $(DESTDIR)$(SYSUSERS)/spad.conf
+	rm -f $(DESTDIR)$(UNITS)/spad.service $(DESTDIR)$(UNITS)/spad-guard.service
+	rm -f $(DESTDIR)$(SYSUSERS)/spad.conf $(DESTDIR)$(TMPFILES)/spad.conf
 	rm -rf $(DESTDIR)$(PREFIX)/share/doc/spad
 	for name in spad spa-client spa-keygen; do \
 		rm -f $(DESTDIR)$(BASH_COMPLETIONS)/$$name $(DESTDIR)$(ZSH_COMPLETIONS)/_$$name $(DESTDIR)$(FISH_COMPLETIONS)/$$name.fish; \

@@ -25,6 +25,7 @@ package() {
         fwknop) echo fwknop-client ;;
         knock) echo knockd ;;
         turnserver) echo coturn ;;
+        systemd-analyze) echo systemd ;;
         dpkg-shlibdeps) echo dpkg-dev ;;
         *) echo "$1" ;;
     esac

@@ -11,6 +11,7 @@ sh tests/prepare.sh bash zsh fish || true
 # A client of proxies, and a STUN server.
 sh tests/prepare.sh curl turnserver || true
 # Whom spad stands beside. Without them a test is skipped, loudly.
+sh tests/prepare.sh systemd-analyze || true
 sh tests/prepare.sh ufw firewalld dbus-daemon fwknopd fwknop knockd || true
 
 step() {
@@ -20,6 +21,12 @@ step() {
 step cargo fmt --all --check
 step cargo clippy --workspace --all-targets --locked -- -D warnings
 RUSTDOCFLAGS="-D warnings" step cargo doc --workspace --no-deps --locked
+# 0 is best, 10 worst; a test holds them.
+if command -v systemd-analyze >/dev/null 2>&1; then
+    for unit in packaging/*.service; do
+        systemd-analyze security --offline=true "$unit" 2>/dev/null | grep "Overall exposure"
+    done
+fi
 step cargo build --workspace --all-targets --locked
 
 # Of the programs just built. Elsewhere than on Debian the test of the packages is skipped, loudly.

@@ -7,6 +7,7 @@ mod enrol;
 mod half;
 mod keep;
 mod knock;
+mod learnt;
 mod memory;
 mod opening;
 mod passphrase;
@@ -130,6 +131,9 @@ fn carry_out(mut args: Args) -> Result<(), Failure> {
     } else {
         (plan.send(&keys, saved, args.verbose, &mut random)?, Vec::new())
     };
+    if !answers.is_empty() {
+        learnt::note(command.host(), plan.knocks().map(|knock| &knock.route), &answers, &mut random);
+    }
     let refused = answers.iter().find_map(|answer| receipt_words::refused(answer, &command.deed()));
     if args.json && refused.is_none() {
         Told::of(&command, &profile).sent(first, reached).receipts(&answers).say();

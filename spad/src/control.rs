@@ -43,6 +43,11 @@ pub enum Notice {
     Reload,
     /// The configuration allows receipts: start a sender, in the place of any other.
     Sender,
+    /// The answer to [`Started::Question`].
+    Alive {
+        /// The worker that serves has said something since the last such answer; or there is none.
+        worker: bool,
+    },
 }
 
 impl Notice {
@@ -52,6 +57,8 @@ impl Notice {
     const RENEW: u8 = 0b11 << 6;
     const RELOAD: u8 = Self::RENEW | 1;
     const SENDER: u8 = Self::RENEW | 2;
+    const ALIVE: u8 = Self::RENEW | 3;
+    const ALONE: u8 = Self::RENEW | 4;
 
     fn encode(self) -> [u8; 1] {
         [match self {
@@ -61,6 +68,8 @@ impl Notice {
             Self::Renew => Self::RENEW,
             Self::Reload => Self::RELOAD,
             Self::Sender => Self::SENDER,
+            Self::Alive { worker: true } => Self::ALIVE,
+            Self::Alive { worker: false } => Self::ALONE,
         }]
     }
 
@@ -73,6 +82,8 @@ impl Notice {
             _ if byte == Self::RENEW => Ok(Self::Renew),
             _ if byte == Self::RELOAD => Ok(Self::Reload),
             _ if byte == Self::SENDER => Ok(Self::Sender),
+            _ if byte == Self::ALIVE => Ok(Self::Alive { worker: true }),
+            _ if byte == Self::ALONE => Ok(Self::Alive { worker: false }),
             _ => Err(ChannelError::Protocol),
         }
     }
@@ -95,18 +106,21 @@ impl NewWorker {
     const ASKED: u8 = 0b10 << 6;
 }
 
-/// What the starter hands the monitor.
+/// What the starter hands the monitor, or asks.
 #[derive(Debug)]
 pub enum Started {
     /// A worker.
     Worker(NewWorker),
     /// The monitor's end of a new sender's channel.
     Sender(Seqpacket),
+    /// Nothing: answer with [`Notice::Alive`].
+    Question,
 }
 
 impl Started {
-    /// The byte that names no worker.
+    /// The bytes that name no worker.
     const SENDER: u8 = 0b01 << 6;
+    const QUESTION: u8 = Self::SENDER | 1;
 }
 
 /// The starter's end.
@@ -144,6 +158,14 @@ impl StarterEnd {
         self.0.send_with(&[Started::SENDER], &[channel.as_fd()])
     }
 
+    /// Asks whether the monitor lives.
+    ///
+    /// # Errors
+    /// It reads nothing, which is an answer too.
+    pub fn ask_whether_alive(&self) -> Result<(), ChannelError> {
+        self.0.send(&[Started::QUESTION])
+    }
+
     /// The next notice, if one waits.
     ///
     /// # Errors
@@ -179,6 +201,10 @@ impl MonitorEnd {
         if byte == Started::SENDER {
             let [channel] = exactly(descriptors)?;
             return Ok(Received::Message(Started::Sender(channel.into())));
+        }
+        if byte == Started::QUESTION {
+            let [] = exactly(descriptors)?;
+            return Ok(Received::Message(Started::Question));
         }
         let (number, asked) = (byte & !NewWorker::ASKED, byte & NewWorker::ASKED != 0);
         if number > WorkerNumber::MASK {
@@ -224,7 +250,7 @@ mod tests {
             match Notice::decode([byte]) {
                 Ok(notice) => assert_eq!(notice.encode(), [byte]),
                 Err(_) => {
-                    assert!(byte > Notice::SENDER, "{byte:#x}: only Renew, Reload and Sender name no worker")
+                    assert!(byte > Notice::ALONE, "{byte:#x}: only these name no worker")
                 }
             }
         }
@@ -273,6 +299,20 @@ mod tests {
         starter.0.send_with(&[Started::SENDER], &[channel.as_fd(), channel.as_fd()]).unwrap();
         assert!(matches!(monitor.receive(), Err(ChannelError::Protocol)));
         starter.0.send_with(&[7], &[channel.as_fd()]).unwrap();
+        assert!(matches!(monitor.receive(), Err(ChannelError::Protocol)));
+    }
+
+    #[test]
+    fn a_question_is_answered_by_whoever_lives() {
+        let (starter, monitor) = pair().unwrap();
+        let monitor = MonitorEnd::from(Seqpacket::from(monitor));
+        starter.ask_whether_alive().unwrap();
+        assert!(matches!(monitor.receive(), Ok(Received::Message(Started::Question))));
+        for worker in [true, false] {
+            monitor.notify(Notice::Alive { worker }).unwrap();
+            assert_eq!(starter.receive().unwrap(), Received::Message(Notice::Alive { worker }));
+        }
+        starter.0.send_with(&[Started::QUESTION], &[starter.as_fd()]).unwrap();
         assert!(matches!(monitor.receive(), Err(ChannelError::Protocol)));
     }
 }

@@ -46,6 +46,12 @@ pub enum IdentityError {
     Io(#[from] io::Error),
 }
 
+/// The uid of the user spad, if there is one.
+pub fn system_user() -> Option<u32> {
+    let passwd = fs::read("/etc/passwd").ok()?;
+    Some(find(&String::from_utf8_lossy(&passwd), USER).ok()??.0)
+}
+
 /// What the choice depends on.
 struct Facts {
     uid: u32,

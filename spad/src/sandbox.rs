@@ -11,6 +11,7 @@ use std::os::fd::{AsRawFd, BorrowedFd};
 use std::{fmt, io};
 
 use rustix::io::Errno;
+use rustix::mm::MlockAllFlags;
 use rustix::process::{DumpableBehavior, Resource, Rlimit};
 use rustix::thread::CapabilitySet;
 
@@ -39,6 +40,8 @@ pub struct Report {
     /// Whether the bounding set is reduced too. Not possible without CAP_SETPCAP (`User=spad`); then only
     /// `no_new_privs` forbids that a started program gets more, and the worker can start none.
     pub bounded: bool,
+    /// Whether nothing of it ever reaches the swap; `None` where it holds no keys.
+    pub locked: Option<bool>,
 }
 
 /// Why a process could not be confined. It must not go on.
@@ -85,14 +88,18 @@ pub fn seal_worker(descriptors: Descriptors<'_>) -> Result<Report, SandboxError>
         lock_filter(*capture)?;
     }
     let identity = Identity::choose()?;
+    // With root's rights only. What comes of it is asked when they are gone.
+    let unlimited = Rlimit { current: None, maximum: None };
+    let _ = rustix::process::setrlimit(Resource::Memlock, unlimited);
     let bounded = privileges::reduce(identity, CapabilitySet::empty())?;
+    let locked = lock_memory();
     let landlock = filesystem::forbid_everything()?;
     no_traces()?;
     verify(identity, bounded, CapabilitySet::empty(), landlock)?;
     let writable = descriptors.writable.iter().chain([&descriptors.channel]);
     syscalls::allow_only_the_workers(writable.map(|descriptor| descriptor.as_raw_fd()))?;
     answers(descriptors.channel)?;
-    Ok(Report { identity, landlock, bounded })
+    Ok(Report { identity, landlock, bounded, locked: Some(locked) })
 }
 
 /// Only a filter of ours answers so: EPERM where an open terminal, socket or file says otherwise.
@@ -120,23 +127,28 @@ pub fn seal_sender(sockets: &[BorrowedFd<'_>], channel: BorrowedFd<'_>) -> Resul
     let sockets: Vec<_> = sockets.iter().map(|socket| socket.as_raw_fd()).collect();
     syscalls::allow_only_the_senders(channel.as_raw_fd(), &sockets)?;
     answers(channel)?;
-    Ok(Report { identity, landlock, bounded })
+    Ok(Report { identity, landlock, bounded, locked: None })
 }
 
-/// Confines the monitor. Afterwards it has CAP_NET_ADMIN and what is open, and can open no file; netlink
-/// sockets can still be made.
+/// Confines the monitor. Afterwards it has CAP_NET_ADMIN and what is open; it can open no file and start nothing, and makes
+/// netlink sockets and no others.
+///
+/// - `channel`: that to the starter.
+/// - `kept`: the one file that it writes to.
 ///
 /// # Errors
 /// See [`SandboxError`]. The process must then end.
-pub fn seal_monitor() -> Result<Report, SandboxError> {
+pub fn seal_monitor(channel: BorrowedFd<'_>, kept: Option<BorrowedFd<'_>>) -> Result<Report, SandboxError> {
     single_threaded()?;
     let identity = Identity::choose()?;
-    let kept = CapabilitySet::NET_ADMIN;
-    let bounded = privileges::reduce(identity, kept)?;
+    let capability = CapabilitySet::NET_ADMIN;
+    let bounded = privileges::reduce(identity, capability)?;
     let landlock = filesystem::forbid_everything()?;
     no_traces()?;
-    verify(identity, bounded, kept, landlock)?;
-    Ok(Report { identity, landlock, bounded })
+    verify(identity, bounded, capability, landlock)?;
+    syscalls::allow_only_the_monitors(kept.map(|kept| kept.as_raw_fd()))?;
+    answers(channel)?;
+    Ok(Report { identity, landlock, bounded, locked: None })
 }
 
 /// Confines the loader: it and the programs that it starts have what iptables needs, CAP_NET_ADMIN and
@@ -151,7 +163,8 @@ pub fn seal_loader() -> Result<(), SandboxError> {
     let bounded = privileges::reduce(identity, kept)?;
     no_traces()?;
     verify(identity, bounded, kept, None)?;
-    privileges::pass_on(kept)
+    privileges::pass_on(kept)?;
+    syscalls::refuse_what_no_loader_needs()
 }
 
 /// Counts the threads of this process.
@@ -171,6 +184,13 @@ fn lock_filter(capture: BorrowedFd<'_>) -> Result<(), SandboxError> {
         filter::Filter { attached: false, .. } => Err(SandboxError::Unfiltered),
         filter::Filter { locked: false, .. } => Err(SandboxError::Leaky("a capture's filter is not locked")),
     }
+}
+
+/// Keeps all memory, keys among it, out of the swap, what is still to come included. Returns whether that could be done. Not
+/// below a limit: the kernel would refuse this process memory at some point, and it would end.
+fn lock_memory() -> bool {
+    let all = MlockAllFlags::CURRENT | MlockAllFlags::FUTURE | MlockAllFlags::ONFAULT;
+    rustix::process::getrlimit(Resource::Memlock).current.is_none() && rustix::mm::mlockall(all).is_ok()
 }
 
 /// No core file with keys in it, and no debugger of the same user.
@@ -214,6 +234,11 @@ impl fmt::Display for Report {
         }
         if !self.bounded {
             f.write_str(", bounding set kept (no CAP_SETPCAP to reduce it)")?;
+        }
+        match self.locked {
+            Some(true) => f.write_str(", memory locked")?,
+            Some(false) => f.write_str(", memory not locked (RLIMIT_MEMLOCK): keys may reach the swap")?,
+            None => {}
         }
         Ok(())
     }

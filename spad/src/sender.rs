@@ -50,7 +50,8 @@ impl Sender {
         let sockets: Vec<BorrowedFd<'_>> = [&v4, &v6].into_iter().flatten().map(AsFd::as_fd).collect();
         if sockets.is_empty() {
             let why = refused.map_or_else(|| "no address family".to_owned(), |kind| kind.to_string());
-            let hint = "under systemd copy packaging/spad.service.d/receipts.conf to /etc/systemd/system/spad.service.d/";
+            let hint =
+                "under systemd copy packaging/drop-ins/receipts.conf to /etc/systemd/system/spad.service.d/";
             return Err((ExitStatus::NotPermitted, format!("no raw socket: {why} (hint: {hint})")));
         }
         let report = sandbox::seal_sender(&sockets, channel.as_fd())

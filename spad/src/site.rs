@@ -14,6 +14,7 @@ use spa_core::profile::Profile;
 use spa_core::time::UnixMillis;
 
 use crate::config::ConfigError;
+use crate::identity;
 
 /// A site as it can be served, and what had to be left out of it.
 pub struct Site {
@@ -41,8 +42,9 @@ impl Site {
     pub fn open_as(config: &Path, now: UnixMillis, uid: u32) -> Result<Self, ConfigError> {
         let folder = config.parent().unwrap_or(Path::new("."));
         let path = folder.join("site.toml");
+        let owners = owners(uid);
         let hint = "make the site with `spa-keygen NAME --server HOST --open tcp/22`";
-        let text = read_secret(&path, uid).map_err(|fault| fault.into_error(&path, hint))?;
+        let text = read_secret(&path, &owners).map_err(|fault| fault.into_error(&path, hint))?;
         let file = SiteFile::parse(&text)
             .map_err(|fault| ConfigError::in_text(&path, fault, "restore the file that spa-keygen wrote"))?;
         if file.machine() != MachineHash::of(file.id, &machine_id()) {
@@ -51,7 +53,7 @@ impl Site {
             let hint = "remove this file and the profiles, then make new ones here with spa-keygen";
             return Err(ConfigError::new(&path, reason, hint));
         }
-        let (profiles, left_out) = profiles(&folder.join("profiles"), &file, now, uid)?;
+        let (profiles, left_out) = profiles(&folder.join("profiles"), &file, now, &owners)?;
         Ok(Self { file, profiles, left_out })
     }
 }
@@ -65,7 +67,7 @@ fn profiles(
     folder: &Path,
     site: &SiteFile,
     now: UnixMillis,
-    uid: u32,
+    owners: &[u32],
 ) -> Result<(Vec<Profile>, Vec<String>), ConfigError> {
     let unreadable = |error: io::Error| {
         ConfigError::new(folder, format_args!("cannot be read: {error}"), "it belongs beside site.toml")
@@ -90,7 +92,7 @@ fn profiles(
     let mut left_out = Vec::new();
     let mut good = Vec::with_capacity(paths.len());
     for path in paths {
-        match profile(&path, site, now, uid) {
+        match profile(&path, site, now, owners) {
             Ok(profiles) => good.extend(profiles),
             Err(reason) => left_out.push(format!("{}: {reason}", path.display())),
         }
@@ -109,8 +111,8 @@ fn profiles(
 }
 
 /// The profile of a file; as long as the key before its present one is valid, twice.
-fn profile(path: &Path, site: &SiteFile, now: UnixMillis, uid: u32) -> Result<Vec<Profile>, String> {
-    let text = read_secret(path, uid).map_err(|fault| fault.to_string())?;
+fn profile(path: &Path, site: &SiteFile, now: UnixMillis, owners: &[u32]) -> Result<Vec<Profile>, String> {
+    let text = read_secret(path, owners).map_err(|fault| fault.to_string())?;
     let file = ProfileFile::parse(&text).map_err(|fault| fault.to_string())?;
     let ended = |expires: Option<UnixMillis>| expires.is_some_and(|expires| now >= expires);
     if ended(file.expires) {
@@ -136,22 +138,29 @@ impl Unreadable {
     fn into_error(self, path: &Path, missing: &str) -> ConfigError {
         let hint = match &self {
             Self::Io(error) if error.kind() == io::ErrorKind::NotFound => missing,
-            Self::Io(_) => "spad must be able to read it: run it as root, or as the owner of the file",
+            Self::Io(_) => {
+                "it belongs to whom spad runs as: `chown -R spad: site.toml profiles`, there, for the unit"
+            }
             Self::Loose(_) | Self::Foreign => "who else may have read it? if in doubt, make a new site",
         };
         ConfigError::new(path, &self, hint)
     }
 }
 
-/// Reads a secret file, unless others than root and that user can as well.
-fn read_secret(path: &Path, uid: u32) -> Result<String, Unreadable> {
+/// Whose the secret files may be: root's, the reader's, and those of the user spad, whom root's daemon becomes.
+fn owners(uid: u32) -> Vec<u32> {
+    [0, uid].into_iter().chain(identity::system_user().filter(|_| uid == 0)).collect()
+}
+
+/// Reads a secret file, unless others than its owners can as well.
+fn read_secret(path: &Path, owners: &[u32]) -> Result<String, Unreadable> {
     let file = fs::File::open(path)?;
     // Of the open file, not of the path: it could be exchanged in between.
     let meta = file.metadata()?;
     if meta.mode() & 0o077 != 0 {
         return Err(Unreadable::Loose(path.to_owned()));
     }
-    if meta.uid() != 0 && meta.uid() != uid {
+    if !owners.contains(&meta.uid()) {
         return Err(Unreadable::Foreign);
     }
     Ok(io::read_to_string(file)?)

@@ -17,7 +17,7 @@ use rustix::net::{
 #[derive(Debug)]
 pub struct Seqpacket(OwnedFd);
 
-/// A message and the descriptors that came with it, one or two.
+/// A message and the descriptors that came with it, none to two.
 pub type WithDescriptors<const N: usize> = ([u8; N], Vec<OwnedFd>);
 
 /// What a look at the socket brought.
@@ -151,7 +151,7 @@ impl Seqpacket {
         }
     }
 
-    /// Reads the next message of a channel on which every message carries one or two descriptors.
+    /// Reads the next message of a channel on which a message carries none to two descriptors.
     ///
     /// # Errors
     /// [`ChannelError::Protocol`] for another size or another number of descriptors; any that came are closed.
@@ -178,7 +178,7 @@ impl Seqpacket {
             return Ok(Received::Closed);
         }
         let whole = answer.bytes == N && !answer.flags.contains(ReturnFlags::CTRUNC);
-        if whole && (1..=2).contains(&descriptors.len()) {
+        if whole && descriptors.len() <= 2 {
             Ok(Received::Message((message, descriptors)))
         } else {
             Err(ChannelError::Protocol)

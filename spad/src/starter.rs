@@ -14,7 +14,9 @@
 mod backoff;
 mod child;
 mod events;
+mod manager;
 mod newcomer;
+mod pulse;
 mod sender;
 mod signals;
 mod trial;
@@ -34,7 +36,9 @@ use crate::exit::ExitStatus;
 use crate::role::Role;
 use backoff::Backoff;
 use child::Child;
+use manager::Manager;
 use newcomer::{StartError, stand_in, start_worker};
+use pulse::Pulse;
 use sender::Sender;
 use signals::Signals;
 use trial::Trial;
@@ -76,7 +80,9 @@ pub fn run(options: Options) -> ExitStatus {
 struct Starter {
     options: Options,
     signals: Signals,
+    manager: Manager,
     monitor: Option<Monitor>,
+    pulse: Pulse,
     monitor_backoff: Backoff,
     workers: Workers,
     worker_backoff: Backoff,
@@ -100,7 +106,9 @@ impl Starter {
         Self {
             options,
             signals,
+            manager: Manager::of_this_process(),
             monitor: None,
+            pulse: Pulse::default(),
             monitor_backoff: Backoff::default(),
             workers: Workers::default(),
             worker_backoff: Backoff::default(),
@@ -117,6 +125,7 @@ impl Starter {
             let now = Instant::now();
             let started = self.start_what_is_missing(now);
             self.kill_overdue(now);
+            self.ask_who_lives(now);
             self.renew |= self.trial.is_over(now);
             let heard = started.and_then(|()| {
                 self.wait(self.next_deadline());
@@ -134,7 +143,10 @@ impl Starter {
         if self.monitor.is_none() && self.leaving.is_empty() && self.monitor_backoff.allows(now) {
             self.monitor_backoff.started(now);
             match self.start_monitor(now) {
-                Ok(monitor) => self.monitor = Some(monitor),
+                Ok(monitor) => {
+                    self.monitor = Some(monitor);
+                    self.pulse.begin(now);
+                }
                 Err(error) => {
                     error!("cannot start the monitor: {error}");
                     self.monitor_backoff.ended(now, Duration::ZERO);
@@ -200,7 +212,12 @@ impl Starter {
             _ => None,
         };
         let kills = self.leaving.iter().filter_map(Child::deadline).chain(self.workers.next_deadline());
-        kills.chain(start).chain(self.sender.next_deadline()).chain(self.trial.ends()).min()
+        kills
+            .chain(start)
+            .chain(self.sender.next_deadline())
+            .chain(self.trial.ends())
+            .chain(self.pulse.next_deadline())
+            .min()
     }
 
     /// Waits for a signal, a message, or the deadline.
@@ -218,6 +235,7 @@ impl Starter {
 
     /// Ends everything: first by closing the control channel, then by SIGKILL.
     fn end(mut self, status: ExitStatus) -> ExitStatus {
+        self.manager.stopping();
         let mut children: Vec<Child> = self.leaving.drain(..).chain(self.workers.drain()).collect();
         children.extend(self.monitor.take().map(|monitor| monitor.child));
         children.extend(self.sender.drain());

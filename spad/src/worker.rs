@@ -113,6 +113,8 @@ struct Worker<'c> {
     deaf: bool,
     /// Profiles that cannot be used, and monotonic ones whose memory was lost.
     unusable: (u32, u32),
+    /// Its keys may reach the swap.
+    unlocked: bool,
     telling: Telling,
     /// `None` where spad.toml allows no receipts.
     offers: Option<Offers>,
@@ -148,6 +150,7 @@ fn prepare<'c>(options: &Options, channel: &'c Seqpacket) -> Result<Worker<'c>, 
     let captures: Vec<BorrowedFd<'_>> = listeners.iter().map(AsFd::as_fd).collect();
     let writable: Vec<BorrowedFd<'_>> = opened.descriptors().map(AsFd::as_fd).collect();
     let descriptors = Descriptors { captures: &captures, channel: channel.as_fd(), writable: &writable };
+    let swaps = swaps();
     let report = sandbox::seal_worker(descriptors)?;
     debug!("worker {report}");
 
@@ -190,6 +193,7 @@ fn prepare<'c>(options: &Options, channel: &'c Seqpacket) -> Result<Worker<'c>, 
         overflow: Overflow::default(),
         deaf: false,
         unusable: (count(site.left_out.len()), count(shut)),
+        unlocked: swaps && report.locked == Some(false),
         telling: Telling::default(),
         offers: Offers::new(&config),
     };
@@ -384,6 +388,7 @@ impl Worker<'_> {
             shut,
             unsettled: self.settling.is_some(),
             deaf: self.deaf,
+            unlocked: self.unlocked,
         }
     }
 
@@ -431,6 +436,11 @@ impl Worker<'_> {
         }
         Now { wall: wall(), boot, synchronised: self.asked.is_some_and(|(_, synchronised)| synchronised) }
     }
+}
+
+/// Whether this host has a swap: a heading, and a line for each (proc(5)).
+fn swaps() -> bool {
+    std::fs::read_to_string("/proc/swaps").is_ok_and(|swaps| swaps.lines().count() > 1)
 }
 
 fn wall() -> UnixMillis {

@@ -51,9 +51,10 @@ fn commands(text: &str) -> Vec<(&'static str, Vec<String>)> {
             let last = front.rsplit(' ').next().unwrap_or("");
             let after = before.iter().any(|one| !one.is_empty() && last.ends_with(one));
             let ends = text[..at].ends_with([' ', '\'', '"', '`', '(', '=']) || at == 0;
-            // With its version behind it the name begins a line of output.
-            let version = text[at + program.len()..].trim_start().starts_with(|c: char| c.is_ascii_digit());
-            if ends && !version && (front.is_empty() || after) {
+            // The first line of what `spad status` prints.
+            let is_version =
+                text[at + program.len()..].trim_start().starts_with(|c: char| c.is_ascii_digit());
+            if ends && (front.is_empty() || after) && !is_version {
                 found.push((program, words(&text[at..])));
             }
         }

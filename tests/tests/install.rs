@@ -11,7 +11,7 @@ fn make(lab: &Lab, before: &str, arguments: &str) -> (Option<i32>, String) {
     let script = format!(
         "mount -t tmpfs lab /var/lib; mkdir -p /var/lib/spad {tree}/target; cd {tree}; ln -sfn {bin} target/release; \
          for part in docs packaging Makefile; do ln -sfn {root}/$part $part; done; \
-         {before} make {arguments} UNITS=/run/lab/units SYSUSERS=/run/lab/sysusers PREFIX=/run/lab/usr 2>&1",
+         {before} make {arguments} UNITS=/run/lab/units SYSUSERS=/run/lab/sysusers TMPFILES=/run/lab/tmpfiles PREFIX=/run/lab/usr 2>&1",
         tree = Lab::inside("tree")
     );
     let done = lab.run(SERVER, "sh", &["-e", "-c", &script]);
@@ -36,8 +36,10 @@ fn installing_guards_nothing_and_uninstalling_takes_the_guard_away() {
         "units/spad-guard.service",
         "units/spad.service",
         "sbin/spad",
-        "spad.service.d/iptables.conf",
-        "spad.service.d/receipts.conf",
+        "sysusers/spad.conf",
+        "tmpfiles/spad.conf",
+        "drop-ins/iptables.conf",
+        "drop-ins/receipts.conf",
         "man8/spad.8",
         "share/bash-completion/completions/spa-client\n",
         "share/zsh/site-functions/_spa-keygen",

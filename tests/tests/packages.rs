@@ -120,6 +120,10 @@ fn the_debian_packages_guard_nothing_open_for_a_knock_and_leave_no_table_behind(
     let client =
         made.split_whitespace().find(|word| word.ends_with("laptop.spa.toml")).expect("it says where");
     machine.sh(SERVER, "spad check");
+    // The daemon's keys are the daemon's, and what it may open at most is root's.
+    let owners =
+        "stat -c %U /etc/spad/site.toml /etc/spad/profiles/laptop.toml /var/lib/spad /etc/spad/spad.toml";
+    assert_eq!(machine.sh(SERVER, owners), "spad\nspad\nspad\nroot\n");
     // Then what its comments say to do.
     machine.sh(
         SERVER,

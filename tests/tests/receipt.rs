@@ -3,7 +3,8 @@
 use std::time::Duration;
 
 use lab::{
-    A, B, Clock, Config, Extra, Host, Lab, NAT_A, Reaction, Running, SERVER, SSH, SSH6, Spad, eventually,
+    A, B, Clock, Config, Extra, Host, Lab, NAT_A, NAT_B, Reaction, Running, SERVER, SSH, SSH6, Spad,
+    eventually,
 };
 use rustix::process::Signal;
 
@@ -83,6 +84,33 @@ fn a_client_behind_nat_is_told_the_address_that_the_server_sees() {
     let (_service, _spad) = guarded(&lab);
     let done = knock(&lab, NAT_A, &["-4"]).ok();
     assert!(done.out.ends_with("for 10.77.0.4\n"), "{}", done.text());
+}
+
+#[test]
+fn what_a_receipt_taught_binds_the_next_knock_to_the_address_that_the_server_sees() {
+    let Some(lab) = Lab::with(&[Extra::Nat]) else { return };
+    let (_service, spad) = guarded(&lab);
+    let learnt = ["-4", "-a", "learnt"];
+    let unknown = knock(&lab, NAT_A, &learnt);
+    assert_eq!(unknown.status, Some(1), "{}", unknown.text());
+    assert!(unknown.err.contains("no receipt of server.test has told yet"), "{}", unknown.err);
+
+    knock(&lab, NAT_A, &["-4", "-a", "source"]).ok();
+    let said = knock(&lab, NAT_A, &[&learnt[..], &["--dry-run"]].concat()).ok().out;
+    assert!(said.contains("for 10.77.0.4"), "{said}");
+    // Not so in another network, where the own address is another.
+    let elsewhere = knock(&lab, NAT_B, &learnt);
+    assert_eq!(elsewhere.status, Some(1), "{}", elsewhere.text());
+
+    knock(&lab, NAT_A, &["-4", "--close"]).ok();
+    lab.shuts(NAT_A, SSH, SOON);
+    let sealed = Lab::inside("held-up");
+    knock(&lab, NAT_A, &[&learnt[..], &["--dry-run", "--save-packet", &sealed]].concat()).ok();
+    let _ = lab.send(B, "held-up", &lab.spa_target());
+    spad.says("reason=address");
+    lab.stays_shut(B, SSH);
+    knock(&lab, NAT_A, &learnt).ok();
+    lab.opens(NAT_A, SSH);
 }
 
 #[test]

@@ -42,7 +42,7 @@ impl Route {
         match allow {
             Allow::Source => None,
             Allow::Stated(stated) => Some(stated),
-            Allow::Auto | Allow::Resolve => {
+            Allow::Auto | Allow::Resolve | Allow::Learnt => {
                 let own = self.local.as_ref().ok().map(SocketAddr::ip).filter(|&ip| is_global(ip));
                 self.seen.or(own).map(|address| Stated { address, prefix: None })
             }
@@ -147,6 +147,7 @@ mod tests {
         assert_eq!(hidden.stated(Allow::Stated(given)), Some(given));
         let told = Route { seen: Some("192.0.2.7".parse().unwrap()), ..route("10.0.0.7:0") };
         assert_eq!(told.stated(Allow::Resolve), Some(own), "what was told");
+        assert_eq!(told.stated(Allow::Learnt), Some(own), "what was told");
         assert_eq!(hidden.stated(Allow::Resolve), None, "nobody told: as `auto`");
         assert_eq!(seen.stated(Allow::Resolve), Some(own), "nobody told: as `auto`");
     }

@@ -85,7 +85,7 @@ pub(super) struct Args {
     pub(super) passphrase_file: Option<PathBuf>,
 
     /// For whom: an address, a prefix like 192.0.2.0/24, `source` (whoever the datagram comes from), `resolve` (the own
-    /// address as a STUN server sees it), or `auto`
+    /// address as a STUN server sees it), `learnt` (as the server's last receipt told it), or `auto`
     #[arg(short = 'a', long, value_name = "ADDRESS", default_value = "auto", global = true)]
     pub(super) allow: Allow,
 
@@ -352,6 +352,8 @@ pub(super) enum Allow {
     Source,
     /// The own address as a STUN server sees it, where it tells one; else as `auto`.
     Resolve,
+    /// The own address as the server's last receipt told it, where one did; else as `auto`.
+    Learnt,
     /// This address, which must be the source, or this prefix, which must hold it; or the profile must allow any.
     Stated(Stated),
 }
@@ -360,7 +362,7 @@ pub(super) enum Allow {
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 pub(super) enum BadAllow {
     /// Neither an address nor a word that is known.
-    #[error("use an address like 192.0.2.7, a prefix like 192.0.2.0/24, or source, resolve or auto")]
+    #[error("use an address like 192.0.2.7, a prefix like 192.0.2.0/24, or source, resolve, learnt or auto")]
     Shape,
     /// A prefix with bits behind its length.
     #[error("bits behind the prefix are set: write its first address, like 192.0.2.0/24")]
@@ -378,6 +380,7 @@ impl FromStr for Allow {
             "auto" => Ok(Self::Auto),
             "source" => Ok(Self::Source),
             "resolve" => Ok(Self::Resolve),
+            "learnt" => Ok(Self::Learnt),
             _ => stated(text).map(Self::Stated),
         }
     }

@@ -12,6 +12,7 @@ use spa_core::service::{self, Service, Transport};
 
 use super::address::Route;
 use super::args::{Allow, Args, SourcePorts};
+use super::learnt;
 use super::profile::Profile;
 use super::resolve::{self, Family};
 use super::seen::{Seen, StunServer};
@@ -107,7 +108,7 @@ impl Command {
         // A stated address must be the packet's source, so the other family's datagrams would be refused.
         let rather = match self.allow {
             Allow::Stated(stated) => Some(Family::of(stated.address)),
-            Allow::Auto | Allow::Source | Allow::Resolve => None,
+            Allow::Auto | Allow::Source | Allow::Resolve | Allow::Learnt => None,
         };
         let mut servers = resolve::addresses(&self.host, self.only, rather).map_err(|failure| {
             let led = matches!(self.verb, Verb::Open(Open { forward: Some(_), .. }));
@@ -126,9 +127,12 @@ impl Command {
 
     /// What is told of our addresses on the ways there; nobody is asked unless `-a resolve` says so.
     pub(super) fn seen(&self, servers: &[SocketAddr], random: &mut Random) -> Result<Seen, Failure> {
-        let Some(stun) = self.stun.as_ref() else { return Ok(Seen::default()) };
-        let ways: Vec<Route> = servers.iter().map(|&server| Route::to(server)).collect();
-        Seen::ask(stun, &ways, random)
+        let ways = || -> Vec<Route> { servers.iter().map(|&server| Route::to(server)).collect() };
+        match (self.allow, self.stun.as_ref()) {
+            (Allow::Learnt, _) => learnt::of(&self.host, &ways()),
+            (_, Some(stun)) => Seen::ask(stun, &ways(), random),
+            (_, None) => Ok(Seen::default()),
+        }
     }
 
     /// What will probably make the server refuse: it says nothing, so it is said here.

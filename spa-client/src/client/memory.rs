@@ -43,10 +43,7 @@ pub(super) struct Memory {
 impl Memory {
     /// Reads what there is. A file that cannot be read is as good as none.
     pub(super) fn load() -> Self {
-        let path = etcetera::choose_base_strategy().ok().map(|strategy| {
-            let folder = strategy.state_dir().unwrap_or_else(|| strategy.data_dir());
-            folder.join("spa").join("doors.toml")
-        });
+        let path = folder().map(|folder| folder.join("doors.toml"));
         let text = path.as_ref().and_then(|path| fs::read_to_string(path).ok()).unwrap_or_default();
         Self { path, beliefs: toml::from_str(&text).unwrap_or_default() }
     }
@@ -102,6 +99,12 @@ impl Memory {
             file.replace()
         });
     }
+}
+
+/// Where what may be forgotten is kept.
+pub(super) fn folder() -> Option<PathBuf> {
+    let strategy = etcetera::choose_base_strategy().ok()?;
+    Some(strategy.state_dir().unwrap_or_else(|| strategy.data_dir()).join("spa"))
 }
 
 fn key(host: &Host, service: Service) -> String {

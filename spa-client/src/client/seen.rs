@@ -1,5 +1,5 @@
-//! What others say our addresses are, for `-a resolve`: a STUN server tells from which address a datagram came to it. The
-//! server's own receipts can be noted in the same place.
+//! What others say our addresses are. For `-a resolve` a STUN server tells from which address a datagram came to it; for
+//! `-a learnt` the server's own receipts told it earlier (`learnt.rs`).
 
 use std::net::{IpAddr, SocketAddr, UdpSocket};
 use std::num::NonZeroU16;
@@ -95,6 +95,11 @@ impl Seen {
             ));
         }
         Ok(Self(seen))
+    }
+
+    /// What was told earlier: pairs of a local address and the one that was seen.
+    pub(super) const fn told(pairs: Vec<(IpAddr, IpAddr)>) -> Self {
+        Self(pairs)
     }
 
     /// What this local address is seen as.

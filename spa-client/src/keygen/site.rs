@@ -105,7 +105,7 @@ fn make(
     })?;
     let file = SiteFile::new(id, SiteKey::random(random), port, machine);
     let (journal, created) = journal::make(&journal, id, machine, random)?;
-    let made = NewFile::begin(path, path.parent().and_then(owner_in), random).and_then(|mut new| {
+    let made = NewFile::begin(path, owner_in(&folders.profiles()), random).and_then(|mut new| {
         new.write(zeroize::Zeroizing::new(file.to_text()).as_bytes())?;
         new.publish()
     });

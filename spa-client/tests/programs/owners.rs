@@ -61,6 +61,26 @@ fn in_a_folder_of_spad_files_belong_to_spad() {
 }
 
 #[test]
+fn in_a_folder_of_root_the_keys_belong_to_whom_the_profiles_do() {
+    let scratch = Scratch::new();
+    if !needs_root(&scratch) {
+        return;
+    }
+    // As tmpfiles.d makes them: spad.toml, beside site.toml, stays root's.
+    for folder in ["etc", "etc/profiles", "state"] {
+        fs::create_dir(scratch.path(folder)).unwrap();
+    }
+    for folder in ["etc/profiles", "state"] {
+        chown(scratch.path(folder), Some(SPAD), Some(SPAD)).unwrap();
+    }
+    scratch.keygen("laptop --server a --open tcp/22").ok();
+    for file in ["etc/site.toml", "etc/profiles/laptop.toml", "state/journal.a", "state/journal.b"] {
+        assert_eq!(owner(&scratch, file), (SPAD, SPAD), "{file}");
+    }
+    assert_eq!(owner(&scratch, "etc"), (0, 0));
+}
+
+#[test]
 fn without_permission_nothing_is_made_and_sudo_is_named() {
     use std::os::unix::process::CommandExt as _;
     let scratch = Scratch::new();

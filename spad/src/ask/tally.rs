@@ -9,6 +9,8 @@ use spa_core::time::BootTime;
 
 /// A flood must not cost more messages than a quiet day.
 const PAUSE: Duration = Duration::from_secs(1);
+/// Nor may a worker be silent for longer: the starter asks every 5 s whether it lives.
+const BEAT: Duration = Duration::from_secs(4);
 
 /// Of one worker, since its start. No address, no name.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -29,6 +31,8 @@ pub struct Tally {
     pub unsettled: bool,
     /// The journal cannot be written: nothing opens.
     pub deaf: bool,
+    /// Its keys may reach the swap.
+    pub unlocked: bool,
 }
 
 impl Tally {
@@ -38,7 +42,7 @@ impl Tally {
         for count in [self.captures, self.unfiltered, self.left_out, self.shut] {
             bytes.extend_from_slice(&count.to_be_bytes());
         }
-        bytes.extend([u8::from(self.unsettled), u8::from(self.deaf)]);
+        bytes.extend([self.unsettled, self.deaf, self.unlocked].map(u8::from));
     }
 
     pub(super) fn read(r: &mut Reader<'_>) -> Option<Self> {
@@ -50,8 +54,8 @@ impl Tally {
         let counters = Counters { admitted, rejected };
         let [captures, unfiltered, left_out, shut] =
             [r.u32().ok()?, r.u32().ok()?, r.u32().ok()?, r.u32().ok()?];
-        let (unsettled, deaf) = (r.u8().ok()? != 0, r.u8().ok()? != 0);
-        Some(Self { counters, lost, captures, unfiltered, left_out, shut, unsettled, deaf })
+        let (unsettled, deaf, unlocked) = (r.u8().ok()? != 0, r.u8().ok()? != 0, r.u8().ok()? != 0);
+        Some(Self { counters, lost, captures, unfiltered, left_out, shut, unsettled, deaf, unlocked })
     }
 
     /// Adds what another worker counted; how it did otherwise is past.
@@ -64,7 +68,7 @@ impl Tally {
     }
 }
 
-/// When a worker tells its tally: as soon as it changed, but once a second at most.
+/// When a worker tells its tally: as soon as it changed, but once a second at most; and every few seconds, as a sign of life.
 #[derive(Debug, Default)]
 pub struct Telling {
     told: Option<(BootTime, Tally)>,
@@ -75,7 +79,8 @@ impl Telling {
     /// Whether this is to be told now; if so it is taken for told.
     pub fn is_due(&mut self, tally: &Tally, now: BootTime) -> bool {
         self.wants = self.told.as_ref().is_none_or(|(_, told)| told != tally);
-        let due = self.wants && self.told.as_ref().is_none_or(|(at, _)| now.since(*at) >= PAUSE);
+        let wait = self.wait();
+        let due = self.told.as_ref().is_none_or(|(at, _)| now.since(*at) >= wait);
         if due {
             self.told = Some((now, tally.clone()));
             self.wants = false;
@@ -83,9 +88,13 @@ impl Telling {
         due
     }
 
-    /// When to ask again though nothing happens; `None` where nothing waits to be told.
+    /// When to ask again though nothing happens; `None` before the first time.
     pub fn next_deadline(&self) -> Option<BootTime> {
-        self.told.as_ref().filter(|_| self.wants).map(|(at, _)| at.plus(PAUSE))
+        self.told.as_ref().map(|(at, _)| at.plus(self.wait()))
+    }
+
+    fn wait(&self) -> Duration {
+        if self.wants { PAUSE } else { BEAT }
     }
 }
 
@@ -94,19 +103,20 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_flood_is_told_once_a_second_and_silence_not_at_all() {
+    fn a_flood_is_told_once_a_second_and_silence_every_four() {
         let at = |ms| BootTime::new(Duration::from_millis(ms));
         let tally =
             |admitted| Tally { counters: Counters { admitted, ..Counters::default() }, ..Tally::default() };
         #[rustfmt::skip]
         let steps = [
             // when, counted, told, next deadline, why
-            (0,    0, true,  None,       "the beginning"),
-            (5000, 0, false, None,       "nothing new, nobody wakes"),
-            (5001, 1, true,  None,       "at once"),
-            (5002, 2, false, Some(6001), "kept back"),
-            (5900, 9, false, Some(6001), "and again"),
-            (6001, 9, true,  None,       "all of it"),
+            (0,    0, true,  Some(4000),   "the beginning"),
+            (3999, 0, false, Some(4000),   "nothing new"),
+            (4000, 0, true,  Some(8000),   "a sign of life"),
+            (5001, 1, true,  Some(9001),   "at once"),
+            (5002, 2, false, Some(6001),   "kept back"),
+            (5900, 9, false, Some(6001),   "and again"),
+            (6001, 9, true,  Some(10_001), "all of it"),
         ];
         let mut telling = Telling::default();
         for (when, counted, told, next, why) in steps {

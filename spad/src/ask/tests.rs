@@ -41,6 +41,7 @@ fn the_largest_message_fits_and_comes_back() {
         left_out: 4,
         shut: 5,
         unsettled: true,
+        unlocked: true,
         deaf: true,
     };
     let messages =

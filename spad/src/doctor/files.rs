@@ -2,7 +2,7 @@
 
 use std::collections::BTreeSet;
 use std::fs;
-use std::os::unix::fs::MetadataExt;
+use std::os::unix::fs::{FileTypeExt, MetadataExt};
 use std::path::{Path, PathBuf};
 
 use super::finding::{Finding, or_ok};
@@ -26,7 +26,11 @@ pub(super) fn permissions(config: &Path, state_dir: &Path) -> Vec<Finding> {
     };
     let is_profile = |path: &PathBuf| path.extension().is_some_and(|ending| ending == "toml");
     paths.extend(within(&profiles).into_iter().filter(is_profile).map(|path| (path, 0o077)));
-    paths.extend(within(state_dir).into_iter().map(|path| (path, 0o022)));
+    // Who may call by the control socket, its folder's group says, and SO_PEERCRED.
+    let is_socket =
+        |path: &PathBuf| fs::symlink_metadata(path).is_ok_and(|meta| meta.file_type().is_socket());
+    let state = within(state_dir).into_iter().filter(|path| !is_socket(path));
+    paths.extend(state.map(|path| (path, 0o022)));
     let mut found = Vec::new();
     for (path, forbidden) in paths {
         // What is not there is another check's.

@@ -24,6 +24,8 @@ struct Work {
     lines: Vec<(&'static str, String)>,
     /// Receipts that were offered, for whom, and whether all was granted.
     receipts: Vec<(Offered, Vec<Grantee>, bool)>,
+    /// Somebody said something.
+    heard: bool,
 }
 
 fn lines_of_closed(changes: &[Change], why: &str) -> impl Iterator<Item = String> {
@@ -46,8 +48,10 @@ impl Monitor<'_> {
         if let Some(channel) = self.serving.as_mut().and_then(|serving| serving.channel.take()) {
             let mut tally =
                 self.serving.as_mut().map(|serving| std::mem::take(&mut serving.tally)).unwrap_or_default();
+            work.heard = false;
             let still_open = self.hear(channel, &mut tally, &mut work);
             if let Some(serving) = &mut self.serving {
+                serving.spoke |= work.heard;
                 serving.channel = still_open;
                 serving.tally = tally;
             }
@@ -73,6 +77,13 @@ impl Monitor<'_> {
         }
     }
 
+    /// Tells the starter that this process lives, and whether the worker has said anything since it asked last.
+    pub(super) fn answer_for_the_worker(&mut self) {
+        let there = self.serving.as_mut().filter(|serving| serving.channel.is_some());
+        let worker = there.is_none_or(|serving| std::mem::take(&mut serving.spoke));
+        self.notify(Notice::Alive { worker });
+    }
+
     /// Says what was closed, and why.
     pub(super) fn say_closed(&mut self, changes: &[Change], why: &str) {
         for line in lines_of_closed(changes, why) {
@@ -91,6 +102,7 @@ impl Monitor<'_> {
                 Ok(Received::Closed) => return None,
                 Err(_) => Err(ask::NotAMessage),
             };
+            work.heard = true;
             match message {
                 Ok(Message::Ask(ask)) => {
                     let offered = self.answering.offered_for(&ask);

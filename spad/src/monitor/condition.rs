@@ -98,7 +98,7 @@ impl Monitor<'_> {
         match &self.serving {
             None => say(true, &fixed("no worker has served yet: nothing is guarded by this configuration")),
             Some(serving) => {
-                let Tally { unfiltered, left_out, shut, unsettled, deaf, .. } = serving.tally;
+                let Tally { unfiltered, left_out, shut, unsettled, deaf, unlocked, .. } = serving.tally;
                 say(
                     serving.channel.is_none(),
                     &fixed("the worker ended: nobody hears a knock until another serves"),
@@ -114,6 +114,12 @@ impl Monitor<'_> {
                 say(
                     deaf,
                     &fixed("the journal cannot be written: nothing opens until it can (is the disk full?)"),
+                );
+                say(
+                    unlocked,
+                    &fixed(
+                        "the worker's memory is not locked and may reach the swap (RLIMIT_MEMLOCK; LimitMEMLOCK= in a unit)",
+                    ),
                 );
                 say(left_out > 0, &|| format!("profiles left out: {left_out}, the log names them"));
                 say(shut > 0, &|| format!("monotonic profiles shut, as their memory was lost: {shut}"));

@@ -16,7 +16,7 @@ pub(crate) mod words;
 
 use std::collections::BTreeSet;
 use std::io;
-use std::os::fd::OwnedFd;
+use std::os::fd::{AsFd, OwnedFd};
 use std::time::Duration;
 
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
@@ -78,6 +78,8 @@ struct Serving {
     since: BootTime,
     /// As it last said.
     tally: Tally,
+    /// Whether it has said anything since the starter asked last.
+    spoke: bool,
 }
 
 impl Serving {
@@ -156,7 +158,10 @@ impl<'o> Monitor<'o> {
         let (desk, begun) = (Desk::open(options), condition::begun());
         // Afterwards no program can be started.
         let loader = Loader::start(&options.log).map_err(failed)?;
-        let report = sandbox::seal_monitor().map_err(|error| ((&error).into(), error.to_string()))?;
+        let timer = timerfd_create(TimerfdClockId::Boottime, TimerfdFlags::CLOEXEC)
+            .map_err(|error| failed(error.into()))?;
+        let report = sandbox::seal_monitor(control.as_fd(), keeper.as_ref().map(AsFd::as_fd))
+            .map_err(|error| ((&error).into(), error.to_string()))?;
         debug!("monitor {report}");
         Ok(Self {
             options,
@@ -166,8 +171,7 @@ impl<'o> Monitor<'o> {
             loader: Some(loader),
             routes,
             watcher: Watcher::new().map_err(failed)?,
-            timer: timerfd_create(TimerfdClockId::Boottime, TimerfdFlags::CLOEXEC)
-                .map_err(|error| failed(error.into()))?,
+            timer,
             candidate: None,
             preparing: None,
             serving: None,
@@ -205,6 +209,7 @@ impl<'o> Monitor<'o> {
             match self.control.receive() {
                 Ok(Received::Message(Started::Worker(new))) => self.announced(new),
                 Ok(Received::Message(Started::Sender(sender))) => self.began_sender(sender),
+                Ok(Received::Message(Started::Question)) => self.answer_for_the_worker(),
                 Ok(Received::Nothing) => {}
                 Ok(Received::Closed) => return ExitStatus::Done,
                 Err(error) => {

@@ -171,6 +171,7 @@ impl Monitor<'_> {
             profiles: served,
             since: BootTime::new(clock::boottime()),
             tally: Tally::default(),
+            spoke: true,
         };
         Ok(Successor { number, serving, newly, counts: (profiles, interfaces) })
     }

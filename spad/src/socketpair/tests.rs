@@ -66,10 +66,10 @@ fn two_descriptors_travel_with_a_message() {
 }
 
 #[test]
-fn descriptors_where_none_belong_and_none_where_two_belong() {
+fn descriptors_where_none_belong_are_thrown_away() {
     let (a, b) = Seqpacket::pair().unwrap();
     a.send(b"n").unwrap();
-    assert!(matches!(b.receive_with::<1>(), Err(ChannelError::Protocol)));
+    assert!(matches!(b.receive_with::<1>(), Ok(Received::Message((_, none))) if none.is_empty()));
     let (near, far) = Seqpacket::pair().unwrap();
     a.send_with(b"n", &[far.as_fd(), far.as_fd()]).unwrap();
     drop(far);

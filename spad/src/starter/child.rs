@@ -9,7 +9,7 @@ use std::time::Instant;
 
 use tracing::warn;
 
-use super::Options;
+use super::{Options, manager};
 use crate::exit::ExitStatus;
 use crate::role::Role;
 
@@ -61,6 +61,7 @@ impl Child {
             .arg(&options.state_dir)
             .args(&options.log)
             .args(options.observe.then_some("--observe"))
+            .env_remove(manager::VARIABLE)
             .stdin(channel)
             .stdout(Stdio::null())
             .spawn()?;

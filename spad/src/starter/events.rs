@@ -4,6 +4,7 @@ use std::time::{Duration, Instant};
 
 use tracing::{debug, error, info, warn};
 
+use super::pulse::{Hangs, SILENCE};
 use super::workers::Stage;
 use super::{GRACE, Monitor, Starter};
 use crate::control::Notice;
@@ -22,6 +23,7 @@ impl Starter {
         if signals.reload {
             self.trial.end();
             self.renew = true;
+            self.manager.reloading();
         }
         self.renew |= signals.attempt && self.trial.begin(&self.options.config, now);
         // Messages before deaths: what a process said before it died still counts.
@@ -53,7 +55,9 @@ impl Starter {
         match notice {
             Notice::Serving(number) => {
                 self.workers.took_over(number, now);
+                self.pulse.took_over();
                 self.trial.took_over();
+                self.manager.serving(self.renew);
             }
             Notice::Retired(number) => self.workers.dismiss(number, now + GRACE),
             Notice::Refused(number) => {
@@ -68,13 +72,52 @@ impl Starter {
                 self.trial.end();
                 self.renew = true;
                 self.asked = true;
+                self.manager.reloading();
             }
             Notice::Sender => self.sender.wanted(now + GRACE),
+            Notice::Alive { worker } => {
+                let answered = self.pulse.answered(worker);
+                self.end_who_hangs(answered, now);
+                if self.pulse.is_steady() {
+                    self.manager.alive();
+                }
+            }
+        }
+    }
+
+    /// Asks the monitor, if it is time, and it whether the worker lives.
+    pub(super) fn ask_who_lives(&mut self, now: Instant) {
+        match self.pulse.is_due(now) {
+            Ok(false) => {}
+            // A monitor whose channel is full owes an answer as well.
+            Ok(true) => drop(self.monitor.as_ref().map(|monitor| monitor.control.ask_whether_alive())),
+            Err(hangs) => self.end_who_hangs(Err(hangs), now),
+        }
+    }
+
+    fn end_who_hangs(&mut self, answered: Result<(), Hangs>, now: Instant) {
+        let (who, what) = match answered {
+            Ok(()) => return,
+            Err(Hangs::Monitor) => ("monitor", "it is killed"),
+            Err(Hangs::Worker) => ("worker", "it is killed and another started"),
+        };
+        error!("the {who} has not answered for {} s, so {what}", SILENCE.as_secs());
+        match answered {
+            Err(Hangs::Monitor) => {
+                self.forsake_monitor(now);
+                self.kill_forsaken();
+            }
+            _ => {
+                self.pulse.took_over();
+                self.workers.kill_serving();
+                self.manager.mending("the worker");
+            }
         }
     }
 
     pub(super) fn report_refusal(&mut self, why: &str) {
         self.renew |= self.trial.was_refused();
+        self.manager.refused(self.workers.serving(), self.renew);
         match self.workers.serving() {
             true => warn!("reload refused: {why}; the old worker goes on"),
             false => warn!("no worker serves: {why}; starting another"),
@@ -96,6 +139,7 @@ impl Starter {
                 Stage::Serving { since } => {
                     self.worker_backoff.ended(now, now - since);
                     warn!("the worker ended ({}); starting another", death.end);
+                    self.manager.mending("the worker");
                 }
                 Stage::Replaced => debug!("the old worker ended ({})", death.end),
             }
@@ -115,6 +159,7 @@ impl Starter {
                 return Err(status);
             }
             warn!("the monitor ended ({end}); starting another");
+            self.manager.mending("the monitor");
         }
         Ok(())
     }
@@ -122,6 +167,7 @@ impl Starter {
     fn forsake_monitor(&mut self, now: Instant) {
         if let Some(Monitor { mut child, control }) = self.monitor.take() {
             drop(control);
+            self.pulse.end();
             self.monitor_backoff.ended(now, now - child.started());
             child.must_end_by(now + GRACE);
             self.leaving.push(child);

@@ -90,6 +90,14 @@ impl Workers {
         }
     }
 
+    /// Kills the one that serves. It counts as replaced at once: a process that waits for a disk does not die before that.
+    pub(super) fn kill_serving(&mut self) {
+        for worker in self.all.iter_mut().filter(|worker| matches!(worker.stage, Stage::Serving { .. })) {
+            worker.stage = Stage::Replaced;
+            worker.child.kill();
+        }
+    }
+
     /// The same for one that never served. Returns whether there was one.
     pub(super) fn dismiss_newcomer(&mut self, number: WorkerNumber, deadline: Instant) -> bool {
         let newcomer = self.newcomer(number);

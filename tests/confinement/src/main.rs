@@ -19,7 +19,7 @@ fn main() -> ExitCode {
     let arguments: Vec<&str> = arguments.iter().map(String::as_str).collect();
     match arguments.as_slice() {
         ["probe", what] => probe::worker(what),
-        ["probe-monitor"] => probe::monitor(),
+        ["probe-monitor", what] => probe::monitor(what),
         ["probe-sender", what] => sender::probe(what),
         ["--role", "monitor", ..] => roles::monitor().into(),
         ["--role", "worker", "--config", config, "--state-dir", state, "-v"] => {

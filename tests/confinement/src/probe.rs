@@ -186,32 +186,94 @@ fn allowed(
     eprintln!("all done");
 }
 
-pub(crate) fn monitor() -> ExitCode {
+pub(crate) fn monitor(what: &str) -> ExitCode {
     let routes = Routes::open().unwrap();
     let watcher = Watcher::new().unwrap();
-    match seal_monitor() {
+    let (channel, _peer) = Seqpacket::pair().unwrap();
+    let path = std::env::temp_dir().join(format!("plumbing-kept-{}", std::process::id()));
+    let kept = OpenOptions::new().read(true).write(true).create_new(true).open(&path).unwrap();
+    std::fs::remove_file(path).unwrap();
+    let mut reader = File::open("/etc/passwd").unwrap();
+    let parent = std::os::unix::process::parent_id();
+    match seal_monitor(channel.as_fd(), Some(kept.as_fd())) {
         Ok(report) => eprintln!("sealed: {report}"),
         Err(error) => {
             eprintln!("not sealed: {error}");
             return ExitCode::from(5);
         }
     }
-    for path in ["/etc/passwd", "/proc/net/route", "/proc/self/status", "/etc/spad/site.toml"] {
-        assert!(File::open(path).is_err(), "{path}");
+    let netlink = |protocol: i32| call(libc::SYS_socket, [16, libc::SOCK_RAW.into(), protocol.into(), 0, 0]);
+    match what {
+        "wait" => drop(std::io::stdin().read(&mut [0])),
+        "look" => look(&routes, &watcher),
+        "allowed" => {
+            kept.write_all_at(b"in force", 0).unwrap();
+            kept.sync_data().unwrap();
+            reader.read_to_string(&mut String::new()).unwrap();
+            assert!(sys::clock::synchronised().is_ok());
+            for protocol in [libc::NETLINK_ROUTE, libc::NETLINK_SOCK_DIAG, libc::NETLINK_NETFILTER] {
+                let socket =
+                    unsafe { libc::socket(libc::AF_NETLINK, libc::SOCK_RAW | libc::SOCK_CLOEXEC, protocol) };
+                assert!(socket >= 0, "{}", std::io::Error::last_os_error());
+                drop(unsafe { OwnedFd::from_raw_fd(socket) });
+            }
+            let _ = (Instant::now(), SystemTime::now());
+            std::thread::sleep(Duration::from_millis(1));
+            eprintln!("all done");
+        }
+        "open" => drop(File::open("/etc/passwd")),
+        "proc" => drop(File::open("/proc/self/status")),
+        "create" => drop(File::create("/tmp/plumbing-must-not-exist")),
+        "list" => drop(std::fs::read_dir("/")),
+        "exec" => call(libc::SYS_execve, [c"/bin/true".as_ptr() as i64, 0, 0, 0, 0]),
+        "spawn" => drop(std::process::Command::new("/bin/true").status()),
+        "thread" => drop(std::thread::Builder::new().spawn(|| ())),
+        "inet" => drop(std::net::UdpSocket::bind("127.0.0.1:0")),
+        "packet" => call(libc::SYS_socket, [17, 3, 0, 0, 0]),
+        "unix" => drop(Seqpacket::pair()),
+        "uevent" => netlink(libc::NETLINK_KOBJECT_UEVENT),
+        "audit" => netlink(libc::NETLINK_AUDIT),
+        "generic" => netlink(libc::NETLINK_GENERIC),
+        "busy poll" => {
+            // Of a socket only what is needed can be set.
+            let (fd, on) = (channel.as_fd().as_raw_fd().into(), [1_u32; 4]);
+            call(libc::SYS_setsockopt, [fd, 1, libc::SO_BUSY_POLL.into(), on.as_ptr() as i64, 4]);
+        }
+        "pwrite elsewhere" => drop(rustix::io::pwrite(&reader, b"x", 0)),
+        "dup" => drop(rustix::io::fcntl_dupfd_cloexec(&kept, 100)),
+        "kill" => call(libc::SYS_kill, [parent.into(), 0, 0, 0, 0]),
+        "tgkill" => call(libc::SYS_tgkill, [parent.into(), parent.into(), 0, 0, 0]),
+        "ptrace" => call(libc::SYS_ptrace, [16, parent.into(), 0, 0, 0]),
+        "bpf" => call(libc::SYS_bpf, [0; 5]),
+        "io_uring" => call(libc::SYS_io_uring_setup, [1, 0, 0, 0, 0]),
+        "setns" => call(libc::SYS_setns, [0; 5]),
+        "unshare" => call(libc::SYS_unshare, [libc::CLONE_NEWUSER.into(), 0, 0, 0, 0]),
+        "setuid" => call(libc::SYS_setuid, [0; 5]),
+        "prctl" => call(libc::SYS_prctl, [4, 1, 0, 0, 0]),
+        "mmap exec" => call(libc::SYS_mmap, [0, 4096, 5, 0x22, -1]),
+        "mprotect exec" => {
+            let page = vec![0_u8; 8192];
+            call(libc::SYS_mprotect, [(page.as_ptr() as i64) & !4095, 4096, 7, 0, 0]);
+        }
+        "abort" => std::process::abort(),
+        "panic" => panic!("as a bug would"),
+        other => panic!("{other}?"),
     }
-    assert!(std::fs::read_dir("/").is_err());
-    assert!(File::create("/tmp/plumbing-must-not-exist").is_err());
-    assert!(std::process::Command::new("/bin/true").status().is_err(), "no program can be started");
+    eprintln!("still alive");
+    ExitCode::SUCCESS
+}
+
+fn look(routes: &Routes, watcher: &Watcher) {
     let names = ["default-route", "lo", "gone0", "any"].map(str::to_owned);
     let mut lines = std::io::stdin().lines();
     loop {
         // Shows that it can be read again and again.
-        let now = Surroundings::read(&names, &routes).unwrap();
-        assert_eq!(now, Surroundings::read(&names, &routes).unwrap());
-        println!("{now:?}");
-        let Some(Ok(_)) = lines.next() else { return ExitCode::SUCCESS };
+        let now = Surroundings::read(&names, routes).unwrap();
+        assert_eq!(now, Surroundings::read(&names, routes).unwrap());
+        eprintln!("look: {now:?}");
+        let Some(Ok(_)) = lines.next() else { return };
         let second = Timespec { tv_sec: 1, tv_nsec: 0 };
-        rustix::event::poll(&mut [PollFd::new(&watcher, PollFlags::IN)], Some(&second)).unwrap();
-        println!("{} {}", watcher.drain().unwrap(), watcher.drain().unwrap());
+        rustix::event::poll(&mut [PollFd::new(watcher, PollFlags::IN)], Some(&second)).unwrap();
+        eprintln!("look: {} {}", watcher.drain().unwrap(), watcher.drain().unwrap());
     }
 }

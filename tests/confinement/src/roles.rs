@@ -23,7 +23,7 @@ struct Known {
 pub(crate) fn monitor() -> ExitStatus {
     let control = MonitorEnd::from(Role::Monitor.enter().unwrap());
     let (_routes, _watcher) = (Routes::open().unwrap(), Watcher::new().unwrap());
-    match seal_monitor() {
+    match seal_monitor(control.as_fd(), None) {
         Ok(report) => info!("monitor {report}"),
         Err(error) => {
             error!("{error}");
@@ -41,6 +41,7 @@ pub(crate) fn monitor() -> ExitStatus {
             Received::Closed => return ExitStatus::Done,
             Received::Nothing => {}
             Received::Message(Started::Sender(_)) => unreachable!("nobody asked for one"),
+            Received::Message(Started::Question) => control.notify(Notice::Alive { worker: true }).unwrap(),
             Received::Message(Started::Worker(new)) => {
                 let mut config = String::new();
                 File::from(new.config).read_to_string(&mut config).unwrap();

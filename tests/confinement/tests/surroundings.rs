@@ -14,14 +14,19 @@ fn a_sealed_monitor_sees_interfaces_addresses_and_default_routes_change() {
         return;
     }
     let mut monitor = Command::new("unshare")
-        .args(["-n", PROGRAM, "probe-monitor"])
+        .args(["-n", PROGRAM, "probe-monitor", "look"])
         .stdin(Stdio::piped())
-        .stdout(Stdio::piped())
+        .stderr(Stdio::piped())
         .spawn()
         .unwrap();
     let mut ask = monitor.stdin.take().unwrap();
-    let mut lines = BufReader::new(monitor.stdout.take().unwrap()).lines();
-    let mut line = || lines.next().unwrap().unwrap();
+    let mut lines = BufReader::new(monitor.stderr.take().unwrap()).lines();
+    let mut line = || loop {
+        let line = lines.next().unwrap().unwrap();
+        if let Some(seen) = line.strip_prefix("look: ") {
+            break seen.to_owned();
+        }
+    };
     let ip = |words: &str| {
         let target = monitor.id().to_string();
         let mut command = Command::new("nsenter");

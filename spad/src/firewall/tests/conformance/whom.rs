@@ -229,9 +229,9 @@ pub(super) fn narrow_doors_end_by_the_kernel(case: &Case) {
     };
     let link = on(index(&world.host, "outside"));
     assert_eq!((hears(6000), neighbours(world)), ([false; 2], [false; 3]));
-    let start = Instant::now();
     let doors = [&bound_to(6000, "udp/5300")[..], &bound_to(6000, "tcp/22"), &[link]].concat();
     firewall.apply(&doors.iter().map(|door| set(*door, 3 * SECOND, "")).collect::<Vec<_>>()).unwrap();
+    let start = Instant::now();
     drop(firewall);
     assert_eq!(hears(6000), [true; 2], "in the window");
     assert!(ssh(1), "in the window");
