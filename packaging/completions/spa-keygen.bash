@@ -22,11 +22,29 @@ _spa__keygen() {
             spa__keygen,help)
                 cmd="spa__keygen__subcmd__help"
                 ;;
+            spa__keygen,list)
+                cmd="spa__keygen__subcmd__list"
+                ;;
+            spa__keygen,revoke)
+                cmd="spa__keygen__subcmd__revoke"
+                ;;
+            spa__keygen,rotate)
+                cmd="spa__keygen__subcmd__rotate"
+                ;;
             spa__keygen__subcmd__help,accept)
                 cmd="spa__keygen__subcmd__help__subcmd__accept"
                 ;;
             spa__keygen__subcmd__help,help)
                 cmd="spa__keygen__subcmd__help__subcmd__help"
+                ;;
+            spa__keygen__subcmd__help,list)
+                cmd="spa__keygen__subcmd__help__subcmd__list"
+                ;;
+            spa__keygen__subcmd__help,revoke)
+                cmd="spa__keygen__subcmd__help__subcmd__revoke"
+                ;;
+            spa__keygen__subcmd__help,rotate)
+                cmd="spa__keygen__subcmd__help__subcmd__rotate"
                 ;;
             *)
                 ;;
@@ -35,7 +53,7 @@ _spa__keygen() {
 
     case "${cmd}" in
         spa__keygen)
-            opts="-h -V --server --open --port --config-dir --state-dir --suite --window --max-window --expires --freshness --receipt --out --qr --help --version accept help"
+            opts="-h -V --server --open --port --config-dir --state-dir --suite --window --max-window --expires --freshness --receipt --out --qr --help --version accept rotate revoke list help"
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 1 ]] ; then
                 COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
                 return 0
@@ -155,7 +173,7 @@ _spa__keygen() {
             return 0
             ;;
         spa__keygen__subcmd__help)
-            opts="accept help"
+            opts="accept rotate revoke list help"
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 2 ]] ; then
                 COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
                 return 0
@@ -189,6 +207,126 @@ _spa__keygen() {
                 return 0
             fi
             case "${prev}" in
+                *)
+                    COMPREPLY=()
+                    ;;
+            esac
+            COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+            return 0
+            ;;
+        spa__keygen__subcmd__help__subcmd__list)
+            opts=""
+            if [[ ${cur} == -* || ${COMP_CWORD} -eq 3 ]] ; then
+                COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+                return 0
+            fi
+            case "${prev}" in
+                *)
+                    COMPREPLY=()
+                    ;;
+            esac
+            COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+            return 0
+            ;;
+        spa__keygen__subcmd__help__subcmd__revoke)
+            opts=""
+            if [[ ${cur} == -* || ${COMP_CWORD} -eq 3 ]] ; then
+                COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+                return 0
+            fi
+            case "${prev}" in
+                *)
+                    COMPREPLY=()
+                    ;;
+            esac
+            COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+            return 0
+            ;;
+        spa__keygen__subcmd__help__subcmd__rotate)
+            opts=""
+            if [[ ${cur} == -* || ${COMP_CWORD} -eq 3 ]] ; then
+                COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+                return 0
+            fi
+            case "${prev}" in
+                *)
+                    COMPREPLY=()
+                    ;;
+            esac
+            COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+            return 0
+            ;;
+        spa__keygen__subcmd__list)
+            opts="-h -V --json --config-dir --state-dir --help --version"
+            if [[ ${cur} == -* || ${COMP_CWORD} -eq 2 ]] ; then
+                COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+                return 0
+            fi
+            case "${prev}" in
+                --config-dir)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --state-dir)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                *)
+                    COMPREPLY=()
+                    ;;
+            esac
+            COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+            return 0
+            ;;
+        spa__keygen__subcmd__revoke)
+            opts="-h -V --config-dir --state-dir --help --version"
+            if [[ ${cur} == -* || ${COMP_CWORD} -eq 2 ]] ; then
+                COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+                return 0
+            fi
+            case "${prev}" in
+                --config-dir)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --state-dir)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                *)
+                    COMPREPLY=()
+                    ;;
+            esac
+            COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+            return 0
+            ;;
+        spa__keygen__subcmd__rotate)
+            opts="-h -V --site --finish --server --overlap --out --config-dir --state-dir --help --version"
+            if [[ ${cur} == -* || ${COMP_CWORD} -eq 2 ]] ; then
+                COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+                return 0
+            fi
+            case "${prev}" in
+                --server)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --overlap)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --out)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --config-dir)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --state-dir)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
                 *)
                     COMPREPLY=()
                     ;;

@@ -31,6 +31,9 @@ _spad() {
             spad,doctor)
                 cmd="spad__subcmd__doctor"
                 ;;
+            spad,explain)
+                cmd="spad__subcmd__explain"
+                ;;
             spad,grants)
                 cmd="spad__subcmd__grants"
                 ;;
@@ -72,6 +75,9 @@ _spad() {
                 ;;
             spad__subcmd__help,doctor)
                 cmd="spad__subcmd__help__subcmd__doctor"
+                ;;
+            spad__subcmd__help,explain)
+                cmd="spad__subcmd__help__subcmd__explain"
                 ;;
             spad__subcmd__help,grants)
                 cmd="spad__subcmd__help__subcmd__grants"
@@ -246,6 +252,36 @@ _spad() {
             COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
             return 0
             ;;
+        spad__subcmd__explain)
+            opts="-v -q -h -V --at --journal --json --config --state-dir --verbose --quiet --help --version"
+            if [[ ${cur} == -* || ${COMP_CWORD} -eq 2 ]] ; then
+                COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+                return 0
+            fi
+            case "${prev}" in
+                --at)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --journal)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --config)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --state-dir)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                *)
+                    COMPREPLY=()
+                    ;;
+            esac
+            COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+            return 0
+            ;;
         spad__subcmd__grants)
             opts="-v -q -h -V --json --config --state-dir --verbose --quiet --help --version"
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 2 ]] ; then
@@ -361,6 +397,20 @@ _spad() {
             return 0
             ;;
         spad__subcmd__help__subcmd__doctor)
+            opts=""
+            if [[ ${cur} == -* || ${COMP_CWORD} -eq 3 ]] ; then
+                COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+                return 0
+            fi
+            case "${prev}" in
+                *)
+                    COMPREPLY=()
+                    ;;
+            esac
+            COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+            return 0
+            ;;
+        spad__subcmd__help__subcmd__explain)
             opts=""
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 3 ]] ; then
                 COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )

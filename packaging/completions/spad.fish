@@ -1,6 +1,6 @@
 # Print an optspec for argparse to handle cmd's options that are independent of any subcommand.
 function __fish_spad_global_optspecs
-    string join \n config= state-dir= v/verbose q/quiet h/help V/version
+    string join \n config= state-dir= v/verbose q/quiet observe h/help V/version
 end
 
 function __fish_spad_needs_command
@@ -28,6 +28,7 @@ complete -c spad -n "__fish_spad_needs_command" -l config -d 'The configuration;
 complete -c spad -n "__fish_spad_needs_command" -l state-dir -d 'Folder of the replay journal, and of what `spad guard` loads' -r -F
 complete -c spad -n "__fish_spad_needs_command" -s v -l verbose -d 'Say more in the log'
 complete -c spad -n "__fish_spad_needs_command" -s q -l quiet -d 'Only warnings and errors in the log'
+complete -c spad -n "__fish_spad_needs_command" -l observe -d 'Judge, remember and log knocks, but leave the firewall alone: nothing is guarded, and no door opens'
 complete -c spad -n "__fish_spad_needs_command" -s h -l help -d 'Print help'
 complete -c spad -n "__fish_spad_needs_command" -s V -l version -d 'Print version'
 complete -c spad -n "__fish_spad_needs_command" -f -a "check" -d 'Say what is wrong with the files and the host, and print the text that would be loaded'
@@ -42,6 +43,7 @@ complete -c spad -n "__fish_spad_needs_command" -f -a "watch" -d 'Show what happ
 complete -c spad -n "__fish_spad_needs_command" -f -a "audit" -d 'Keep what happens, with all that is known of it, where it can be looked up later'
 complete -c spad -n "__fish_spad_needs_command" -f -a "metrics" -d 'Say what `status` says in the text format of Prometheus: once, into a file, or to whoever asks by HTTP'
 complete -c spad -n "__fish_spad_needs_command" -f -a "reload" -d 'Read the files anew, and say whether they are in force'
+complete -c spad -n "__fish_spad_needs_command" -f -a "explain" -d 'Say what would become of each datagram of a capture file, and why; changes nothing'
 complete -c spad -n "__fish_spad_needs_command" -f -a "teardown" -d 'Remove all of spad\'s from the firewall: the guard, what it attached, and every open door'
 complete -c spad -n "__fish_spad_needs_command" -f -a "help" -d 'Print this message or the help of the given subcommand(s)'
 complete -c spad -n "__fish_spad_using_subcommand check" -l config -d 'The configuration; site.toml and profiles/ stand beside it' -r -F
@@ -129,6 +131,15 @@ complete -c spad -n "__fish_spad_using_subcommand reload" -s v -l verbose -d 'Sa
 complete -c spad -n "__fish_spad_using_subcommand reload" -s q -l quiet -d 'Only warnings and errors in the log'
 complete -c spad -n "__fish_spad_using_subcommand reload" -s h -l help -d 'Print help'
 complete -c spad -n "__fish_spad_using_subcommand reload" -s V -l version -d 'Print version'
+complete -c spad -n "__fish_spad_using_subcommand explain" -l at -d 'Judge as if the first packet had come then [default: as the file says]' -r
+complete -c spad -n "__fish_spad_using_subcommand explain" -l journal -d 'What was admitted before: a folder with journal.a and journal.b [default: nothing was]' -r -F
+complete -c spad -n "__fish_spad_using_subcommand explain" -l config -d 'The configuration; site.toml and profiles/ stand beside it' -r -F
+complete -c spad -n "__fish_spad_using_subcommand explain" -l state-dir -d 'Folder of the replay journal, and of what `spad guard` loads' -r -F
+complete -c spad -n "__fish_spad_using_subcommand explain" -l json -d 'Print an object of JSON a line'
+complete -c spad -n "__fish_spad_using_subcommand explain" -s v -l verbose -d 'Say more in the log'
+complete -c spad -n "__fish_spad_using_subcommand explain" -s q -l quiet -d 'Only warnings and errors in the log'
+complete -c spad -n "__fish_spad_using_subcommand explain" -s h -l help -d 'Print help'
+complete -c spad -n "__fish_spad_using_subcommand explain" -s V -l version -d 'Print version'
 complete -c spad -n "__fish_spad_using_subcommand teardown" -l config -d 'The configuration; site.toml and profiles/ stand beside it' -r -F
 complete -c spad -n "__fish_spad_using_subcommand teardown" -l state-dir -d 'Folder of the replay journal, and of what `spad guard` loads' -r -F
 complete -c spad -n "__fish_spad_using_subcommand teardown" -s v -l verbose -d 'Say more in the log'

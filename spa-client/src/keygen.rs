@@ -1,5 +1,5 @@
-//! `spa-keygen`: makes a profile, both halves, and the site at the first. It never overwrites, and what it cannot make
-//! whole it does not leave behind.
+//! `spa-keygen`: makes a profile, both halves, and the site at the first; gives it another key, lists it, takes it away. It
+//! overwrites nothing but the server's half whose key is rotated, and what it cannot make whole it does not leave behind.
 
 mod accept;
 mod args;
@@ -7,11 +7,15 @@ mod folder;
 mod freshness;
 mod journal;
 mod key_id;
+mod list;
 mod machine;
 mod port;
 mod profile;
 mod qr;
+mod reload;
 mod report;
+mod revoke;
+mod rotate;
 mod site;
 
 use std::ffi::OsString;
@@ -45,13 +49,17 @@ pub fn main() -> ExitCode {
 fn run(arguments: impl IntoIterator<Item = OsString>) -> Result<(), Failure> {
     let Some(mut args) = usage::parse::<Args>(arguments, &args::HABITS)? else { return Ok(()) };
     let now = clock::now();
-    if let Some(Task::Accept(accept)) = args.task.take() {
-        return accept::run(&accept, now);
+    match args.task.take() {
+        Some(Task::Accept(accept)) => return accept::run(&accept, now),
+        Some(Task::Rotate(rotate)) => return rotate::run(&rotate, now),
+        Some(Task::Revoke(revoke)) => return revoke::run(&revoke),
+        Some(Task::List(list)) => return list::run(&list, now),
+        None => {}
     }
     args.check(now)?;
     let Some(server) = args.server else { return Err(Failure::usage("name this server with --server")) };
     let wish = Wish { names: &args.names, server, terms: &args.terms, out: args.out.as_deref() };
-    let folders = Folders::of(&args.terms);
+    let folders = Folders::of(&args.terms.place);
     let outputs = wish.outputs()?;
     let servers: Vec<_> = args.names.iter().map(|name| folders.profile(name.as_str())).collect();
     profile::refuse_existing(servers.iter().zip(&outputs).flat_map(|(ours, theirs)| [&**ours, &**theirs]))?;

@@ -106,7 +106,7 @@ impl Drop for Removed {
 }
 
 /// Makes a name as durable as what it names. Elsewhere than on Unix a folder cannot be opened.
-fn sync_folder_of(path: &Path) -> io::Result<()> {
+pub(crate) fn sync_folder_of(path: &Path) -> io::Result<()> {
     if cfg!(unix) {
         let folder = path.parent().filter(|folder| !folder.as_os_str().is_empty());
         File::open(folder.unwrap_or(Path::new(".")))?.sync_all()?;

@@ -9,7 +9,6 @@ use std::time::Duration;
 use clap::error::{ContextKind, ContextValue, ErrorKind};
 use clap::{Command, Parser};
 use spa_core::file::fields::{BadDuration, parse_duration};
-use spa_core::service::Service;
 
 use crate::failure::Failure;
 use crate::nearest::nearest;
@@ -126,12 +125,12 @@ pub(crate) fn port(text: &str) -> Result<NonZeroU16, &'static str> {
     text.parse().map_err(|_| "not a port: use a number from 1 to 65535")
 }
 
-/// Each service once, in the order in which they were named.
-pub(crate) fn without_repeats(services: &[Service]) -> Vec<Service> {
+/// Each once, in the order in which they were named.
+pub(crate) fn without_repeats<T: Clone + PartialEq>(all: &[T]) -> Vec<T> {
     let mut once = Vec::new();
-    for service in services {
-        if !once.contains(service) {
-            once.push(*service);
+    for one in all {
+        if !once.contains(one) {
+            once.push(one.clone());
         }
     }
     once

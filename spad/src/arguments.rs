@@ -4,6 +4,8 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 use clap::{Parser, Subcommand, ValueEnum};
+use spa_core::file::fields::parse_moment;
+use spa_core::time::UnixMillis;
 
 use crate::operator::Listen;
 
@@ -30,6 +32,9 @@ pub struct Arguments {
     /// Only warnings and errors in the log
     #[arg(short, long, conflicts_with = "verbose", global = true)]
     pub quiet: bool,
+    /// Judge, remember and log knocks, but leave the firewall alone: nothing is guarded, and no door opens
+    #[arg(long)]
+    pub observe: bool,
     /// Which of the daemon's processes this is to be; the starter gives it, never a person
     #[arg(long, hide = true)]
     pub role: Option<RoleName>,
@@ -127,6 +132,21 @@ pub enum Command {
     /// Read the files anew, and say whether they are in force
     Reload {
         /// Print the outcome as JSON
+        #[arg(long)]
+        json: bool,
+    },
+    /// Say what would become of each datagram of a capture file, and why; changes nothing
+    Explain {
+        /// What tcpdump -w wrote
+        #[arg(value_name = "FILE")]
+        capture: PathBuf,
+        /// Judge as if the first packet had come then [default: as the file says]
+        #[arg(long, value_name = "TIME", value_parser = parse_moment)]
+        at: Option<UnixMillis>,
+        /// What was admitted before: a folder with journal.a and journal.b [default: nothing was]
+        #[arg(long, value_name = "DIR")]
+        journal: Option<PathBuf>,
+        /// Print an object of JSON a line
         #[arg(long)]
         json: bool,
     },

@@ -15,6 +15,7 @@ pub mod config;
 pub mod control;
 pub mod doctor;
 pub mod exit;
+pub mod explain;
 pub mod firewall;
 pub mod foreign;
 pub mod guard;

@@ -18,11 +18,15 @@ use spad::lock::Lock;
 use spad::operator::{Outlet, Target};
 use spad::role::Role;
 use spad::starter::{self, Options};
-use spad::{apply, check, doctor, guard, kept, log, monitor, operator, sender, worker};
+use spad::{apply, check, doctor, explain, guard, kept, log, monitor, operator, sender, worker};
 
 fn main() -> ExitCode {
     let arguments = Arguments::parse();
     log::start(arguments.quiet, arguments.verbose);
+    if arguments.observe && arguments.command.is_some() {
+        error!("--observe is for serving alone (hint: leave it away, or the command)");
+        return ExitStatus::Usage.into();
+    }
     let options = Options {
         config: arguments.config,
         state_dir: arguments.state_dir,
@@ -31,6 +35,7 @@ fn main() -> ExitCode {
             .filter(|(given, _)| *given)
             .map(|(_, flag)| OsString::from(flag))
             .collect(),
+        observe: arguments.observe,
     };
     let status = match (arguments.role, arguments.command) {
         (Some(RoleName::Monitor), _) => enter(Role::Monitor, &options),
@@ -61,6 +66,9 @@ fn main() -> ExitCode {
             operator::metrics(&options.state_dir, &outlet)
         }
         (None, Some(Command::Reload { json })) => operator::reload(&options.state_dir, form(json)),
+        (None, Some(Command::Explain { capture, at, journal, json })) => {
+            explain::run(&options, &explain::What { capture, at, journal }, form(json))
+        }
         (None, Some(Command::Teardown)) => teardown(&options.state_dir),
         (None, None) => start(options),
     };

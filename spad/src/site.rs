@@ -93,7 +93,7 @@ fn profiles(
     let mut good = Vec::with_capacity(paths.len());
     for path in paths {
         match profile(&path, site, now, owners) {
-            Ok(profile) => good.push(profile),
+            Ok(profiles) => good.extend(profiles),
             Err(reason) => left_out.push(format!("{}: {reason}", path.display())),
         }
     }
@@ -110,14 +110,17 @@ fn profiles(
     Ok((good, left_out))
 }
 
-fn profile(path: &Path, site: &SiteFile, now: UnixMillis, owners: &[u32]) -> Result<Profile, String> {
+/// The profile of a file; as long as the key before its present one is valid, twice.
+fn profile(path: &Path, site: &SiteFile, now: UnixMillis, owners: &[u32]) -> Result<Vec<Profile>, String> {
     let text = read_secret(path, owners).map_err(|fault| fault.to_string())?;
     let file = ProfileFile::parse(&text).map_err(|fault| fault.to_string())?;
-    if file.expires.is_some_and(|expires| now >= expires) {
+    let ended = |expires: Option<UnixMillis>| expires.is_some_and(|expires| now >= expires);
+    if ended(file.expires) {
         return Err("has expired".to_owned());
     }
     let name: Arc<str> = path.file_stem().unwrap_or_default().to_string_lossy().into();
-    Ok(file.into_profile(name, site.id))
+    let previous = file.previous_profile(name.clone(), site.id).filter(|profile| !ended(profile.expires));
+    Ok(previous.into_iter().chain([file.into_profile(name, site.id)]).collect())
 }
 
 /// Why a secret file is not used.

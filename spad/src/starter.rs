@@ -62,6 +62,8 @@ pub struct Options {
     pub state_dir: PathBuf,
     /// The arguments that say how much to log, as they were given.
     pub log: Vec<OsString>,
+    /// The firewall is left alone, and no receipt is sent.
+    pub observe: bool,
 }
 
 /// Runs the daemon until it is asked to end, or cannot be started at all.

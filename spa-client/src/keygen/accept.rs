@@ -36,7 +36,7 @@ pub(super) fn run(accept: &Accept, now: UnixMillis) -> Result<(), Failure> {
         None => request.server().parse::<Host>().map_err(|bad| refused(&bad))?,
     };
     let wish = Wish { names: std::slice::from_ref(name), server, terms: &accept.terms, out: None };
-    let folders = Folders::of(&accept.terms);
+    let folders = Folders::of(&accept.terms.place);
     let target = folders.profile(name.as_str());
     let machine_id = machine::id();
     let mut random = random()?;

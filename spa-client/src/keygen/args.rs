@@ -8,7 +8,7 @@ use std::time::Duration;
 use clap::{Parser, Subcommand, ValueEnum};
 use humantime::format_duration;
 use spa_core::crypto::suite::Suite;
-use spa_core::file::fields::{BadMoment, parse_moment};
+use spa_core::file::fields::{BadDuration, BadMoment, parse_moment};
 use spa_core::name::ProfileName;
 use spa_core::profile::{DEFAULT_MAX_WINDOW, DEFAULT_WINDOW};
 use spa_core::request::Request;
@@ -25,8 +25,11 @@ Examples, on the server:
   spa-keygen laptop --server vpn.example.org --open tcp/22
   spa-keygen anna ben --server 192.0.2.1 --open tcp/22,udp/51820 --out keys
   spa-keygen guest --server vpn.example.org --open tcp/443 --expires 2027-01-01
-  spa-keygen accept spa-enrol:... --open tcp/22      answer the line of spa-client enrol
-  spa-keygen phone --server vpn.example.org --open tcp/22 --qr";
+  spa-keygen accept spa-enrol:... --open tcp/22       answer the line of spa-client enrol
+  spa-keygen phone --server vpn.example.org --open tcp/22 --qr
+  spa-keygen list                                     what there is, and when it was last used
+  spa-keygen rotate laptop --server vpn.example.org   a new key; the old one works for 7 days more
+  spa-keygen revoke laptop                            nothing is opened any more";
 
 /// What people type who know other programs for keys.
 pub(super) const HABITS: [Habits; 7] = [
@@ -73,6 +76,12 @@ pub(super) struct Args {
 pub(super) enum Task {
     /// Answer the line that spa-client enrol printed: makes the server's half, and prints a line for the client
     Accept(Accept),
+    /// Give a profile, or the site, a new key; the one before works for a while
+    Rotate(Rotate),
+    /// Take profiles away: the running spad closes their doors at once
+    Revoke(Revoke),
+    /// Say which profiles there are, how long they last, and when each was last used
+    List(List),
 }
 
 /// An enrolment.
@@ -98,6 +107,71 @@ pub(super) struct Accept {
     pub(super) terms: Terms,
 }
 
+/// A key in place of another.
+#[derive(Debug, clap::Args)]
+pub(super) struct Rotate {
+    /// The profile that gets a new key
+    #[arg(value_name = "NAME", required_unless_present = "site")]
+    pub(super) name: Option<ProfileName>,
+
+    /// The key of the site instead: makes every client's half anew; the one before is valid until --finish
+    #[arg(long, conflicts_with_all = ["name", "overlap"])]
+    pub(super) site: bool,
+
+    /// End the validity of the site's key before the present one
+    #[arg(long, requires = "site", conflicts_with_all = ["server", "out"])]
+    pub(super) finish: bool,
+
+    /// Name or address of this server, as its clients reach it
+    #[arg(long, value_name = "HOST", required_unless_present = "finish")]
+    pub(super) server: Option<Host>,
+
+    /// For how long the present key still works, beside the new one; 0s ends it at once
+    #[arg(long, value_name = "TIME", value_parser = overlap, default_value = "7days")]
+    pub(super) overlap: Duration,
+
+    /// File of the client's half, or a folder for it [default: ./NAME.spa.toml]
+    #[arg(long, value_name = "FILE")]
+    pub(super) out: Option<PathBuf>,
+
+    #[command(flatten)]
+    pub(super) place: Place,
+}
+
+/// Profiles that are to open nothing any more.
+#[derive(Debug, clap::Args)]
+pub(super) struct Revoke {
+    /// Names of the profiles
+    #[arg(value_name = "NAME", required = true)]
+    pub(super) names: Vec<ProfileName>,
+
+    #[command(flatten)]
+    pub(super) place: Place,
+}
+
+/// What there is.
+#[derive(Debug, clap::Args)]
+pub(super) struct List {
+    /// Print it as JSON
+    #[arg(long)]
+    pub(super) json: bool,
+
+    #[command(flatten)]
+    pub(super) place: Place,
+}
+
+/// Where a site lies.
+#[derive(Debug, clap::Args)]
+pub(super) struct Place {
+    /// Folder of site.toml and profiles
+    #[arg(long, value_name = "DIR", default_value = "/etc/spad")]
+    pub(super) config_dir: PathBuf,
+
+    /// Folder of the replay journal
+    #[arg(long, value_name = "DIR", default_value = "/var/lib/spad")]
+    pub(super) state_dir: PathBuf,
+}
+
 /// What a profile may do, and where its site lies.
 #[derive(Debug, clap::Args)]
 pub(super) struct Terms {
@@ -109,13 +183,8 @@ pub(super) struct Terms {
     #[arg(long, value_parser = usage::port)]
     pub(super) port: Option<NonZeroU16>,
 
-    /// Folder of site.toml and profiles
-    #[arg(long, value_name = "DIR", default_value = "/etc/spad")]
-    pub(super) config_dir: PathBuf,
-
-    /// Folder of the replay journal
-    #[arg(long, value_name = "DIR", default_value = "/var/lib/spad")]
-    pub(super) state_dir: PathBuf,
+    #[command(flatten)]
+    pub(super) place: Place,
 
     /// How datagrams are sealed: aes256gcm or xchacha20poly1305
     #[arg(long, default_value_t)]
@@ -210,6 +279,11 @@ impl Terms {
 
 // The help text names the defaults of the files; they are one and the same.
 const _: () = assert!(DEFAULT_WINDOW.as_secs() == 30 && DEFAULT_MAX_WINDOW.as_secs() == 300);
+
+/// A span of time, which may be none.
+fn overlap(text: &str) -> Result<Duration, BadDuration> {
+    if text == "0s" { Ok(Duration::ZERO) } else { usage::duration(text) }
+}
 
 /// A moment, or the beginning of a day in UTC.
 fn expiry(text: &str) -> Result<UnixMillis, BadMoment> {

@@ -4,7 +4,7 @@ use std::fs::{DirBuilder, File};
 use std::io::{self, ErrorKind};
 use std::path::{Path, PathBuf};
 
-use super::args::Terms;
+use super::args::Place;
 use crate::failure::{Failure, Status};
 use crate::owner::{Owner, give, owner_in};
 use crate::secret_file::{self, plain};
@@ -16,8 +16,8 @@ pub(super) struct Folders {
 }
 
 impl Folders {
-    pub(super) fn of(terms: &Terms) -> Self {
-        Self { config: terms.config_dir.clone(), state: terms.state_dir.clone() }
+    pub(super) fn of(place: &Place) -> Self {
+        Self { config: place.config_dir.clone(), state: place.state_dir.clone() }
     }
 
     /// Site id, site key, SPA port.
@@ -33,6 +33,16 @@ impl Folders {
     /// The server's half of one profile.
     pub(super) fn profile(&self, name: &str) -> PathBuf {
         self.profiles().join(format!("{name}.toml"))
+    }
+
+    /// Where those are kept that were revoked, for their key ids.
+    pub(super) fn retired(&self) -> PathBuf {
+        self.profiles().join("retired")
+    }
+
+    /// Where the journal lies.
+    pub(super) fn state(&self) -> &Path {
+        &self.state
     }
 
     /// The two files of the journal.

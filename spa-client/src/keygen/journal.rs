@@ -1,6 +1,7 @@
 //! The replay journal of a new site. It begins settled, because there is nothing that it could have forgotten, so that
 //! the first start of spad need not wait.
 
+use std::collections::HashMap;
 use std::fs;
 use std::path::PathBuf;
 
@@ -9,6 +10,7 @@ use spa_core::crypto::key::{KeyId, SiteId};
 use spa_core::journal::{CAPACITY, HEADER, Header, Loaded, Loss, MachineHash, RECORD, load};
 use spa_core::profile::JournalEpoch;
 use spa_core::replay::Record;
+use spa_core::time::UnixMillis;
 
 use super::folder::cannot;
 use crate::failure::Failure;
@@ -22,6 +24,8 @@ pub(super) struct Journal {
     pub(super) epoch: JournalEpoch,
     /// Keys that it remembers; none of their ids may be used again.
     pub(super) key_ids: Vec<KeyId>,
+    /// The time of the latest request that was admitted by each key, as its client's clock had it.
+    pub(super) last: HashMap<KeyId, UnixMillis>,
 }
 
 /// Writes both files, really, zeros included: spad later writes in place, and the disk cannot be full then.
@@ -48,7 +52,7 @@ pub(super) fn make(
         });
         created.push(made.map_err(|error| cannot("make", path, &error))?);
     }
-    Ok((Journal { epoch, key_ids: Vec::new() }, created))
+    Ok((Journal { epoch, key_ids: Vec::new(), last: HashMap::new() }, created))
 }
 
 /// Reads the journal of a site that is there. A daemon may be writing: what looks damaged is looked at again.
@@ -60,7 +64,9 @@ pub(super) fn read(paths: &[PathBuf; 2], site: SiteId, machine: MachineHash) -> 
         tries -= 1;
         match load(files, site, machine, None) {
             Loaded::Intact { whole, .. } => {
-                return Ok(Journal { epoch: whole.header.epoch, key_ids: key_ids(&whole.records) });
+                let last = last(&whole.records);
+                let key_ids = last.keys().copied().collect();
+                return Ok(Journal { epoch: whole.header.epoch, key_ids, last });
             }
             Loaded::Lost { why: Loss::Damaged, .. } if tries > 0 => {}
             Loaded::Lost { why, .. } => return Err(why),
@@ -68,10 +74,15 @@ pub(super) fn read(paths: &[PathBuf; 2], site: SiteId, machine: MachineHash) -> 
     }
 }
 
-fn key_ids(records: &[Record]) -> Vec<KeyId> {
-    let id = |record: &Record| match *record {
-        Record::Admitted { key_id, .. } | Record::Floor { key_id, .. } => Some(key_id),
-        Record::SiteFloor(_) | Record::Settled => None,
-    };
-    records.iter().filter_map(id).collect()
+/// A floor is the time of a request too: of a `close`, or of the latest of those that were forgotten.
+fn last(records: &[Record]) -> HashMap<KeyId, UnixMillis> {
+    let mut last = HashMap::new();
+    for record in records {
+        let (Record::Admitted { key_id, time, .. } | Record::Floor { key_id, time }) = *record else {
+            continue;
+        };
+        let latest = last.entry(key_id).or_insert(time);
+        *latest = time.max(*latest);
+    }
+    last
 }

@@ -24,8 +24,9 @@ impl Used {
             let Ok(entries) = fs::read_dir(folder) else { continue };
             for path in entries.filter_map(|entry| Some(entry.ok()?.path())).filter(|path| path.is_file()) {
                 let text = fs::read_to_string(path).map(Zeroizing::new);
+                let Some(file) = text.ok().and_then(|text| ProfileFile::parse(&text).ok()) else { continue };
                 used.extend(
-                    text.ok().and_then(|text| ProfileFile::parse(&text).ok()).map(|file| file.key_id()),
+                    [Some(file.key_id()), file.previous.map(|old| old.key_id())].into_iter().flatten(),
                 );
             }
         }

@@ -48,17 +48,7 @@ pub(super) struct Made {
 impl Wish<'_> {
     /// Where the clients' halves go, one for each name, as absolute paths.
     pub(super) fn outputs(&self) -> Result<Vec<PathBuf>, Failure> {
-        let in_folder = |folder: &Path| -> Vec<PathBuf> {
-            self.names.iter().map(|name| folder.join(format!("{name}.spa.toml"))).collect()
-        };
-        let outputs = match (self.out, self.names) {
-            (None, _) => in_folder(Path::new("")),
-            (Some(out), [_]) if !out.is_dir() => vec![out.to_owned()],
-            (Some(folder), _) => in_folder(folder),
-        };
-        let absolute =
-            |path: PathBuf| std::path::absolute(&path).map_err(|error| cannot("name", &path, &error));
-        outputs.into_iter().map(absolute).collect()
+        outputs(self.names, self.out)
     }
 
     /// Makes both halves for every name.
@@ -130,6 +120,20 @@ impl Wish<'_> {
     }
 }
 
+/// Where clients' halves of these names go, as absolute paths.
+pub(super) fn outputs(names: &[ProfileName], out: Option<&Path>) -> Result<Vec<PathBuf>, Failure> {
+    let in_folder = |folder: &Path| -> Vec<PathBuf> {
+        names.iter().map(|name| folder.join(format!("{name}.spa.toml"))).collect()
+    };
+    let outputs = match (out, names) {
+        (None, _) => in_folder(Path::new("")),
+        (Some(out), [_]) if !out.is_dir() => vec![out.to_owned()],
+        (Some(folder), _) => in_folder(folder),
+    };
+    let absolute = |path: PathBuf| std::path::absolute(&path).map_err(|error| cannot("name", &path, &error));
+    outputs.into_iter().map(absolute).collect()
+}
+
 /// Refuses before anything is made.
 pub(super) fn refuse_existing<'a>(paths: impl IntoIterator<Item = &'a Path>) -> Result<(), Failure> {
     for path in paths {
@@ -144,7 +148,7 @@ pub(super) fn refuse_existing<'a>(paths: impl IntoIterator<Item = &'a Path>) -> 
     Ok(())
 }
 
-fn write(path: &Path, text: &str, owner: Owner, random: &mut Random) -> Result<Created, Failure> {
+pub(super) fn write(path: &Path, text: &str, owner: Owner, random: &mut Random) -> Result<Created, Failure> {
     let written = NewFile::begin(path, owner, random).and_then(|mut file| {
         file.write(text.as_bytes())?;
         file.publish()
@@ -154,7 +158,7 @@ fn write(path: &Path, text: &str, owner: Owner, random: &mut Random) -> Result<C
 
 /// Who called `sudo`: the client's half is to be his. What the environment says counts only for root, who could
 /// give files away anyhow.
-fn caller() -> Owner {
+pub(super) fn caller() -> Owner {
     let id = |name| env::var(name).ok()?.parse::<u32>().ok();
     if is_root() { Some((id("SUDO_UID")?, id("SUDO_GID")?)) } else { None }
 }

@@ -11,7 +11,7 @@ use spa_core::journal::{Loss, MachineHash};
 
 use super::folder::{Folders, cannot};
 use super::journal::{self, Journal};
-use super::port;
+use super::{machine, port};
 use crate::failure::{Failure, Status};
 use crate::new_file::{Created, NewFile};
 use crate::owner::owner_in;
@@ -30,6 +30,11 @@ impl Site {
     /// Keys that the journal remembers; none of their ids may be used again.
     pub(super) fn key_ids(&self) -> &[KeyId] {
         self.journal.as_ref().map_or(&[], |journal| &journal.key_ids)
+    }
+
+    /// The site of these folders, which is there.
+    pub(super) fn load(folders: &Folders) -> Result<Self, Failure> {
+        read(folders, &folders.site(), None, &machine::id())
     }
 
     /// The site of these folders. `port`: what it must have, or is to get.

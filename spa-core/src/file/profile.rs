@@ -101,6 +101,54 @@ pub struct ProfileFile {
     /// May have receipts.
     #[serde(default)]
     pub receipt: bool,
+    /// The key before this one, for rotation with overlap.
+    #[serde(default)]
+    pub previous: Option<PreviousKey>,
+}
+
+/// A key that another takes the place of: it stands for the same profile until its time is over.
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct PreviousKey {
+    #[serde(deserialize_with = "fields::key_id")]
+    key_id: u32,
+    #[serde(deserialize_with = "fields::profile_key")]
+    key: ProfileKey,
+    #[serde(deserialize_with = "fields::moment")]
+    created: UnixMillis,
+    /// From then on it opens nothing.
+    #[serde(deserialize_with = "fields::moment")]
+    pub until: UnixMillis,
+    /// Its own: what it was used for in a life of the journal that is lost must not be fresh in this one.
+    #[serde(default, deserialize_with = "fields::some_base64")]
+    journal: Option<[u8; 8]>,
+}
+
+impl PreviousKey {
+    /// Names the key.
+    pub const fn key_id(&self) -> KeyId {
+        KeyId(self.key_id)
+    }
+
+    const fn freshness(&self) -> Freshness {
+        freshness(self.journal)
+    }
+}
+
+const fn freshness(journal: Option<[u8; 8]>) -> Freshness {
+    match journal {
+        None => Freshness::Clock,
+        Some(epoch) => Freshness::Monotonic(JournalEpoch(epoch)),
+    }
+}
+
+/// What differs between the two keys of a profile.
+struct Held<'a> {
+    key_id: KeyId,
+    key: &'a ProfileKey,
+    freshness: Freshness,
+    created: UnixMillis,
+    expires: Option<UnixMillis>,
 }
 
 fn default_window() -> Duration {
@@ -126,6 +174,14 @@ impl ProfileFile {
             && file.forward.iter().any(|target| target.address().is_ipv4() != source.is_ipv4())
         {
             return refuse("forward_source is an address of another family than a target in forward");
+        }
+        if let Some(previous) = &file.previous {
+            if previous.key_id == file.key_id {
+                return refuse("previous has the same key_id; a key id names one key only");
+            }
+            if previous.journal.is_some() != file.journal.is_some() {
+                return refuse("previous must be as fresh as the profile: both with journal, or none");
+            }
         }
         match (file.freshness, file.journal) {
             (FreshnessName::Clock, Some(_)) => {
@@ -197,7 +253,31 @@ impl ProfileFile {
             prefixes: Vec::new(),
             max_doors: None,
             receipt: false,
+            previous: None,
         }
+    }
+
+    /// Puts a new key in place of the present one, which stays valid until `until`, or ends at once.
+    pub fn rotate(
+        &mut self,
+        key_id: KeyId,
+        key: ProfileKey,
+        created: UnixMillis,
+        freshness: Freshness,
+        until: Option<UnixMillis>,
+    ) {
+        let journal = match freshness {
+            Freshness::Clock => None,
+            Freshness::Monotonic(epoch) => Some(epoch.0),
+        };
+        let old = PreviousKey {
+            key_id: std::mem::replace(&mut self.key_id, key_id.0),
+            key: std::mem::replace(&mut self.key, key),
+            created: std::mem::replace(&mut self.created, created),
+            until: until.unwrap_or(created),
+            journal: std::mem::replace(&mut self.journal, journal),
+        };
+        self.previous = until.map(|_| old);
     }
 
     /// Names its key.
@@ -207,31 +287,43 @@ impl ProfileFile {
 
     /// How its requests are judged fresh.
     pub const fn freshness(&self) -> Freshness {
-        match self.journal {
-            None => Freshness::Clock,
-            Some(epoch) => Freshness::Monotonic(JournalEpoch(epoch)),
-        }
+        freshness(self.journal)
     }
 
     /// What the gate needs of it.
     pub fn into_profile(self, name: Arc<str>, site: SiteId) -> Profile {
+        let (key_id, freshness) = (self.key_id(), self.freshness());
+        let key = &self.key;
+        self.with(Held { key_id, key, freshness, created: self.created, expires: self.expires }, name, site)
+    }
+
+    /// The same by the key before, if there is one: a profile of the same name, with an earlier end.
+    pub fn previous_profile(&self, name: Arc<str>, site: SiteId) -> Option<Profile> {
+        let previous = self.previous.as_ref()?;
+        let expires = Some(self.expires.map_or(previous.until, |expires| expires.min(previous.until)));
+        let (key_id, freshness) = (previous.key_id(), previous.freshness());
+        let (key, created) = (&previous.key, previous.created);
+        Some(self.with(Held { key_id, key, freshness, created, expires }, name, site))
+    }
+
+    fn with(&self, held: Held<'_>, name: Arc<str>, site: SiteId) -> Profile {
         Profile {
             name,
-            key_id: self.key_id(),
-            keys: SuiteKeys::derive(&self.key, site, self.suite),
-            freshness: self.freshness(),
-            open: self.open,
+            key_id: held.key_id,
+            keys: SuiteKeys::derive(held.key, site, self.suite),
+            freshness: held.freshness,
+            open: self.open.clone(),
             forward: self.forward.iter().map(|&to| Forward { to, source: self.forward_source }).collect(),
             window: self.window,
             max_window: self.max_window,
             ends: Ends { once: self.once, on_close: self.on_close, extend_to: self.extend_while_used },
-            created: self.created,
-            expires: self.expires,
+            created: held.created,
+            expires: held.expires,
             any_address: self.any_address,
             require_stated: self.require_stated,
-            prefixes: self.prefixes,
+            prefixes: self.prefixes.clone(),
             max_doors: self.max_doors,
-            receipt: self.receipt.then(|| Box::new(ReceiptKeys::derive(&self.key, site, self.suite))),
+            receipt: self.receipt.then(|| Box::new(ReceiptKeys::derive(held.key, site, self.suite))),
         }
     }
 
@@ -285,6 +377,18 @@ impl ProfileFile {
         if self.receipt {
             text.push_str("receipt = true\n");
         }
+        if let Some(previous) = &self.previous {
+            text.push_str(&format!(
+                "[previous]\nkey_id = {}\nkey = \"{}\"\ncreated = {}\nuntil = {}\n",
+                previous.key_id,
+                previous.key.to_base64().as_str(),
+                fields::write_moment(previous.created),
+                fields::write_moment(previous.until),
+            ));
+            if let Some(epoch) = previous.journal {
+                text.push_str(&format!("journal = \"{}\"\n", to_base64(&epoch)));
+            }
+        }
         text
     }
 }
@@ -325,6 +429,65 @@ mod tests {
                 (Err(bad), Some(part)) => assert!(bad.reason.contains(part), "{lines}: {}", bad.reason),
                 (got, _) => panic!("{lines}: {:?}", got.err().map(|bad| bad.reason)),
             }
+        }
+    }
+
+    #[test]
+    fn a_rotated_key_leaves_the_one_before_valid_until_its_time() {
+        let at = |millis| UnixMillis::new(millis).unwrap();
+        let site = SiteId([1; 16]);
+        #[rustfmt::skip]
+        let rows = [
+            // expires,      until,          end of the one before
+            (None,           Some(at(9_000)), Some(Some(at(9_000)))),
+            (Some(at(5_000)), Some(at(9_000)), Some(Some(at(5_000)))),
+            (Some(at(5_000)), None,           None),
+        ];
+        for freshness in [Freshness::Clock, Freshness::Monotonic(JournalEpoch([3; 8]))] {
+            for (expires, until, end) in rows {
+                let (id, key, open) = (KeyId(7), ProfileKey::new([7; 32]), vec!["tcp/22".parse().unwrap()]);
+                let mut file = ProfileFile::new(id, key, Suite::Aes256Gcm, open, at(1_000), freshness);
+                file.expires = expires;
+                let later = match freshness {
+                    Freshness::Clock => Freshness::Clock,
+                    Freshness::Monotonic(_) => Freshness::Monotonic(JournalEpoch([4; 8])),
+                };
+                file.rotate(KeyId(8), ProfileKey::new([8; 32]), at(2_000), later, until);
+                let read = ProfileFile::parse(&file.to_text()).map_err(|bad| bad.reason).unwrap();
+                assert_eq!(read.to_text(), file.to_text());
+                let before = read.previous_profile("laptop".into(), site);
+                let seen = before.as_ref().map(|one| (one.key_id, one.created, one.freshness, &*one.name));
+                assert_eq!(seen, end.map(|_| (KeyId(7), at(1_000), freshness, "laptop")));
+                assert_eq!(before.map(|one| one.expires), end);
+                let now = read.into_profile("laptop".into(), site);
+                assert_eq!((now.key_id, now.created, now.expires), (KeyId(8), at(2_000), expires));
+                assert_eq!(now.freshness, later);
+            }
+        }
+    }
+
+    #[test]
+    fn a_previous_key_that_cannot_be_is_refused() {
+        let file = |more: &str| {
+            let key = ProfileKey::new([7; 32]).to_base64();
+            ProfileFile::parse(&format!(
+                "format = 1\nkey_id = 7\nkey = \"{0}\"\nsuite = \"aes256gcm\"\nopen = [\"tcp/22\"]\n\
+                 created = 2026-01-01T00:00:00Z\n[previous]\nkey = \"{0}\"\ncreated = 2025-01-01T00:00:00Z\n\
+                 until = 2026-01-08T00:00:00Z\n{more}\n",
+                key.as_str()
+            ))
+        };
+        assert!(file("key_id = 6").is_ok());
+        #[rustfmt::skip]
+        let rows = [
+            // lines,                                    part of the refusal
+            ("key_id = 7",                               "the same key_id"),
+            ("key_id = 6\njournal = \"AAAAAAAAAAA=\"", "as fresh as the profile"),
+            ("key_id = 6\nname = \"x\"",              "unknown field"),
+        ];
+        for (lines, part) in rows {
+            let bad = file(lines).err().expect(lines);
+            assert!(bad.reason.contains(part), "{lines}: {}", bad.reason);
         }
     }
 }

@@ -42,6 +42,11 @@ impl SiteFile {
         Self { _format: (), id, key, previous_key: None, port, machine: machine.0 }
     }
 
+    /// Puts a new key in place of the present one, which stays valid.
+    pub fn rotate(&mut self, key: SiteKey) {
+        self.previous_key = Some(std::mem::replace(&mut self.key, key));
+    }
+
     /// The machine that the site belongs to.
     pub const fn machine(&self) -> MachineHash {
         MachineHash(self.machine)

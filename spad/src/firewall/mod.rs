@@ -13,6 +13,7 @@ mod flows;
 pub mod iptables;
 mod netlink;
 pub mod nftables;
+mod observed;
 mod plan;
 mod raw;
 mod sessions;
@@ -32,6 +33,7 @@ pub use self::compare::differences;
 pub use self::element::Element;
 pub use self::error::FirewallError;
 pub use self::flows::{carried, end, in_use};
+pub use self::observed::Observed;
 pub use self::plan::{Interfaces, Plan, Session};
 pub use self::sessions::{Through, sessions};
 

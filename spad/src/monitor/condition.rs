@@ -158,6 +158,11 @@ impl Monitor<'_> {
                 );
             }
         }
+        say(
+            Part::Firewall,
+            self.options.observe,
+            &fixed("spad only observes (--observe): nothing is guarded, and no door opens"),
+        );
         let lost = self.lost_at.is_some_and(|at| now.since(at) < LOSS);
         say(
             Part::Captures,
@@ -171,7 +176,7 @@ impl Monitor<'_> {
         self.defeats.iter().for_each(|defeat| say(Part::Rules, true, &|| defeat.clone()));
         say(
             Part::Guard,
-            self.unkept || self.keeper.is_none(),
+            (self.unkept || self.keeper.is_none()) && !self.options.observe,
             &fixed("what is in force cannot be kept for `spad guard` at boot"),
         );
         say(

@@ -52,6 +52,9 @@ impl Monitor<'_> {
     /// Ends the sessions of doors that shut: the kernel drops their packets already, whoever lives.
     pub(super) fn cut_ended(&mut self, now: BootTime) {
         let fresh = self.leases.to_cut();
+        if self.options.observe {
+            return;
+        }
         if fresh.is_empty() && !due(self.cutting.at, now) {
             return;
         }

@@ -12,7 +12,7 @@ mod preparing;
 mod served;
 mod taking_over;
 mod watching;
-mod words;
+pub(crate) mod words;
 
 use std::collections::BTreeSet;
 use std::io;
@@ -147,13 +147,14 @@ impl<'o> Monitor<'o> {
     fn confined(options: &'o Options, control: Seqpacket) -> Result<Self, (ExitStatus, String)> {
         let failed = |error: io::Error| (ExitStatus::Failure, error.to_string());
         let routes = Routes::open().map_err(failed)?;
-        let keeper = Keeper::open(&options.state_dir);
-        if let Err(error) = &keeper {
+        // What is only observed is not what `spad guard` is to load.
+        let keeper = (!options.observe).then(|| Keeper::open(&options.state_dir));
+        if let Some(Err(error)) = &keeper {
             warn!(
                 "what is in force cannot be kept, so that `spad guard` knows nothing of it at boot: {error}"
             );
         }
-        let keeper = keeper.ok();
+        let keeper = keeper.and_then(Result::ok);
         let (desk, begun) = (Desk::open(options), condition::begun());
         // Afterwards no program can be started.
         let loader = Loader::start(&options.log).map_err(failed)?;

@@ -16,7 +16,7 @@ use crate::ask::{Message, Tally};
 use crate::config::{Config, ConfigError};
 use crate::control::{NewWorker, Notice, WorkerNumber};
 use crate::exit::ExitStatus;
-use crate::firewall::{self, FirewallError, Interfaces, Plan};
+use crate::firewall::{self, Firewall, FirewallError, Interfaces, Observed, Plan};
 use crate::kept::{Keeper, Kept};
 use crate::operator::event::Cause;
 use crate::session;
@@ -134,10 +134,12 @@ impl Monitor<'_> {
             return Err(Refusal::Changed);
         };
         let Candidate { number, channel, config, profiles: served, .. } = candidate;
-        let config = Config::read(&mut File::from(config), &self.options.config).map_err(Refusal::Config)?;
+        let mut config =
+            Config::read(&mut File::from(config), &self.options.config).map_err(Refusal::Config)?;
         if config.fingerprint != read {
             return Err(Refusal::Changed);
         }
+        config.receipts &= !self.options.observe;
         let standing = self.serving.as_ref().map(|serving| &serving.config.standing);
         if standing.is_some_and(|standing| *standing != config.standing) {
             return Err(Refusal::Standing);
@@ -145,7 +147,13 @@ impl Monitor<'_> {
         let stands_on = Surroundings::read(&config.interfaces, &self.routes)?;
         refuse_itself(&config, &stands_on)?;
         if self.firewall.is_none() {
-            let (mut firewall, why) = firewall::choose(&config.standing, self.loader.take())?;
+            let loader = self.loader.take();
+            let (mut firewall, why) = if self.options.observe {
+                warn!("observing: nothing is guarded; what is said to be opened would have been");
+                (Box::new(Observed) as Box<dyn Firewall>, "spad --observe".to_owned())
+            } else {
+                firewall::choose(&config.standing, loader)?
+            };
             firewall.listen()?;
             info!("firewall: {firewall} ({why})");
             self.firewall = Some(firewall);

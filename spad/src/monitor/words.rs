@@ -7,13 +7,13 @@ use spa_core::lease::{Door, Limit};
 use crate::operator::event::Facts;
 
 /// A door, or those of one request that differ by their source ports alone.
-pub(super) struct Told {
-    pub(super) text: String,
-    pub(super) facts: Facts,
+pub(crate) struct Told {
+    pub(crate) text: String,
+    pub(crate) facts: Facts,
 }
 
 /// A text for each door; one text for the source ports of a request, each of which is a door.
-pub(super) fn of_doors(doors: impl IntoIterator<Item = Door>) -> Vec<Told> {
+pub(crate) fn of_doors(doors: impl IntoIterator<Item = Door>) -> Vec<Told> {
     let mut all = Vec::new();
     let mut narrowed: BTreeMap<Door, Vec<u16>> = BTreeMap::new();
     for door in doors {

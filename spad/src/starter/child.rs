@@ -60,6 +60,7 @@ impl Child {
             .arg("--state-dir")
             .arg(&options.state_dir)
             .args(&options.log)
+            .args(options.observe.then_some("--observe"))
             .env_remove(manager::VARIABLE)
             .stdin(channel)
             .stdout(Stdio::null())

@@ -111,7 +111,12 @@ mod tests {
     }
 
     fn options() -> Options {
-        Options { config: "/etc/spad/spad.toml".into(), state_dir: "/state".into(), log: Vec::new() }
+        Options {
+            config: "/etc/spad/spad.toml".into(),
+            state_dir: "/state".into(),
+            log: Vec::new(),
+            observe: false,
+        }
     }
 
     #[test]

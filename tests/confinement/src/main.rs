@@ -27,7 +27,7 @@ fn main() -> ExitCode {
         }
         ["--config", config, "--state-dir", state] => {
             let (config, state_dir) = (config.into(), state.into());
-            starter::run(Options { config, state_dir, log: vec!["-v".into()] }).into()
+            starter::run(Options { config, state_dir, log: vec!["-v".into()], observe: false }).into()
         }
         _ => panic!("arguments: {arguments:?}"),
     }

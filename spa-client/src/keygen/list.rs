@@ -1,0 +1,177 @@
+//! Which profiles there are. Reads, and changes nothing; no key is shown.
+
+use std::fs;
+use std::io::ErrorKind;
+use std::path::PathBuf;
+
+use serde::Serialize;
+use spa_core::crypto::key::KeyId;
+use spa_core::file::profile::ProfileFile;
+use spa_core::name::ProfileName;
+use spa_core::profile::Freshness;
+use spa_core::time::UnixMillis;
+
+use super::args::List;
+use super::folder::{Folders, cannot};
+use super::site::Site;
+use crate::clock;
+use crate::failure::Failure;
+use crate::output::{complain, say};
+use crate::secret_file;
+
+/// A file of the folder of profiles.
+pub(super) enum Entry {
+    /// A profile.
+    Good(ProfileName, Box<ProfileFile>),
+    /// None, and why: spad leaves it out.
+    Bad(PathBuf, String),
+}
+
+/// The files that spad would read, by name.
+pub(super) fn entries(folders: &Folders) -> Result<Vec<Entry>, Failure> {
+    let folder = folders.profiles();
+    let mut paths: Vec<PathBuf> = match fs::read_dir(&folder) {
+        Ok(entries) => entries.filter_map(|entry| Some(entry.ok()?.path())).collect(),
+        Err(error) if error.kind() == ErrorKind::NotFound => Vec::new(),
+        Err(error) => return Err(cannot("read", &folder, &error)),
+    };
+    paths.retain(|path| {
+        let hidden = path.file_name().is_some_and(|name| name.as_encoded_bytes().starts_with(b"."));
+        !hidden && path.extension().is_some_and(|ending| ending == "toml")
+    });
+    paths.sort();
+    Ok(paths.into_iter().map(entry).collect())
+}
+
+fn entry(path: PathBuf) -> Entry {
+    let stem = path.file_stem().unwrap_or_default().to_string_lossy();
+    let read = stem.parse::<ProfileName>().map_err(|bad| bad.to_string()).and_then(|name| {
+        let text = secret_file::read(&path).map_err(|failure| failure.sentence)?.text;
+        let file = ProfileFile::parse(&text).map_err(|bad| bad.reason)?;
+        Ok((name, Box::new(file)))
+    });
+    match read {
+        Ok((name, file)) => Entry::Good(name, file),
+        Err(why) => Entry::Bad(path, why),
+    }
+}
+
+/// What `--json` prints.
+#[derive(Serialize)]
+struct Listed {
+    port: u16,
+    /// Two keys of the site are valid: a rotation that is not finished.
+    site_key_rotating: bool,
+    /// Whether it is known what was used.
+    journal: bool,
+    profiles: Vec<Line>,
+    unreadable: Vec<String>,
+}
+
+#[derive(Serialize)]
+struct Line {
+    profile: String,
+    key_id: String,
+    /// The key before the present one.
+    previous: bool,
+    open: Vec<String>,
+    freshness: &'static str,
+    created: String,
+    expires: Option<String>,
+    expired: bool,
+    /// By the client's clock.
+    last_used: Option<String>,
+}
+
+/// `spa-keygen list`.
+pub(super) fn run(list: &List, now: UnixMillis) -> Result<(), Failure> {
+    let folders = Folders::of(&list.place);
+    let site = Site::load(&folders)?;
+    let mut listed = Listed {
+        port: site.file.port.get(),
+        site_key_rotating: site.file.previous_key.is_some(),
+        journal: site.journal.is_ok(),
+        profiles: Vec::new(),
+        unreadable: Vec::new(),
+    };
+    for entry in entries(&folders)? {
+        match entry {
+            Entry::Good(name, file) => listed.profiles.extend(lines(&name, &file, &site, now)),
+            Entry::Bad(path, why) => listed.unreadable.push(format!("{}: {why}", path.display())),
+        }
+    }
+    if list.json {
+        say(&serde_json::to_string(&listed).unwrap_or_default());
+        return Ok(());
+    }
+    say(&table(&listed.profiles));
+    listed.unreadable.iter().for_each(|why| complain(&format!("note: {why}")));
+    if let Err(why) = &site.journal {
+        complain(&format!("note: when they were last used is not known: the replay journal {why}"));
+    }
+    if listed.site_key_rotating {
+        complain("note: two keys of the site are valid, until: spa-keygen rotate --site --finish");
+    }
+    Ok(())
+}
+
+/// A line for each key of a profile that is valid, or that will be missed.
+fn lines(name: &ProfileName, file: &ProfileFile, site: &Site, now: UnixMillis) -> Vec<Line> {
+    let line = |key_id: KeyId, expires: Option<UnixMillis>, created: UnixMillis, previous: bool| Line {
+        profile: name.to_string(),
+        key_id: format!("{:08x}", key_id.0),
+        previous,
+        open: file.open.iter().map(ToString::to_string).collect(),
+        freshness: match file.freshness() {
+            Freshness::Clock => "clock",
+            Freshness::Monotonic(_) => "monotonic",
+        },
+        created: clock::utc(created),
+        expires: expires.map(clock::utc),
+        expired: expires.is_some_and(|expires| expires <= now),
+        last_used: site
+            .journal
+            .as_ref()
+            .ok()
+            .and_then(|journal| journal.last.get(&key_id))
+            .map(|&at| clock::utc(at)),
+    };
+    let mut lines = vec![line(file.key_id(), file.expires, file.created, false)];
+    if let Some(old) = file.previous_profile(name.as_str().into(), site.file.id) {
+        lines.extend((old.expires > Some(now)).then(|| line(old.key_id, old.expires, old.created, true)));
+    }
+    lines
+}
+
+fn table(lines: &[Line]) -> String {
+    const NONE: &str = "-";
+    let mut rows = vec![["PROFILE", "KEY", "OPENS", "CREATED", "EXPIRES", "LAST USED"].map(str::to_owned)];
+    for line in lines {
+        let until = match (&line.expires, line.expired) {
+            (Some(at), true) => format!("expired {}", short(at)),
+            (Some(at), false) => short(at).to_owned(),
+            (None, _) => NONE.to_owned(),
+        };
+        let note = if line.previous { " (before)" } else { "" };
+        rows.push([
+            format!("{}{note}", line.profile),
+            line.key_id.clone(),
+            line.open.join(","),
+            short(&line.created).to_owned(),
+            until,
+            line.last_used.as_deref().map_or(NONE, short).to_owned(),
+        ]);
+    }
+    let widths: Vec<usize> =
+        (0..6).map(|column| rows.iter().map(|row| row[column].len()).max().unwrap_or(0)).collect();
+    let text = |row: &[String; 6]| {
+        let cells = row.iter().zip(&widths).map(|(cell, width)| format!("{cell:width$}"));
+        cells.collect::<Vec<_>>().join("  ").trim_end().to_owned()
+    };
+    rows.iter().map(text).collect::<Vec<_>>().join("\n")
+}
+
+/// To the minute.
+fn short(moment: &str) -> &str {
+    moment.get(..16).unwrap_or(moment)
+}

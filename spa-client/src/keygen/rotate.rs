@@ -1,0 +1,208 @@
+//! New keys for old, with a time in which both are valid: nobody is ever without a way in.
+
+use std::path::{Path, PathBuf};
+
+use spa_core::crypto::key::{ProfileKey, SiteKey};
+use spa_core::file::client::{ClientFile, NewClient};
+use spa_core::file::profile::{FreshnessName, ProfileFile};
+use spa_core::name::ProfileName;
+use spa_core::profile::Freshness;
+use spa_core::time::UnixMillis;
+use zeroize::Zeroizing;
+
+use super::args::{Kind, Rotate};
+use super::folder::{self, Folders, cannot};
+use super::freshness::Choice;
+use super::key_id::Used;
+use super::list::{self, Entry};
+use super::profile::{caller, outputs, refuse_existing, write};
+use super::reload::{Reload, reload};
+use super::site::Site;
+use crate::clock;
+use crate::failure::{Failure, Status};
+use crate::host::Host;
+use crate::new_file::{Created, NewFile};
+use crate::output::{complain, say};
+use crate::owner::owner_in;
+use crate::random::{Random, random};
+use crate::secret_file::{self, quoted};
+
+/// `spa-keygen rotate`.
+pub(super) fn run(rotate: &Rotate, now: UnixMillis) -> Result<(), Failure> {
+    let folders = Folders::of(&rotate.place);
+    let mut site = Site::load(&folders)?;
+    let mut random = random()?;
+    match (&rotate.name, &rotate.server) {
+        (Some(name), Some(server)) => profile(rotate, name, server, &folders, &site, now, &mut random)?,
+        (None, Some(server)) => {
+            site_key(rotate.out.as_deref(), server, &folders, &mut site, &mut random)?;
+        }
+        (_, None) => finish(&folders, site, &mut random)?,
+    }
+    take_up(&folders)
+}
+
+/// The daemon reads what was written.
+fn take_up(folders: &Folders) -> Result<(), Failure> {
+    match reload(folders.state()) {
+        Reload::Taken => say("spad has taken it up"),
+        Reload::NotRunning => say("no spad runs with this state folder: it counts from the next start"),
+        Reload::Refused(why) => {
+            let sentence = format!("the files are written, but spad goes on with those before: {why}");
+            return Err(Failure::new(Status::Other, sentence, "mend that, and run: spad reload"));
+        }
+    }
+    Ok(())
+}
+
+fn profile(
+    rotate: &Rotate,
+    name: &ProfileName,
+    server: &Host,
+    folders: &Folders,
+    site: &Site,
+    now: UnixMillis,
+    random: &mut Random,
+) -> Result<(), Failure> {
+    let path = folders.profile(name.as_str());
+    let text = secret_file::read(&path)?.text;
+    let mut file = ProfileFile::parse(&text)
+        .map_err(|bad| secret_file::refuse(&path, &bad, "correct the file; nothing was changed"))?;
+    if let Some(expires) = file.expires.filter(|&expires| expires <= now) {
+        let sentence = format!("{name} has expired at {}; a new key would open nothing", clock::utc(expires));
+        return Err(Failure::new(Status::File, sentence, "change expires in its file first"));
+    }
+    if let Some(old) = file.previous.as_ref().filter(|old| old.until > now && !rotate.overlap.is_zero()) {
+        let until = clock::utc(old.until);
+        let sentence =
+            format!("the key of {name} was rotated before, and the one before it works until {until}");
+        let hint = "wait until then; or end both that one and the present one at once with --overlap 0s";
+        return Err(Failure::new(Status::File, sentence, hint));
+    }
+    let freshness = match file.freshness() {
+        Freshness::Clock => Freshness::Clock,
+        Freshness::Monotonic(_) => Choice::Said(Kind::Monotonic).freshness(site)?,
+    };
+    let output = outputs(std::slice::from_ref(name), rotate.out.as_deref())?;
+    refuse_existing(output.iter().map(PathBuf::as_path))?;
+    let key_id = Used::at(&folders.profiles(), site.key_ids()).draw(random);
+    let until = (!rotate.overlap.is_zero()).then(|| now.plus(rotate.overlap));
+    file.rotate(key_id, ProfileKey::random(random), now, freshness, until);
+
+    // The client's half first: no key counts that nobody can have.
+    let made = halves(&[(name, &file)], &output, server, site, random)?;
+    replace(&path, &file.to_text(), random)?;
+    made.into_iter().for_each(Created::keep);
+    let ends = match until {
+        Some(until) => format!("the one before works until {}", clock::utc(until)),
+        None => "the one before has ended".to_owned(),
+    };
+    say(&format!("{name} has a new key, {:08x}; {ends}", key_id.0));
+    tell(&output);
+    Ok(())
+}
+
+/// A new key for the site, and every client's half anew with it.
+fn site_key(
+    out: Option<&Path>,
+    server: &Host,
+    folders: &Folders,
+    site: &mut Site,
+    random: &mut Random,
+) -> Result<(), Failure> {
+    if site.file.previous_key.is_some() {
+        let sentence = "the site's key was rotated before, and the one before it is still valid";
+        let hint = "once every client has the present one: spa-keygen rotate --site --finish";
+        return Err(Failure::new(Status::File, sentence, hint));
+    }
+    let mut profiles: Vec<(ProfileName, ProfileFile)> = Vec::new();
+    for entry in list::entries(folders)? {
+        match entry {
+            Entry::Good(name, file) => profiles.push((name, *file)),
+            Entry::Bad(path, why) => complain(&format!("note: {} is passed over: {why}", path.display())),
+        }
+    }
+    let names: Vec<ProfileName> = profiles.iter().map(|(name, _)| name.clone()).collect();
+    // A folder even for one: there are as many files as there are profiles, whoever counts them.
+    let folder = out.unwrap_or(Path::new("."));
+    folder::make(folder, caller())?;
+    let outputs = outputs(&names, Some(folder))?;
+    refuse_existing(outputs.iter().map(PathBuf::as_path))?;
+    site.file.rotate(SiteKey::random(random));
+    let pairs: Vec<(&ProfileName, &ProfileFile)> = profiles.iter().map(|(name, file)| (name, file)).collect();
+    let made = halves(&pairs, &outputs, server, site, random)?;
+    replace(&folders.site(), &site.file.to_text(), random)?;
+    made.into_iter().for_each(Created::keep);
+    say("the site has a new key; the one before is valid too, until: spa-keygen rotate --site --finish");
+    tell(&outputs);
+    Ok(())
+}
+
+/// Ends the overlap of the site's keys.
+fn finish(folders: &Folders, mut site: Site, random: &mut Random) -> Result<(), Failure> {
+    if site.file.previous_key.take().is_none() {
+        let sentence = "the site has one key only, so there is nothing to finish";
+        return Err(Failure::new(Status::File, sentence, "rotate it first: spa-keygen rotate --site"));
+    }
+    replace(&folders.site(), &site.file.to_text(), random)?;
+    say(
+        "the site's key before the present one is not valid any more: a client that still has it is a stranger",
+    );
+    Ok(())
+}
+
+fn halves(
+    profiles: &[(&ProfileName, &ProfileFile)],
+    outputs: &[PathBuf],
+    server: &Host,
+    site: &Site,
+    random: &mut Random,
+) -> Result<Vec<Created>, Failure> {
+    let pairs = profiles.iter().zip(outputs);
+    pairs
+        .map(|((name, file), output)| write(output, &half(name, file, server, site), caller(), random))
+        .collect()
+}
+
+/// The client's half, from the server's.
+fn half(name: &ProfileName, file: &ProfileFile, server: &Host, site: &Site) -> Zeroizing<String> {
+    let client = ClientFile::from(NewClient {
+        name: name.to_string(),
+        server: server.to_string(),
+        port: site.file.port,
+        site_id: site.file.id,
+        site_key: SiteKey::copy_of(&site.file.key),
+        key_id: file.key_id(),
+        key: ProfileKey::copy_of(&file.key),
+        suite: file.suite,
+        open: file.open.clone(),
+        window: file.window,
+        freshness: match file.freshness() {
+            Freshness::Clock => FreshnessName::Clock,
+            Freshness::Monotonic(_) => FreshnessName::Monotonic,
+        },
+        created: file.created,
+        receipt: file.receipt,
+    });
+    client.to_text()
+}
+
+/// The only files of ours that are written in place of others: there is the old one or the new one, whole.
+fn replace(path: &Path, text: &str, random: &mut Random) -> Result<(), Failure> {
+    let text = Zeroizing::new(text.to_owned());
+    let owner = path.parent().and_then(owner_in);
+    let replaced = NewFile::begin(path, owner, random).and_then(|mut file| {
+        file.write(text.as_bytes())?;
+        file.replace()
+    });
+    replaced.map_err(|error| cannot("write", path, &error))
+}
+
+fn tell(outputs: &[PathBuf]) {
+    for output in outputs {
+        say(&format!("  client's half {} (secret; remove it here once it is copied)", quoted(output)));
+    }
+    if !outputs.is_empty() {
+        say("On each client, with the file copied there: spa-client profiles import FILE --force");
+    }
+}
