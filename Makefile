@@ -88,6 +88,9 @@ install:
 	install -d $(DESTDIR)$(UNITS) $(DESTDIR)$(SYSUSERS) $(DESTDIR)$(TMPFILES) $(DESTDIR)$(PREFIX)/share/doc/spad/drop-ins
 	sed 's|/usr/sbin/spad|$(PREFIX)/sbin/spad|' packaging/spad.service > $(DESTDIR)$(UNITS)/spad.service
 	sed 's|/usr/sbin/spad|$(PREFIX)/sbin/spad|' packaging/spad-guard.service > $(DESTDIR)$(UNITS)/spad-guard.service
+	sed 's|/usr/sbin/spad|$(PREFIX)/sbin/spad|' packaging/spad-audit.service > $(DESTDIR)$(UNITS)/spad-audit.service
+	sed 's|/usr/sbin/spad|$(PREFIX)/sbin/spad|' packaging/spad-metrics.service > $(DESTDIR)$(UNITS)/spad-metrics.service
+	install -m 644 packaging/prometheus/spad.rules.yml packaging/grafana/spad.json $(DESTDIR)$(PREFIX)/share/doc/spad
 	install -m 644 packaging/drop-ins/*.conf $(DESTDIR)$(PREFIX)/share/doc/spad/drop-ins
 	install -m 644 packaging/sysusers.d/spad.conf $(DESTDIR)$(SYSUSERS)/spad.conf
 	install -m 644 packaging/tmpfiles.d/spad.conf $(DESTDIR)$(TMPFILES)/spad.conf
@@ -96,11 +99,13 @@ install:
 # Below a DESTDIR it only removes files. Keys, configuration and journal stay.
 uninstall:
 	test -n "$(DESTDIR)" || ! test -d /run/systemd/system || ! systemctl cat spad.service >/dev/null 2>&1 || \
-		systemctl disable --now spad.service spad-guard.service
+		systemctl disable --now spad.service spad-guard.service \
+		spad-audit.service spad-metrics.service
 	test -n "$(DESTDIR)" || ! test -x $(PREFIX)/sbin/spad || $(PREFIX)/sbin/spad teardown
 	rm -f $(DESTDIR)$(PREFIX)/sbin/spad $(DESTDIR)$(PREFIX)/sbin/spa-keygen $(DESTDIR)$(PREFIX)/bin/spa-client
 	rm -f $(DESTDIR)$(UNITS)/spad.service $(DESTDIR)$(UNITS)/spad-guard.service
 	rm -f $(DESTDIR)$(SYSUSERS)/spad.conf $(DESTDIR)$(TMPFILES)/spad.conf
+	rm -f $(DESTDIR)$(UNITS)/spad-audit.service $(DESTDIR)$(UNITS)/spad-metrics.service
 	rm -rf $(DESTDIR)$(PREFIX)/share/doc/spad
 	for name in spad spa-client spa-keygen; do \
 		rm -f $(DESTDIR)$(BASH_COMPLETIONS)/$$name $(DESTDIR)$(ZSH_COMPLETIONS)/_$$name $(DESTDIR)$(FISH_COMPLETIONS)/$$name.fish; \

@@ -27,6 +27,18 @@ step sh -c "! readelf -l $out/spa-client-static | grep INTERP"
 step "$out/spa-client-static" --version
 step cargo test --locked --package spad-tests --test packages
 
+# Alerts, dashboard and metrics: our own parser, and Prometheus' where Debian brings it (unpacked, so that nothing is started).
+if ! command -v promtool >/dev/null && [ ! -x target/tools/bin/promtool ] && command -v apt-get >/dev/null; then
+    mkdir -p target/tools/bin target/tools/prometheus
+    (cd target/tools/prometheus && apt-get -qq download prometheus && dpkg-deb -x prometheus_*.deb . && cp usr/bin/promtool ../bin)
+fi
+if PATH="$PATH:$PWD/target/tools/bin" command -v promtool >/dev/null; then
+    step env PATH="$PATH:$PWD/target/tools/bin" promtool check rules packaging/prometheus/spad.rules.yml
+else
+    echo "NOT CHECKED: alert rules by promtool (Debian: prometheus)"
+fi
+step cargo test --locked --package spad-tests --test metrics
+
 tool cargo-cyclonedx 0.5.9
 for package in spad spa-client; do
     step target/tools/bin/cargo-cyclonedx --quiet --format json --manifest-path "$package/Cargo.toml" \

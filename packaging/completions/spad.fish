@@ -40,6 +40,8 @@ complete -c spad -n "__fish_spad_needs_command" -f -a "status" -d 'Say how the r
 complete -c spad -n "__fish_spad_needs_command" -f -a "grants" -d 'Say who holds which door open, until when, and what goes through it'
 complete -c spad -n "__fish_spad_needs_command" -f -a "revoke" -d 'Close doors at once, and say which'
 complete -c spad -n "__fish_spad_needs_command" -f -a "watch" -d 'Show what happens while it happens: events and why, open doors, rates'
+complete -c spad -n "__fish_spad_needs_command" -f -a "audit" -d 'Keep what happens, with all that is known of it, where it can be looked up later'
+complete -c spad -n "__fish_spad_needs_command" -f -a "metrics" -d 'Say what `status` says in the text format of Prometheus: once, into a file, or to whoever asks by HTTP'
 complete -c spad -n "__fish_spad_needs_command" -f -a "reload" -d 'Read the files anew, and say whether they are in force'
 complete -c spad -n "__fish_spad_needs_command" -f -a "explain" -d 'Say what would become of each datagram of a capture file, and why; changes nothing'
 complete -c spad -n "__fish_spad_needs_command" -f -a "teardown" -d 'Remove all of spad\'s from the firewall: the guard, what it attached, and every open door'
@@ -105,6 +107,23 @@ complete -c spad -n "__fish_spad_using_subcommand watch" -s v -l verbose -d 'Say
 complete -c spad -n "__fish_spad_using_subcommand watch" -s q -l quiet -d 'Only warnings and errors in the log'
 complete -c spad -n "__fish_spad_using_subcommand watch" -s h -l help -d 'Print help'
 complete -c spad -n "__fish_spad_using_subcommand watch" -s V -l version -d 'Print version'
+complete -c spad -n "__fish_spad_using_subcommand audit" -l file -d 'Append an object of JSON a line to this file; who renames it away gets a new one' -r -F
+complete -c spad -n "__fish_spad_using_subcommand audit" -l config -d 'The configuration; site.toml and profiles/ stand beside it' -r -F
+complete -c spad -n "__fish_spad_using_subcommand audit" -l state-dir -d 'Folder of the replay journal, and of what `spad guard` loads' -r -F
+complete -c spad -n "__fish_spad_using_subcommand audit" -l journald -d 'An entry each in systemd\'s journal, with fields'
+complete -c spad -n "__fish_spad_using_subcommand audit" -s v -l verbose -d 'Say more in the log'
+complete -c spad -n "__fish_spad_using_subcommand audit" -s q -l quiet -d 'Only warnings and errors in the log'
+complete -c spad -n "__fish_spad_using_subcommand audit" -s h -l help -d 'Print help'
+complete -c spad -n "__fish_spad_using_subcommand audit" -s V -l version -d 'Print version'
+complete -c spad -n "__fish_spad_using_subcommand metrics" -l textfile -d 'Write this file anew without end, for node_exporter\'s textfile collector' -r -F
+complete -c spad -n "__fish_spad_using_subcommand metrics" -l every -d 'How often to write it, 1s to 1h' -r
+complete -c spad -n "__fish_spad_using_subcommand metrics" -l listen -d 'Answer GET /metrics there: unix:PATH, or a loopback address with a port' -r
+complete -c spad -n "__fish_spad_using_subcommand metrics" -l config -d 'The configuration; site.toml and profiles/ stand beside it' -r -F
+complete -c spad -n "__fish_spad_using_subcommand metrics" -l state-dir -d 'Folder of the replay journal, and of what `spad guard` loads' -r -F
+complete -c spad -n "__fish_spad_using_subcommand metrics" -s v -l verbose -d 'Say more in the log'
+complete -c spad -n "__fish_spad_using_subcommand metrics" -s q -l quiet -d 'Only warnings and errors in the log'
+complete -c spad -n "__fish_spad_using_subcommand metrics" -s h -l help -d 'Print help'
+complete -c spad -n "__fish_spad_using_subcommand metrics" -s V -l version -d 'Print version'
 complete -c spad -n "__fish_spad_using_subcommand reload" -l config -d 'The configuration; site.toml and profiles/ stand beside it' -r -F
 complete -c spad -n "__fish_spad_using_subcommand reload" -l state-dir -d 'Folder of the replay journal, and of what `spad guard` loads' -r -F
 complete -c spad -n "__fish_spad_using_subcommand reload" -l json -d 'Print the outcome as JSON'
@@ -127,16 +146,17 @@ complete -c spad -n "__fish_spad_using_subcommand teardown" -s v -l verbose -d '
 complete -c spad -n "__fish_spad_using_subcommand teardown" -s q -l quiet -d 'Only warnings and errors in the log'
 complete -c spad -n "__fish_spad_using_subcommand teardown" -s h -l help -d 'Print help'
 complete -c spad -n "__fish_spad_using_subcommand teardown" -s V -l version -d 'Print version'
-complete -c spad -n "__fish_spad_using_subcommand help; and not __fish_seen_subcommand_from check doctor guard apply confirm status grants revoke watch reload explain teardown help" -f -a "check" -d 'Say what is wrong with the files and the host, and print the text that would be loaded'
-complete -c spad -n "__fish_spad_using_subcommand help; and not __fish_seen_subcommand_from check doctor guard apply confirm status grants revoke watch reload explain teardown help" -f -a "doctor" -d 'Prove that the running system is shut to strangers and opens to a knock; say what to mend'
-complete -c spad -n "__fish_spad_using_subcommand help; and not __fish_seen_subcommand_from check doctor guard apply confirm status grants revoke watch reload explain teardown help" -f -a "guard" -d 'Load the guard as it stood last, for the time before spad runs: at boot, before there is a network'
-complete -c spad -n "__fish_spad_using_subcommand help; and not __fish_seen_subcommand_from check doctor guard apply confirm status grants revoke watch reload explain teardown help" -f -a "apply" -d 'Try the changed spad.toml, and go back to what was in force unless that is confirmed in time'
-complete -c spad -n "__fish_spad_using_subcommand help; and not __fish_seen_subcommand_from check doctor guard apply confirm status grants revoke watch reload explain teardown help" -f -a "confirm" -d 'Keep the configuration that `spad apply` tries'
-complete -c spad -n "__fish_spad_using_subcommand help; and not __fish_seen_subcommand_from check doctor guard apply confirm status grants revoke watch reload explain teardown help" -f -a "status" -d 'Say how the running spad is: uptime, interfaces, counters, and what is not as it should be'
-complete -c spad -n "__fish_spad_using_subcommand help; and not __fish_seen_subcommand_from check doctor guard apply confirm status grants revoke watch reload explain teardown help" -f -a "grants" -d 'Say who holds which door open, until when, and what goes through it'
-complete -c spad -n "__fish_spad_using_subcommand help; and not __fish_seen_subcommand_from check doctor guard apply confirm status grants revoke watch reload explain teardown help" -f -a "revoke" -d 'Close doors at once, and say which'
-complete -c spad -n "__fish_spad_using_subcommand help; and not __fish_seen_subcommand_from check doctor guard apply confirm status grants revoke watch reload explain teardown help" -f -a "watch" -d 'Show what happens while it happens: events and why, open doors, rates'
-complete -c spad -n "__fish_spad_using_subcommand help; and not __fish_seen_subcommand_from check doctor guard apply confirm status grants revoke watch reload explain teardown help" -f -a "reload" -d 'Read the files anew, and say whether they are in force'
-complete -c spad -n "__fish_spad_using_subcommand help; and not __fish_seen_subcommand_from check doctor guard apply confirm status grants revoke watch reload explain teardown help" -f -a "explain" -d 'Say what would become of each datagram of a capture file, and why; changes nothing'
-complete -c spad -n "__fish_spad_using_subcommand help; and not __fish_seen_subcommand_from check doctor guard apply confirm status grants revoke watch reload explain teardown help" -f -a "teardown" -d 'Remove all of spad\'s from the firewall: the guard, what it attached, and every open door'
-complete -c spad -n "__fish_spad_using_subcommand help; and not __fish_seen_subcommand_from check doctor guard apply confirm status grants revoke watch reload explain teardown help" -f -a "help" -d 'Print this message or the help of the given subcommand(s)'
+complete -c spad -n "__fish_spad_using_subcommand help; and not __fish_seen_subcommand_from check doctor guard apply confirm status grants revoke watch audit metrics reload teardown help" -f -a "check" -d 'Say what is wrong with the files and the host, and print the text that would be loaded'
+complete -c spad -n "__fish_spad_using_subcommand help; and not __fish_seen_subcommand_from check doctor guard apply confirm status grants revoke watch audit metrics reload teardown help" -f -a "doctor" -d 'Prove that the running system is shut to strangers and opens to a knock; say what to mend'
+complete -c spad -n "__fish_spad_using_subcommand help; and not __fish_seen_subcommand_from check doctor guard apply confirm status grants revoke watch audit metrics reload teardown help" -f -a "guard" -d 'Load the guard as it stood last, for the time before spad runs: at boot, before there is a network'
+complete -c spad -n "__fish_spad_using_subcommand help; and not __fish_seen_subcommand_from check doctor guard apply confirm status grants revoke watch audit metrics reload teardown help" -f -a "apply" -d 'Try the changed spad.toml, and go back to what was in force unless that is confirmed in time'
+complete -c spad -n "__fish_spad_using_subcommand help; and not __fish_seen_subcommand_from check doctor guard apply confirm status grants revoke watch audit metrics reload teardown help" -f -a "confirm" -d 'Keep the configuration that `spad apply` tries'
+complete -c spad -n "__fish_spad_using_subcommand help; and not __fish_seen_subcommand_from check doctor guard apply confirm status grants revoke watch audit metrics reload teardown help" -f -a "status" -d 'Say how the running spad is: uptime, interfaces, counters, and what is not as it should be'
+complete -c spad -n "__fish_spad_using_subcommand help; and not __fish_seen_subcommand_from check doctor guard apply confirm status grants revoke watch audit metrics reload teardown help" -f -a "grants" -d 'Say who holds which door open, until when, and what goes through it'
+complete -c spad -n "__fish_spad_using_subcommand help; and not __fish_seen_subcommand_from check doctor guard apply confirm status grants revoke watch audit metrics reload teardown help" -f -a "revoke" -d 'Close doors at once, and say which'
+complete -c spad -n "__fish_spad_using_subcommand help; and not __fish_seen_subcommand_from check doctor guard apply confirm status grants revoke watch audit metrics reload teardown help" -f -a "watch" -d 'Show what happens while it happens: events and why, open doors, rates'
+complete -c spad -n "__fish_spad_using_subcommand help; and not __fish_seen_subcommand_from check doctor guard apply confirm status grants revoke watch audit metrics reload teardown help" -f -a "audit" -d 'Keep what happens, with all that is known of it, where it can be looked up later'
+complete -c spad -n "__fish_spad_using_subcommand help; and not __fish_seen_subcommand_from check doctor guard apply confirm status grants revoke watch audit metrics reload teardown help" -f -a "metrics" -d 'Say what `status` says in the text format of Prometheus: once, into a file, or to whoever asks by HTTP'
+complete -c spad -n "__fish_spad_using_subcommand help; and not __fish_seen_subcommand_from check doctor guard apply confirm status grants revoke watch audit metrics reload teardown help" -f -a "reload" -d 'Read the files anew, and say whether they are in force'
+complete -c spad -n "__fish_spad_using_subcommand help; and not __fish_seen_subcommand_from check doctor guard apply confirm status grants revoke watch audit metrics reload teardown help" -f -a "teardown" -d 'Remove all of spad\'s from the firewall: the guard, what it attached, and every open door'
+complete -c spad -n "__fish_spad_using_subcommand help; and not __fish_seen_subcommand_from check doctor guard apply confirm status grants revoke watch audit metrics reload teardown help" -f -a "help" -d 'Print this message or the help of the given subcommand(s)'

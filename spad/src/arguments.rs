@@ -7,6 +7,8 @@ use clap::{Parser, Subcommand, ValueEnum};
 use spa_core::file::fields::parse_moment;
 use spa_core::time::UnixMillis;
 
+use crate::operator::Listen;
+
 /// Watches a closed port and opens the firewall for whoever proves to hold a key.
 #[derive(Parser)]
 #[command(
@@ -105,6 +107,28 @@ pub enum Command {
         #[arg(long)]
         json: bool,
     },
+    /// Keep what happens, with all that is known of it, where it can be looked up later
+    #[command(group(clap::ArgGroup::new("target").required(true)))]
+    Audit {
+        /// Append an object of JSON a line to this file; who renames it away gets a new one
+        #[arg(long, value_name = "FILE", group = "target")]
+        file: Option<PathBuf>,
+        /// An entry each in systemd's journal, with fields
+        #[arg(long, group = "target")]
+        journald: bool,
+    },
+    /// Say what `status` says in the text format of Prometheus: once, into a file, or to whoever asks by HTTP
+    Metrics {
+        /// Write this file anew without end, for node_exporter's textfile collector
+        #[arg(long, value_name = "FILE", conflicts_with = "listen")]
+        textfile: Option<PathBuf>,
+        /// How often to write it, 1s to 1h
+        #[arg(long, value_name = "TIME", requires = "textfile", value_parser = interval, default_value = "15s")]
+        every: Duration,
+        /// Answer GET /metrics there: unix:PATH, or a loopback address with a port
+        #[arg(long, value_name = "WHERE")]
+        listen: Option<Listen>,
+    },
     /// Read the files anew, and say whether they are in force
     Reload {
         /// Print the outcome as JSON
@@ -128,4 +152,10 @@ pub enum Command {
     },
     /// Remove all of spad's from the firewall: the guard, what it attached, and every open door
     Teardown,
+}
+
+fn interval(text: &str) -> Result<Duration, String> {
+    let time = humantime::parse_duration(text).map_err(|error| error.to_string())?;
+    let good = (Duration::from_secs(1)..=Duration::from_secs(3600)).contains(&time);
+    if good { Ok(time) } else { Err("neither shorter than 1s nor longer than 1h".into()) }
 }

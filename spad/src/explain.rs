@@ -249,7 +249,7 @@ impl Court {
                 if closed.is_empty() {
                     return vec!["closes nothing that is open".to_owned()];
                 }
-                closed.into_iter().map(|door| format!("closes {door}")).collect()
+                closed.into_iter().map(|door| format!("closes {}", door.text)).collect()
             }
             Effect::Open { services, narrowing, terms } => {
                 let window = humantime::format_duration(terms.window.min(ceiling.max_window));
@@ -263,7 +263,7 @@ impl Court {
                     }
                 }
                 let opens = words::of_doors(opened).into_iter();
-                opens.map(|door| format!("opens {door}{led} for {window}")).chain(what).collect()
+                opens.map(|door| format!("opens {}{led} for {window}", door.text)).chain(what).collect()
             }
         }
     }

@@ -15,6 +15,7 @@ use spad::doctor::Form;
 use spad::exit::ExitStatus;
 use spad::firewall::{self, iptables};
 use spad::lock::Lock;
+use spad::operator::{Outlet, Target};
 use spad::role::Role;
 use spad::starter::{self, Options};
 use spad::{apply, check, doctor, explain, guard, kept, log, monitor, operator, sender, worker};
@@ -52,6 +53,18 @@ fn main() -> ExitCode {
             operator::revoke(&options.state_dir, &whose, form(json))
         }
         (None, Some(Command::Watch { json })) => operator::watch(&options.state_dir, form(json)),
+        // Without a file it is the journal: one of both is asked for.
+        (None, Some(Command::Audit { file, .. })) => {
+            operator::audit(&options.state_dir, &file.map_or(Target::Journal, Target::File))
+        }
+        (None, Some(Command::Metrics { textfile, every, listen })) => {
+            let outlet = match (textfile, listen) {
+                (Some(file), _) => Outlet::Textfile(file, every),
+                (None, Some(at)) => Outlet::Listen(at),
+                (None, None) => Outlet::Once,
+            };
+            operator::metrics(&options.state_dir, &outlet)
+        }
         (None, Some(Command::Reload { json })) => operator::reload(&options.state_dir, form(json)),
         (None, Some(Command::Explain { capture, at, journal, json })) => {
             explain::run(&options, &explain::What { capture, at, journal }, form(json))

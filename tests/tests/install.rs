@@ -33,6 +33,10 @@ fn installing_guards_nothing_and_uninstalling_takes_the_guard_away() {
     assert_eq!(status, Some(0), "{said}");
     let packed = files(&lab, "package");
     for file in [
+        "units/spad-audit.service",
+        "units/spad-metrics.service",
+        "doc/spad/spad.rules.yml",
+        "doc/spad/spad.json",
         "units/spad-guard.service",
         "units/spad.service",
         "sbin/spad",

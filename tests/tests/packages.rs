@@ -140,6 +140,18 @@ fn the_debian_packages_guard_nothing_open_for_a_knock_and_leave_no_table_behind(
     lab.opens(A, SSH);
     lab.stays_shut(B, SSH);
 
+    // As the units for the audit and the metrics run, they reach the socket with no capability.
+    for unit in ["audit", "metrics"] {
+        let text = machine.sh(SERVER, &format!("cat /usr/lib/systemd/system/spad-{unit}.service"));
+        assert!(text.contains("\nUser=spad\n") && text.contains("\nCapabilityBoundingSet=\n"), "{text}");
+    }
+    let as_spad =
+        "setpriv --reuid=spad --regid=spad --init-groups --no-new-privs --bounding-set=-all --inh-caps=-all";
+    let said = machine.sh(SERVER, &format!("{as_spad} spad metrics"));
+    assert!(said.contains("\nspad_doors_open 1\n"), "{said}");
+    let said = machine.run(SERVER, &format!("timeout 2 {as_spad} spad audit --file /dev/null"));
+    assert!(said.status == Some(124) && said.text().contains("hearing spad from event"), "{}", said.text());
+
     // An upgrade leaves the configuration alone; a removal with the daemon running is refused, as it would come back.
     machine.sh(SERVER, "dpkg --no-triggers --install --force-confdef /run/packages/spad_*.deb 2>&1");
     assert!(machine.sh(SERVER, "cat /etc/spad/spad.toml").contains("protect = [\"tcp/22\"]"));

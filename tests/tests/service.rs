@@ -170,6 +170,8 @@ fn the_units_expose_little() {
         ("spad.service",       &[][..],                  17, "the kernel is asked whether its clock is synchronised"),
         ("spad.service",       &["trusted-clock.conf"],  15, "captures and the firewall of the host"),
         ("spad-guard.service", &[],                      11, "the firewall of the host"),
+        ("spad-audit.service", &[],                       8, "the sockets of the daemon and of the kernel"),
+        ("spad-metrics.service", &[],                    11, "IP sockets of this host"),
         ("spad.service",       &["receipts.conf"],       21, "and IP sockets"),
         ("spad.service",       &["iptables.conf"],       28, "its programs want to be root"),
     ];

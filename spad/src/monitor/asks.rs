@@ -1,7 +1,9 @@
 //! What workers ask for: held against the ceiling, made leases, carried out.
 
 use std::collections::BTreeMap;
+use std::sync::Arc;
 
+use spa_core::crypto::key::KeyId;
 use spa_core::grantee::Grantee;
 use spa_core::lease::{Change, Door, Limit};
 use spa_core::policy::Effect;
@@ -13,27 +15,40 @@ use super::ending::is_spent;
 use super::{Monitor, words};
 use crate::ask::{self, Ask, Message, Tally};
 use crate::control::Notice;
+use crate::operator::event::{Cause, Facts, Kind};
 use crate::socketpair::{Received, Seqpacket};
 use crate::sys::clock;
 
 /// What the workers asked for, to be done at once and told afterwards.
 #[derive(Default)]
 struct Work {
+    /// Profiles whose requests these are.
+    admitted: Vec<Arc<str>>,
     changes: Vec<Change>,
-    /// The kind of event, and what the log says of it.
-    lines: Vec<(&'static str, String)>,
+    /// The kind of event, what the log says of it, and what is known.
+    lines: Vec<(Kind, String, Facts)>,
     /// Receipts that were offered, for whom, and whether all was granted.
     receipts: Vec<(Offered, Vec<Grantee>, bool)>,
     /// Somebody said something.
     heard: bool,
 }
 
-fn lines_of_closed(changes: &[Change], why: &str) -> impl Iterator<Item = String> {
+/// Lines and fields; `profile` is whose doors they were, where that is known.
+fn closed(changes: &[Change], cause: Cause, profile: Option<&str>) -> Vec<(String, Facts)> {
     let closed = changes.iter().filter_map(|change| match change {
         Change::Remove { door } => Some(*door),
         Change::Set { .. } => None,
     });
-    words::of_doors(closed).into_iter().map(move |door| format!("closed {door}: {why}"))
+    let why = match profile {
+        Some(profile) if cause == Cause::Asked => format!("profile={profile} asked for it"),
+        _ => cause.words().to_owned(),
+    };
+    let told = words::of_doors(closed).into_iter();
+    told.map(|told| {
+        let (profile, reason) = (profile.map(str::to_owned), Some(cause.name().to_owned()));
+        (format!("closed {}: {why}", told.text), Facts { profile, reason, ..told.facts })
+    })
+    .collect()
 }
 
 impl Monitor<'_> {
@@ -58,16 +73,21 @@ impl Monitor<'_> {
         }
         let done = work.changes.is_empty() || self.apply(&work.changes);
         // Somebody waits for the door, nobody for the line.
-        for (event, line) in work.lines {
+        for profile in work.admitted {
+            let text = format!("admitted a request of profile={profile}");
+            let facts = Facts { profile: Some(profile.to_string()), ..Facts::default() };
+            self.desk.tell(Kind::Admitted, &text, facts);
+        }
+        for (event, line, facts) in work.lines {
             if done {
                 info!("{line}")
             } else {
                 info!("after the repair: {line}")
             }
-            self.desk.tell(event, &line);
+            self.desk.tell(event, &line, facts);
         }
         for line in self.reporter.take_said() {
-            self.desk.tell("refused", &line);
+            self.desk.tell(Kind::Refused, &line, Facts::of_refusal(&line));
         }
         let now = BootTime::new(clock::boottime());
         for (offered, grantees, granted) in work.receipts {
@@ -85,10 +105,17 @@ impl Monitor<'_> {
     }
 
     /// Says what was closed, and why.
-    pub(super) fn say_closed(&mut self, changes: &[Change], why: &str) {
-        for line in lines_of_closed(changes, why) {
+    pub(super) fn say_closed(&mut self, changes: &[Change], cause: Cause) {
+        self.say_closed_of(changes, cause, None);
+    }
+
+    /// The same of doors that one profile held, if it is known which.
+    pub(super) fn say_closed_of(&mut self, changes: &[Change], cause: Cause, holder: Option<KeyId>) {
+        let profile =
+            holder.and_then(|holder| self.serving.as_ref()?.profiles.name(holder).map(str::to_owned));
+        for (line, facts) in closed(changes, cause, profile.as_deref()) {
             info!("{line}");
-            self.desk.tell("closed", &line);
+            self.desk.tell(Kind::Closed, &line, facts);
         }
     }
 
@@ -112,7 +139,9 @@ impl Monitor<'_> {
                 Ok(Message::Offer(offer)) => self.answering.offer(offer),
                 Ok(Message::Denied(sealed)) => self.answer(sealed, BootTime::new(clock::boottime())),
                 Ok(Message::Renew) => self.notify(Notice::Renew),
-                Ok(Message::Refused(line)) => self.desk.tell("refused", &line),
+                Ok(Message::Refused(line)) => {
+                    self.desk.tell(Kind::Refused, &line, Facts::of_refusal(&line));
+                }
                 Ok(Message::Tally(told)) => {
                     if told.lost > tally.lost {
                         self.lost_at = Some(BootTime::new(clock::boottime()));
@@ -139,18 +168,20 @@ impl Monitor<'_> {
             self.reporter.refused(profile, "unserved", why, now);
             return false;
         }
+        work.admitted.push(profile.clone());
         let (services, narrowing, terms) = match &ask.effect {
             Effect::Open { services, narrowing, terms } => (services, narrowing, terms),
             Effect::Close { services } => {
-                let closed = self.leases.close(ask.key_id, services, ask.time, now);
-                let why = format!("profile={profile} asked for it");
-                work.lines.extend(lines_of_closed(&closed, &why).map(|line| ("closed", line)));
-                work.changes.extend(closed);
+                let changes = self.leases.close(ask.key_id, services, ask.time, now);
+                let lines = closed(&changes, Cause::Asked, Some(profile)).into_iter();
+                work.lines.extend(lines.map(|(line, facts)| (Kind::Closed, line, facts)));
+                work.changes.extend(changes);
                 return true;
             }
         };
         let ceiling = &serving.config.ceiling;
-        let window = humantime::format_duration(terms.window.min(ceiling.max_window));
+        let seconds = terms.window.min(ceiling.max_window);
+        let window = humantime::format_duration(seconds);
         let (mut opened, mut refreshed) = (Vec::new(), Vec::new());
         let mut refused: BTreeMap<String, Vec<Door>> = BTreeMap::new();
         for door in narrowing.doors(&ask.grantees, services) {
@@ -176,16 +207,22 @@ impl Monitor<'_> {
             }
         }
         let led = terms.forward.map(|to| format!(" to {to}")).unwrap_or_default();
-        for (event, doors) in [("opened", opened), ("refreshed", refreshed)] {
-            let lines = words::of_doors(doors).into_iter();
-            work.lines.extend(
-                lines.map(|door| (event, format!("opened {door}{led} profile={profile} window={window}"))),
-            );
+        for (event, doors) in [(Kind::Opened, opened), (Kind::Refreshed, refreshed)] {
+            work.lines.extend(words::of_doors(doors).into_iter().map(|told| {
+                let line = format!("opened {}{led} profile={profile} window={window}", told.text);
+                let facts = Facts {
+                    profile: Some(profile.to_string()),
+                    window: Some(seconds.as_secs()),
+                    forward: terms.forward.map(|to| to.to_string()),
+                    ..told.facts
+                };
+                (event, line, facts)
+            }));
         }
         let granted = refused.is_empty();
         for (why, doors) in refused {
             for door in words::of_doors(doors) {
-                self.reporter.refused(profile, "ceiling", format!("not opened: {door}: {why}"), now);
+                self.reporter.refused(profile, "ceiling", format!("not opened: {}: {why}", door.text), now);
             }
         }
         granted

@@ -1,7 +1,7 @@
 //! How the daemon is, for `spad status`: what it does, what it counted, and what is not as it should be for as long as that
 //! lasts.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::fs;
 use std::time::{Duration, SystemTime};
 
@@ -13,7 +13,7 @@ use spa_core::time::{BootTime, UnixMillis};
 
 use super::{Monitor, Serving};
 use crate::ask::Tally;
-use crate::operator::answer::{Grant, LastReload, Place, Status};
+use crate::operator::answer::{Grant, LastReload, Part, Place, Status};
 use crate::surroundings::{Interface, Surroundings};
 use crate::sys::clock;
 
@@ -58,6 +58,7 @@ impl Monitor<'_> {
         let surroundings =
             serving.and_then(|serving| Surroundings::read(&serving.config.interfaces, &self.routes).ok());
         let interfaces = surroundings.map(|surroundings| interfaces(&surroundings)).unwrap_or_default();
+        let (parts, degraded) = self.complaints(&interfaces, now);
         Status {
             version: env!("CARGO_PKG_VERSION").to_owned(),
             uptime: now.since(self.begun).as_secs(),
@@ -82,83 +83,115 @@ impl Monitor<'_> {
                 taken: outcome.taken,
                 reason: outcome.reason.clone(),
             }),
-            degraded: self.complaints(&interfaces, now),
+            events: self.desk.counted(),
+            reloads: self.desk.reloads,
+            degraded,
+            parts,
             interfaces,
         }
     }
 
-    fn complaints(&self, interfaces: &BTreeMap<String, String>, now: BootTime) -> Vec<String> {
-        let mut all = Vec::new();
-        let mut say = |is_so: bool, what: &dyn Fn() -> String| {
+    fn complaints(
+        &self,
+        interfaces: &BTreeMap<String, String>,
+        now: BootTime,
+    ) -> (BTreeSet<Part>, Vec<String>) {
+        let (mut parts, mut all) = (BTreeSet::new(), Vec::new());
+        let mut say = |part: Part, is_so: bool, what: &dyn Fn() -> String| {
             if is_so {
+                parts.insert(part);
                 all.push(what().chars().take(LENGTH).collect());
             }
         };
         let fixed = |text: &'static str| move || text.to_owned();
         match &self.serving {
-            None => say(true, &fixed("no worker has served yet: nothing is guarded by this configuration")),
+            None => say(
+                Part::Worker,
+                true,
+                &fixed("no worker has served yet: nothing is guarded by this configuration"),
+            ),
             Some(serving) => {
                 let Tally { unfiltered, left_out, shut, unsettled, deaf, unlocked, .. } = serving.tally;
                 say(
+                    Part::Worker,
                     serving.channel.is_none(),
                     &fixed("the worker ended: nobody hears a knock until another serves"),
                 );
-                say(interfaces.is_empty(), &fixed("there is no interface to listen on"));
+                say(Part::Interfaces, interfaces.is_empty(), &fixed("there is no interface to listen on"));
                 for (name, state) in interfaces.iter().filter(|(_, state)| *state != "up") {
-                    say(true, &|| format!("interface {name} is {state}: it is listened on when it is up"));
+                    say(Part::Interfaces, true, &|| {
+                        format!("interface {name} is {state}: it is listened on when it is up")
+                    });
                 }
                 say(
+                    Part::Journal,
                     unsettled,
                     &fixed("the journal was lost: nothing is admitted until no old datagram can be fresh"),
                 );
                 say(
+                    Part::Journal,
                     deaf,
                     &fixed("the journal cannot be written: nothing opens until it can (is the disk full?)"),
                 );
                 say(
+                    Part::Memory,
                     unlocked,
                     &fixed(
                         "the worker's memory is not locked and may reach the swap (RLIMIT_MEMLOCK; LimitMEMLOCK= in a unit)",
                     ),
                 );
-                say(left_out > 0, &|| format!("profiles left out: {left_out}, the log names them"));
-                say(shut > 0, &|| format!("monotonic profiles shut, as their memory was lost: {shut}"));
-                say(unfiltered > 0, &|| {
+                say(Part::Profiles, left_out > 0, &|| {
+                    format!("profiles left out: {left_out}, the log names them")
+                });
+                say(Part::Profiles, shut > 0, &|| {
+                    format!("monotonic profiles shut, as their memory was lost: {shut}")
+                });
+                say(Part::Interfaces, unfiltered > 0, &|| {
                     format!(
                         "interfaces where the kernel takes no filter, so that strangers wake the worker: {unfiltered}"
                     )
                 });
-                say(clock_of(serving) == "unsynchronised", &fixed("nobody vouches for the clock"));
+                say(
+                    Part::Clock,
+                    clock_of(serving) == "unsynchronised",
+                    &fixed("nobody vouches for the clock"),
+                );
             }
         }
         say(
+            Part::Firewall,
             self.options.observe,
             &fixed("spad only observes (--observe): nothing is guarded, and no door opens"),
         );
         let lost = self.lost_at.is_some_and(|at| now.since(at) < LOSS);
-        say(lost, &fixed("frames were lost within the last minute, and knocks may have been among them"));
-        match &self.trouble {
-            Some(why) => say(true, &|| format!("the firewall cannot be repaired: {why}")),
-            None => say(self.repair.is_some(), &fixed("the firewall is being repaired")),
-        }
-        self.defeats.iter().for_each(|defeat| say(true, &|| defeat.clone()));
         say(
+            Part::Captures,
+            lost,
+            &fixed("frames were lost within the last minute, and knocks may have been among them"),
+        );
+        match &self.trouble {
+            Some(why) => say(Part::Firewall, true, &|| format!("the firewall cannot be repaired: {why}")),
+            None => say(Part::Firewall, self.repair.is_some(), &fixed("the firewall is being repaired")),
+        }
+        self.defeats.iter().for_each(|defeat| say(Part::Rules, true, &|| defeat.clone()));
+        say(
+            Part::Guard,
             (self.unkept || self.keeper.is_none()) && !self.options.observe,
             &fixed("what is in force cannot be kept for `spad guard` at boot"),
         );
         say(
+            Part::Sessions,
             self.cutting.said,
             &fixed("this kernel cannot end sessions: those that are cut off are not told"),
         );
         if let Some((_, outcome)) = self.desk.reloaded.as_ref().filter(|(_, outcome)| !outcome.taken) {
             let why = outcome.reason.as_deref().unwrap_or("the log says why");
-            say(true, &|| {
+            say(Part::Reload, true, &|| {
                 format!("the last reload was refused, what is in force is older than the files: {why}")
             });
         }
-        say(self.desk.complaint().is_some(), &|| self.desk.complaint().unwrap_or_default().to_owned());
         all.truncate(COMPLAINTS);
-        all
+        (parts, all)
     }
 
     /// A lease in words and numbers.

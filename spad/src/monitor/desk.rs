@@ -1,7 +1,7 @@
 //! The control socket's end in the monitor: who calls, what he asks, and what he is told. Nobody is waited for: who does not
 //! ask, or does not read, is dropped, and no more is kept for a caller than how far his list has come.
 
-use std::collections::VecDeque;
+use std::collections::{BTreeMap, VecDeque};
 use std::time::{Duration, SystemTime};
 
 use spa_core::crypto::key::KeyId;
@@ -14,11 +14,13 @@ use rustix::event::{PollFd, PollFlags};
 
 use super::{Monitor, words};
 use crate::control::{Notice, WorkerNumber};
-use crate::operator::answer::{Answer, Event, GRANTS, NAMED, Reloaded, Revoked};
+use crate::operator::answer::{Answer, Event, GRANTS, NAMED, Reloaded, Reloads, Revoked, Watching};
+use crate::operator::event::{Cause, Facts, Kind};
 use crate::operator::listener::{self, Caller as Called, Listener};
 use crate::operator::question::{self, Question, Whose};
 use crate::socketpair::{ChannelError, Received, Seqpacket};
 use crate::starter::Options;
+use crate::sys::clock;
 
 /// Callers at a time.
 const MOST: usize = 16;
@@ -39,12 +41,18 @@ const TEXT: usize = 1000;
 
 /// Who called.
 pub(super) struct Desk {
-    /// `None`, and why, where it could not be made.
-    listener: Result<Listener, String>,
+    /// `None` where it could not be made.
+    listener: Option<Listener>,
     callers: VecDeque<Caller>,
     /// Nobody is accepted before.
     rest: Option<BootTime>,
     reload: Option<Reload>,
+    /// Which monitor this is, and the number of its next event.
+    watching: Watching,
+    /// How many of each kind there were.
+    counts: [u64; Kind::ALL.len()],
+    /// Workers that took over after the first, and those that were turned away.
+    pub(super) reloads: Reloads,
     /// How the last reload ended, whoever asked for it.
     pub(super) reloaded: Option<(BootTime, Reloaded)>,
 }
@@ -78,22 +86,30 @@ impl Desk {
     /// Opens the socket. To be called while files can be made.
     pub(super) fn open(options: &Options) -> Self {
         let path = crate::operator::path(&options.state_dir);
-        let listener = Listener::open(&path).map_err(|error| listener::complaint(&path, &error));
-        if let Err(complaint) = &listener {
+        let listener = Listener::open(&path);
+        if let Err(error) = &listener {
+            let complaint = listener::complaint(&path, error);
             warn!("{complaint}; `spad status` and its like do not work");
         }
-        Self { listener, callers: VecDeque::new(), rest: None, reload: None, reloaded: None }
-    }
-
-    /// Why nobody can call.
-    pub(super) fn complaint(&self) -> Option<&str> {
-        self.listener.as_ref().err().map(String::as_str)
+        let listener = listener.ok();
+        let monitor = u64::try_from(clock::boottime().as_millis()).unwrap_or(u64::MAX);
+        let watching = Watching { monitor, next: 1 };
+        Self {
+            listener,
+            callers: VecDeque::new(),
+            rest: None,
+            reload: None,
+            watching,
+            counts: [0; Kind::ALL.len()],
+            reloads: Reloads::default(),
+            reloaded: None,
+        }
     }
 
     /// What to wait for.
     pub(super) fn descriptors(&self, now: BootTime) -> impl Iterator<Item = PollFd<'_>> {
         let takes = self.callers.len() < MOST && self.rest.is_none_or(|rest| rest <= now);
-        let listener = self.listener.as_ref().ok().filter(|_| takes);
+        let listener = self.listener.as_ref().filter(|_| takes);
         let listener = listener.map(|listener| PollFd::new(listener, PollFlags::IN));
         listener.into_iter().chain(self.callers.iter().map(|caller| {
             let list = matches!(caller.wants, Wants::Grants(_));
@@ -111,18 +127,30 @@ impl Desk {
         self.callers.iter().filter(|caller| matches!(caller.wants, Wants::Watch)).count()
     }
 
-    /// Tells whoever watches. Who does not keep up is not waited for.
-    pub(super) fn tell(&mut self, event: &str, text: &str) {
+    /// Tells whoever watches. Who does not keep up is not waited for: he finds by the number how much he missed.
+    pub(super) fn tell(&mut self, event: Kind, text: &str, mut facts: Facts) {
+        let number = Some(self.watching.next);
+        self.watching.next = self.watching.next.saturating_add(1);
+        let counts = Kind::ALL.iter().zip(&mut self.counts).filter(|(kind, _)| **kind == event);
+        counts.for_each(|(_, count)| *count = count.saturating_add(1));
         if self.watchers() == 0 {
             return;
         }
         let wall = SystemTime::now().duration_since(SystemTime::UNIX_EPOCH).unwrap_or_default();
-        let (at, event) = (write_moment(UnixMillis::clamped(wall)), event.to_owned());
-        let text = text.chars().take(TEXT).collect();
-        let packet = Answer::Event(Event { at, event, text }).to_packet();
+        // As many as a profile may hold would not fit.
+        facts.source_ports = facts.source_ports.map(|ports| ports.chars().take(TEXT).collect());
+        let (at, text) = (write_moment(UnixMillis::clamped(wall)), text.chars().take(TEXT).collect());
+        let packet = Answer::Event(Box::new(Event { at, event, text, number, facts })).to_packet();
         self.callers.retain(|caller| {
             !matches!(caller.wants, Wants::Watch) || caller.socket.send_packet(&packet).is_ok()
         });
+    }
+
+    /// How many events there were, by kind: those that a monitor has.
+    pub(super) fn counted(&self) -> BTreeMap<String, u64> {
+        let own = |kind: &Kind| !matches!(kind, Kind::Begun | Kind::Missed);
+        let all = Kind::ALL.into_iter().zip(self.counts).filter(|(kind, _)| own(kind));
+        all.map(|(kind, count)| (kind.name().to_owned(), count)).collect()
     }
 
     fn accept(&mut self, now: BootTime) {
@@ -133,7 +161,7 @@ impl Desk {
         if self.callers.len() >= MOST {
             return;
         }
-        match self.listener.as_ref().ok().and_then(Listener::accept) {
+        match self.listener.as_ref().and_then(Listener::accept) {
             Some(Called::Welcome(socket)) => {
                 self.callers.push_back(Caller {
                     socket,
@@ -221,7 +249,8 @@ impl Monitor<'_> {
             Question::Watch => {
                 caller.wants = Wants::Watch;
                 caller.deadline = None;
-                return Some(caller);
+                let begins = Answer::Watching(self.desk.watching).to_packet();
+                return caller.socket.send_packet(&begins).is_ok().then_some(caller);
             }
         };
         // A packet that the socket has no room for is the fault of who asked.
@@ -251,24 +280,28 @@ impl Monitor<'_> {
     }
 
     fn revoke(&mut self, whose: &Whose, now: BootTime) -> Answer {
-        let changes = match whose {
-            Whose::Address(address) => self.leases.end_where(|door| door.grantee.includes(*address)),
+        let (changes, holder) = match whose {
+            Whose::Address(address) => (self.leases.end_where(|door| door.grantee.includes(*address)), None),
             Whose::Name(name) => match self.holders(name.as_str()) {
                 holders if holders.is_empty() => {
                     let what = "no profile that is served is called so, and nothing is open by such a key id";
                     return Answer::Refused(what.into());
                 }
-                holders => self.leases.retain_holders(|holder| !holders.contains(&holder), now),
+                holders => {
+                    let only = holders.first().copied().filter(|_| holders.len() == 1);
+                    (self.leases.retain_holders(|holder| !holders.contains(&holder), now), only)
+                }
             },
         };
         let done = changes.is_empty() || self.apply(&changes);
-        self.say_closed(&changes, "the operator revoked it");
+        self.say_closed_of(&changes, Cause::Operator, holder);
         let is_closed = |change: &&Change| matches!(change, Change::Remove { .. });
         let (closed, open): (Vec<&Change>, Vec<&Change>) = changes.iter().partition(is_closed);
         let [mut closed, mut still_open] = [closed, open].map(|changes| {
-            words::of_doors(changes.iter().map(|change| match change {
+            let doors = changes.iter().map(|change| match change {
                 Change::Remove { door } | Change::Set { door, .. } => *door,
-            }))
+            });
+            words::of_doors(doors).into_iter().map(|told| told.text).collect::<Vec<_>>()
         });
         let all = closed.len() + still_open.len();
         closed.truncate(NAMED);
@@ -312,13 +345,22 @@ impl Monitor<'_> {
                 _ => true,
             });
         }
+        let taken = Facts { taken: Some(outcome.taken), ..Facts::default() };
         // The first worker of all is no reload.
-        if self.serving.is_some() {
+        if self.serving.is_none() {
+            match &outcome.reason {
+                None => self.desk.tell(Kind::Serving, "the first worker of this monitor takes over", taken),
+                Some(reason) => self.desk.tell(Kind::Trouble, &format!("nobody serves: {reason}"), taken),
+            }
+        } else {
+            let reloads = &mut self.desk.reloads;
+            let count = if outcome.taken { &mut reloads.taken } else { &mut reloads.refused };
+            *count = count.saturating_add(1);
             let line = match &outcome.reason {
                 None => "a new worker takes over".to_owned(),
                 Some(reason) => format!("reload refused, everything stays as it was: {reason}"),
             };
-            self.desk.tell("reload", &line);
+            self.desk.tell(Kind::Reload, &line, taken);
             self.desk.reloaded = Some((now, outcome));
         }
     }

@@ -6,8 +6,9 @@ use spa_core::time::BootTime;
 use tracing::{debug, info, warn};
 
 use super::watching::KEPT;
-use super::{Monitor, due};
+use super::{Monitor, due, words};
 use crate::firewall::{self, Firewall, FirewallError};
+use crate::operator::event::Kind;
 
 /// Doors that are shut, and whose sessions are to be ended.
 #[derive(Default)]
@@ -80,7 +81,7 @@ impl Monitor<'_> {
         for door in gone.iter().filter(|door| ending.contains(door)) {
             let line = format!("cut {door}: its sessions ended");
             info!("{line}");
-            self.desk.tell("cut", &line);
+            self.desk.tell(Kind::Cut, &line, words::facts(*door));
         }
         self.cutting.doors.retain(|door| left.contains(door));
         self.cutting.at = (!self.cutting.doors.is_empty()).then(|| now.plus(KEPT));

@@ -12,6 +12,7 @@ use super::taking_over::Successor;
 use super::watching::REPAIR;
 use crate::exit::ExitStatus;
 use crate::firewall::{FirewallError, Progress};
+use crate::operator::event::{Facts, Kind};
 use crate::sys::clock;
 
 /// How soon a repair that failed is tried again for the first time.
@@ -75,7 +76,7 @@ impl Monitor<'_> {
                 self.check.get_or_insert(now);
                 let line = format!("repaired: the firewall is as it should be, open={}", self.leases.len());
                 info!("{line}");
-                self.desk.tell("repair", &line);
+                self.desk.tell(Kind::Repair, &line, Facts::default());
             }
             Err(error) => {
                 self.helpless |= matches!(error, FirewallError::LoaderGone(_));
@@ -91,7 +92,7 @@ impl Monitor<'_> {
         if self.trouble.as_ref() != Some(&reason) {
             let line = format!("the firewall cannot be repaired yet, trying again every second: {reason}");
             error!("{line}");
-            self.desk.tell("trouble", &line);
+            self.desk.tell(Kind::Trouble, &line, Facts::default());
             self.trouble = Some(reason);
             // Another manager may just have flushed once more, as some do, and the services are open until the next try.
             pause = AT_FIRST;

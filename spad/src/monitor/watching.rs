@@ -1,9 +1,10 @@
 //! What time brings, and what others do to the firewall and to the host.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::num::NonZeroU32;
 use std::time::Duration;
 
+use spa_core::crypto::key::KeyId;
 use spa_core::grantee::Grantee;
 use spa_core::lease::{Change, Door};
 use spa_core::time::BootTime;
@@ -12,6 +13,7 @@ use tracing::{error, info, warn};
 use super::{COMES_TO_REST, Monitor, due};
 use crate::control::Notice;
 use crate::firewall::{self, FirewallError};
+use crate::operator::event::{Cause, Facts, Kind};
 use crate::surroundings::Surroundings;
 use crate::sys::clock;
 
@@ -31,7 +33,11 @@ impl Monitor<'_> {
         let outcome = self.firewall().and_then(|firewall| firewall.apply(changes));
         if let Err(error) = &outcome {
             error!("the firewall could not be changed, trying again: {error}");
-            self.desk.tell("trouble", &format!("the firewall could not be changed, trying again: {error}"));
+            self.desk.tell(
+                Kind::Trouble,
+                &format!("the firewall could not be changed, trying again: {error}"),
+                Facts::default(),
+            );
             self.repair.get_or_insert(BootTime::new(clock::boottime()));
         }
         outcome.is_ok()
@@ -41,11 +47,15 @@ impl Monitor<'_> {
     pub(super) fn keep_up(&mut self, now: BootTime) {
         self.extend_used(now);
         // The kernel has closed these by itself, unless the host slept: its timeouts stand still meanwhile.
-        let ended = self.leases.expire(now).into_iter().filter(|ended| !ended.still_open);
-        let shut: Vec<Change> = ended.map(|ended| Change::Remove { door: ended.door }).collect();
+        let mut shut: BTreeMap<KeyId, Vec<Change>> = BTreeMap::new();
+        for ended in self.leases.expire(now).into_iter().filter(|ended| !ended.still_open) {
+            shut.entry(ended.holder).or_default().push(Change::Remove { door: ended.door });
+        }
         if !shut.is_empty() {
-            self.apply(&shut);
-            self.say_closed(&shut, "its window ended");
+            self.apply(&shut.values().flatten().cloned().collect::<Vec<_>>());
+        }
+        for (holder, shut) in shut {
+            self.say_closed_of(&shut, Cause::Window, Some(holder));
         }
         self.cut_ended(now);
         self.reporter.catch_up(now);
@@ -97,7 +107,7 @@ impl Monitor<'_> {
                 "somebody else changed what is spad's of {firewall}, or got before it; putting it back"
             );
             warn!("{line}");
-            self.desk.tell("trouble", &line);
+            self.desk.tell(Kind::Trouble, &line, Facts::default());
             let earliest = self.repaired.map(|before| before.plus(BETWEEN_REPAIRS));
             self.repair = Some(earliest.map_or(now, |earliest| earliest.max(now)));
         }
@@ -117,7 +127,7 @@ impl Monitor<'_> {
         };
         for defeat in found.difference(&self.defeats) {
             warn!("{defeat}");
-            self.desk.tell("trouble", defeat);
+            self.desk.tell(Kind::Trouble, defeat, Facts::default());
         }
         self.defeats.difference(&found).for_each(|defeat| info!("no longer so: {defeat}"));
         self.defeats = found;
@@ -138,7 +148,7 @@ impl Monitor<'_> {
                 let gone = self.leases.end_where(|door| index(door).is_some_and(|index| !is_there(index)));
                 if !gone.is_empty() {
                     self.apply(&gone);
-                    self.say_closed(&gone, "its interface is gone");
+                    self.say_closed(&gone, Cause::Interface);
                 }
             }
             Err(error) => warn!("cannot look at the interfaces: {error}"),

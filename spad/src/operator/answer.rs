@@ -1,10 +1,11 @@
 //! What is answered: JSON, one object a packet, of a size that is bounded. What `--json` prints has these fields and no others
 //! (spad(8), "What --json prints"); a field is never renamed, and new ones may come.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use serde::{Deserialize, Serialize};
 
+pub use super::event::Event;
 pub use crate::firewall::Through;
 
 /// Most bytes of a packet.
@@ -25,8 +26,10 @@ pub enum Answer {
     Revoked(Revoked),
     /// The whole answer.
     Reloaded(Reloaded),
+    /// From here on it is told what happens.
+    Watching(Watching),
     /// It happened; more follow, without end.
-    Event(Event),
+    Event(Box<Event>),
     /// The question is refused, and why.
     Refused(String),
 }
@@ -60,8 +63,89 @@ pub struct Status {
     pub lost: u64,
     /// The last reload, if there was one.
     pub reload: Option<LastReload>,
+    /// How many events there were, by kind.
+    pub events: BTreeMap<String, u64>,
+    /// Since the monitor started.
+    pub reloads: Reloads,
     /// What is not as it should be: one sentence each. Empty: all is well.
     pub degraded: Vec<String>,
+    /// The same in stable words, each once.
+    pub parts: BTreeSet<Part>,
+}
+
+/// Workers that took over after the first, and those that were turned away.
+#[derive(Clone, Copy, Debug, Default, Serialize, Deserialize)]
+pub struct Reloads {
+    /// The files are in force.
+    pub taken: u64,
+    /// They are not.
+    pub refused: u64,
+}
+
+/// What may be degraded.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Part {
+    /// Nobody has served yet, or nobody hears.
+    Worker,
+    /// One is missing, down, or without a filter in the kernel.
+    Interfaces,
+    /// Lost, or not writable.
+    Journal,
+    /// Some are left out, or shut.
+    Profiles,
+    /// Nobody vouches for it.
+    Clock,
+    /// Frames were lost within the last minute.
+    Captures,
+    /// It is being repaired, or cannot be.
+    Firewall,
+    /// Rules of others drop what is accepted.
+    Rules,
+    /// What is in force cannot be kept for the next boot.
+    Guard,
+    /// They cannot be ended.
+    Sessions,
+    /// The last one was refused.
+    Reload,
+    /// That of the worker may reach the swap.
+    Memory,
+}
+
+impl Part {
+    /// Every part.
+    pub const ALL: [Self; 12] = [
+        Self::Worker,
+        Self::Interfaces,
+        Self::Journal,
+        Self::Profiles,
+        Self::Clock,
+        Self::Captures,
+        Self::Firewall,
+        Self::Rules,
+        Self::Guard,
+        Self::Sessions,
+        Self::Reload,
+        Self::Memory,
+    ];
+
+    /// Its stable name.
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::Worker => "worker",
+            Self::Interfaces => "interfaces",
+            Self::Journal => "journal",
+            Self::Profiles => "profiles",
+            Self::Clock => "clock",
+            Self::Captures => "captures",
+            Self::Firewall => "firewall",
+            Self::Rules => "rules",
+            Self::Guard => "guard",
+            Self::Sessions => "sessions",
+            Self::Reload => "reload",
+            Self::Memory => "memory",
+        }
+    }
 }
 
 /// Where the firewall is.
@@ -84,15 +168,13 @@ pub struct LastReload {
     pub reason: Option<String>,
 }
 
-/// Something that happened. Never anything that an unauthenticated datagram caused.
-#[derive(Clone, Debug, Serialize, Deserialize)]
-pub struct Event {
-    /// When (RFC 3339, by the server's clock).
-    pub at: String,
-    /// What kind: `opened`, `refreshed`, `closed`, `refused`, `cut`, `reload`, `repair` or `trouble`.
-    pub event: String,
-    /// One sentence, as in the log.
-    pub text: String,
+/// Where in the row of events a watch begins.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Watching {
+    /// Which monitor counts them: milliseconds since boot when it began, so that another one is told from this one.
+    pub monitor: u64,
+    /// The number of the first event that will be told.
+    pub next: u64,
 }
 
 /// A lease.

@@ -1,13 +1,18 @@
 //! The control socket: what an operator may ask the running daemon, and what it answers (docs/ARCHITECTURE.md, "The control
-//! socket"). The monitor answers ([`crate::monitor`]); the programs `spad status`, `grants`, `revoke`, `reload` and `watch` ask.
+//! socket"). The monitor answers ([`crate::monitor`]); the programs `spad status`, `grants`, `revoke`, `reload`, `watch`, `audit` and `metrics` ask.
 //!
 //! A question is one packet of fixed size, an answer one packet of JSON or several. Not to be confused with
 //! [`crate::control`], the channel between starter and monitor.
 
 pub mod answer;
+mod audit;
 pub mod call;
+pub mod event;
 pub mod listener;
+pub mod metrics;
 pub mod question;
+mod scrape;
+mod sink;
 mod status;
 mod through;
 mod view;
@@ -16,6 +21,10 @@ mod words;
 
 use std::path::{Path, PathBuf};
 
+pub use self::audit::audit;
+pub use self::metrics::{Outlet, metrics};
+pub use self::scrape::Listen;
+pub use self::sink::Target;
 pub use self::status::{grants, reload, revoke, status};
 pub use self::watch::watch;
 

@@ -7,6 +7,7 @@ use spa_core::service::{Service, Transport};
 use tracing::warn;
 
 use super::answer::Grant;
+use super::event::Facts;
 use crate::firewall;
 
 /// Fills in what is known of each.
@@ -21,6 +22,25 @@ pub(super) fn count(grants: &mut [Grant]) {
             }
         }
         Err(error) => warn!("what goes through the doors is not known: {error}"),
+    }
+}
+
+/// What goes through the door of an event when it shuts, if the kernel counts there: this host's own TCP services.
+pub(super) fn count_event(facts: &mut Facts) {
+    let door = || {
+        let service: Service = facts.service.as_deref()?.parse().ok()?;
+        let grantee = facts.grantee.as_deref()?.parse().ok()?;
+        let whole = service.transport() == Transport::Tcp && facts.source_ports.is_none();
+        whole.then_some(Door { grantee, service, limit: Limit::None })
+    };
+    let Some(door) = door() else { return };
+    // An audit without it is one all the same, and a line for each event would say nothing new.
+    let carried = firewall::carried(&[door]).unwrap_or_default();
+    // Where it led to an inner host nothing lives here either.
+    if let Some(through) = carried.first().filter(|through| through.connections > 0) {
+        facts.connections = Some(through.connections.into());
+        facts.bytes_in = Some(through.bytes_in);
+        facts.bytes_out = Some(through.bytes_out);
     }
 }
 

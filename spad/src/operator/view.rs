@@ -119,7 +119,8 @@ impl View {
         lines.push("EVENTS".to_owned());
         let room = left.saturating_sub(shown);
         let skipped = self.events.len().saturating_sub(room);
-        let text = |event: &Event| format!("  {}  {:<9}  {}", clock(&event.at), event.event, event.text);
+        let text =
+            |event: &Event| format!("  {}  {:<9}  {}", clock(&event.at), event.event.name(), event.text);
         lines.extend(self.events.iter().skip(skipped).map(text));
         lines.truncate(rows);
         lines.into_iter().map(|line| line.chars().take(columns).collect()).collect()
@@ -133,9 +134,11 @@ fn clock(at: &str) -> &str {
 
 #[cfg(test)]
 mod tests {
-    use std::collections::BTreeMap;
+    use std::collections::{BTreeMap, BTreeSet};
 
     use super::*;
+    use crate::operator::answer::Reloads;
+    use crate::operator::event::Kind;
 
     fn status(admitted: u64, mac: u64, replayed: u64) -> Status {
         Status {
@@ -152,6 +155,9 @@ mod tests {
             refused: [("mac".to_owned(), mac), ("replayed".to_owned(), replayed)].into(),
             lost: 0,
             reload: None,
+            events: BTreeMap::new(),
+            reloads: Reloads::default(),
+            parts: BTreeSet::new(),
             degraded: vec!["interface eth1 is down".into()],
         }
     }
@@ -184,8 +190,9 @@ mod tests {
         view.grants(vec![grant(30), grant(1)]);
         view.tick();
         for second in 0..9 {
-            let (at, event) = (format!("2026-11-21T12:00:0{second}Z"), "opened".to_owned());
-            view.event(Event { at, event, text: "opened tcp/22 for 192.0.2.7".into() });
+            let (at, event) = (format!("2026-11-21T12:00:0{second}Z"), Kind::Opened);
+            let text = "opened tcp/22 for 192.0.2.7".into();
+            view.event(Event { at, event, text, ..Event::default() });
         }
         let expected = [
             "spad 0.1.0  up 1h 1m 1s  2 profiles  1 doors open  degraded",

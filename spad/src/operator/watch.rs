@@ -9,6 +9,7 @@ use tracing::warn;
 
 use super::answer::{Answer, Event};
 use super::call::{Call, CallError};
+use super::event::Kind;
 use super::question::Question;
 use super::status::{ask_grants, ask_status, outcome};
 use super::view::View;
@@ -68,12 +69,15 @@ fn run(state_dir: &Path, shown: Shown) -> Result<(), CallError> {
         let left = looked.map_or(TICK, |at| TICK.saturating_sub(at.elapsed()));
         match call.next_within(left) {
             Ok(None) => {}
+            Ok(Some(Answer::Watching(_))) => {}
+            // For people, what opens says that it was admitted.
+            Ok(Some(Answer::Event(event))) if shown != Shown::Json && event.event == Kind::Admitted => {}
             Ok(Some(Answer::Event(event))) => {
                 changed = true;
                 if shown != Shown::Picture && write_event(shown, &event).is_err() {
                     return Ok(());
                 }
-                view.event(event);
+                view.event(*event);
             }
             Ok(Some(_)) => return Err(CallError::OtherVersion),
             Err(CallError::Ended) => {
@@ -91,7 +95,7 @@ fn write_event(shown: Shown, event: &Event) -> io::Result<()> {
     let mut out = io::stdout().lock();
     match shown {
         Shown::Json => writeln!(out, "{}", serde_json::to_string(event).unwrap_or_default())?,
-        _ => writeln!(out, "{} {}: {}", event.at, event.event, event.text)?,
+        _ => writeln!(out, "{} {}: {}", event.at, event.event.name(), event.text)?,
     }
     out.flush()
 }
