@@ -172,6 +172,9 @@ const REFUSED: &[c_long] = &[libc::SYS_ioctl, libc::SYS_statx, libc::SYS_newfsta
 /// The monitor sets something of each netlink socket that it makes, so that there `setsockopt` stands in a list.
 const REFUSED_TO_THE_MONITOR: &[c_long] = &[libc::SYS_ioctl, libc::SYS_statx, libc::SYS_newfstatat];
 
+/// What the monitor asks by `ioctl` all the same: which name an interface has, and which index. ipset knows names only.
+const ASKED_BY_THE_MONITOR: [c_int; 2] = [0x8910, 0x8933];
+
 /// `fcntl` on an open file: its flags and locks. Never F_DUPFD: a capture socket duplicated onto the number
 /// of a journal could be written to, that is: it could send.
 const FCNTL: &[c_int] = &[
@@ -194,7 +197,7 @@ pub(super) fn allow_only_the_workers(writable: impl Iterator<Item = RawFd>) -> R
     let written = [libc::SYS_write, libc::SYS_writev, libc::SYS_pwrite64];
     conditional.extend(written.map(|call| (call, equal(0, &writable))));
     conditional.push((libc::SYS_fcntl, equal(1, FCNTL)));
-    install_both(FREE, REFUSED, conditional)
+    install_both(FREE, REFUSED, &[], conditional)
 }
 
 /// The same for the sender: it reads its channel, sends by its sockets and writes to standard error.
@@ -206,7 +209,7 @@ pub(super) fn allow_only_the_senders(channel: RawFd, sockets: &[RawFd]) -> Resul
     conditional.push((libc::SYS_recvfrom, equal(0, &[channel])));
     // What a build for tests asks of each descriptor that it closes.
     conditional.push((libc::SYS_fcntl, equal(1, &[libc::F_GETFD])));
-    install_both(FREE_TO_THE_SENDER, REFUSED, conditional)
+    install_both(FREE_TO_THE_SENDER, REFUSED, &[], conditional)
 }
 
 /// The same for the monitor: it makes netlink sockets and no others, and writes to one file.
@@ -223,7 +226,7 @@ pub(super) fn allow_only_the_monitors(kept: Option<RawFd>) -> Result<(), Sandbox
     conditional.push((libc::SYS_writev, equal(0, &stderr)));
     conditional.extend(kept.map(|kept| (libc::SYS_pwrite64, equal(0, &[kept]))));
     conditional.push((libc::SYS_fcntl, equal(1, &[libc::F_GETFD, libc::F_GETFL, libc::F_SETFL])));
-    install_both(FREE_TO_THE_MONITOR, REFUSED_TO_THE_MONITOR, conditional)
+    install_both(FREE_TO_THE_MONITOR, REFUSED_TO_THE_MONITOR, &ASKED_BY_THE_MONITOR, conditional)
 }
 
 /// What neither `iptables-restore` nor what it starts ever needs, and what a way out of a sandbox often begins with. Answered
@@ -268,7 +271,7 @@ const NOT_THE_LOADERS: &[c_long] = &[
 
 /// Installs that in the loader, and so in all that it starts.
 pub(super) fn refuse_what_no_loader_needs() -> Result<(), SandboxError> {
-    let program = refused_calls(NOT_THE_LOADERS).map_err(io::Error::other);
+    let program = refused_calls(NOT_THE_LOADERS, &[]).map_err(io::Error::other);
     program
         .and_then(|program| seccompiler::apply_filter_all_threads(&program).map_err(io::Error::other))
         .map_err(|error| SandboxError::Step("the system call filter", error))
@@ -277,6 +280,7 @@ pub(super) fn refuse_what_no_loader_needs() -> Result<(), SandboxError> {
 fn install_both(
     free: &[c_long],
     refused: &[c_long],
+    asked: &[c_int],
     conditional: Vec<Conditional>,
 ) -> Result<(), SandboxError> {
     // The first look at a clock asks the kernel by `prctl` where its clocks are; no later one does.
@@ -285,14 +289,21 @@ fn install_both(
         let program = program.map_err(io::Error::other)?;
         seccompiler::apply_filter_all_threads(&program).map_err(io::Error::other)
     };
-    install(refused_calls(refused))
+    install(refused_calls(refused, asked))
         .and_then(|()| install(allowed_calls(free.iter().chain(refused), conditional)))
         .map_err(|error| SandboxError::Step("the system call filter", error))
 }
 
-/// The filter that answers EPERM.
-fn refused_calls(refused: &[c_long]) -> Result<BpfProgram, BackendError> {
-    let rules = refused.iter().map(|call| (*call, Vec::new())).collect();
+/// The filter that answers EPERM, but to an `ioctl` that is `asked`.
+fn refused_calls(refused: &[c_long], asked: &[c_int]) -> Result<BpfProgram, BackendError> {
+    let mut rules: BTreeMap<c_long, Vec<SeccompRule>> =
+        refused.iter().map(|call| (*call, Vec::new())).collect();
+    if let (Some(ways), false) = (rules.get_mut(&libc::SYS_ioctl), asked.is_empty()) {
+        let other = |request: &c_int| {
+            SeccompCondition::new(1, SeccompCmpArgLen::Dword, SeccompCmpOp::Ne, word(*request))
+        };
+        ways.push(SeccompRule::new(asked.iter().map(other).collect::<Result<_, _>>()?)?);
+    }
     let refuse = SeccompAction::Errno(libc::EPERM.unsigned_abs());
     SeccompFilter::new(rules, SeccompAction::Allow, refuse, std::env::consts::ARCH.try_into()?)?.try_into()
 }
