@@ -43,10 +43,16 @@ use crate::output::{complain, say};
 use crate::random::random;
 use crate::usage;
 
-/// The command line as it is parsed: the manual page, the completions and the tests of both are made from it.
+/// The command line: the manual page, the completions and the tests of both are made from it.
 #[must_use]
 pub fn command_line() -> clap::Command {
     Args::command()
+}
+
+/// The same as its help shows it: to no command an option that is of no use there.
+#[must_use]
+pub fn parser() -> clap::Command {
+    args::without_idle_options(command_line())
 }
 
 /// The program.
@@ -55,7 +61,7 @@ pub fn main() -> ExitCode {
 }
 
 fn run(arguments: impl IntoIterator<Item = OsString>) -> Result<(), Failure> {
-    let Some(args) = usage::parse::<Args>(arguments, &args::HABITS)? else { return Ok(()) };
+    let Some(args) = usage::parse::<Args>(arguments, parser, &args::HABITS)? else { return Ok(()) };
     let json = args.json;
     let end = carry_out(args);
     if let (true, Err(failure)) = (json, &end) {
@@ -67,6 +73,11 @@ fn run(arguments: impl IntoIterator<Item = OsString>) -> Result<(), Failure> {
 fn carry_out(mut args: Args) -> Result<(), Failure> {
     args.check()?;
     match args.then.take() {
+        Some(Then::Profiles { .. } | Then::Enrol(_)) if args.are_for_a_knock() => {
+            let sentence =
+                "what is said of a knock has no use here: leave out all but the command's own options";
+            return Err(Failure::usage(sentence));
+        }
         Some(Then::Profiles { what }) => return profiles::run(&args, what),
         Some(Then::Enrol(_)) if args.json => {
             return Err(Failure::usage("--json does not go with enrol, whose lines are for people"));

@@ -47,7 +47,9 @@ pub fn main() -> ExitCode {
 }
 
 fn run(arguments: impl IntoIterator<Item = OsString>) -> Result<(), Failure> {
-    let Some(mut args) = usage::parse::<Args>(arguments, &args::HABITS)? else { return Ok(()) };
+    let Some(mut args) = usage::parse::<Args>(arguments, command_line, &args::HABITS)? else {
+        return Ok(());
+    };
     let now = clock::now();
     match args.task.take() {
         Some(Task::Accept(accept)) => return accept::run(&accept, now),

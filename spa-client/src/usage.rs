@@ -20,19 +20,27 @@ pub(crate) type Habits = (&'static str, &'static str);
 const NO_OPTION: &str = "a word that belongs to no option; did you forget -D before the server's name?";
 
 /// Reads a command line; `None` if it asked for help or for the version, which are printed then.
+///
+/// - `shown`: the parser that prints the help.
 pub(crate) fn parse<A: Parser>(
     arguments: impl IntoIterator<Item = OsString>,
+    shown: impl FnOnce() -> Command,
     habits: &[Habits],
 ) -> Result<Option<A>, Failure> {
     let arguments: Vec<OsString> = arguments.into_iter().collect();
-    match A::try_parse_from(&arguments) {
-        Ok(arguments) => Ok(Some(arguments)),
-        Err(error) if matches!(error.kind(), ErrorKind::DisplayHelp | ErrorKind::DisplayVersion) => {
-            say(error.to_string().trim_end());
-            Ok(None)
-        }
-        Err(error) => Err(Failure::usage(sentence(&error, &meant(A::command(), &arguments), habits))),
+    let error = match A::try_parse_from(&arguments) {
+        Ok(arguments) => return Ok(Some(arguments)),
+        Err(error) => error,
+    };
+    let printed = match error.kind() {
+        ErrorKind::DisplayVersion => Some(error),
+        ErrorKind::DisplayHelp => shown().try_get_matches_from(&arguments).err(),
+        _ => return Err(Failure::usage(sentence(&error, &meant(A::command(), &arguments), habits))),
+    };
+    if let Some(printed) = printed {
+        say(printed.to_string().trim_end());
     }
+    Ok(None)
 }
 
 /// The command whose options are meant: the last that the words name.

@@ -7,7 +7,7 @@ use std::path::PathBuf;
 use std::str::FromStr;
 use std::time::Duration;
 
-use clap::{Parser, Subcommand};
+use clap::{Command, Parser, Subcommand};
 use spa_core::address::{may_be_granted, may_open_for};
 use spa_core::grantee::Grantee;
 use spa_core::name::ProfileName;
@@ -267,7 +267,56 @@ pub(super) struct Enrol {
     pub(super) force: bool,
 }
 
+/// Options that every command takes because they stand for the knock in it.
+const OF_A_KNOCK: [&str; 11] = [
+    "access",
+    "destination",
+    "profile",
+    "allow",
+    "stun",
+    "window",
+    "port",
+    "ipv4",
+    "ipv6",
+    "wait",
+    "verbose",
+];
+
+/// The parser, without showing those to commands that do not knock.
+pub(super) fn without_idle_options(mut command: Command) -> Command {
+    // Only then does each command have the options that hold everywhere.
+    command.build();
+    command.mut_subcommand("profiles", hiding_them).mut_subcommand("enrol", hiding_them)
+}
+
+fn hiding_them(command: Command) -> Command {
+    let command = command.mut_args(|option| {
+        let hides = OF_A_KNOCK.contains(&option.get_id().as_str()) && !option.is_positional();
+        option.hide(hides)
+    });
+    let names: Vec<String> = command.get_subcommands().map(|one| one.get_name().to_owned()).collect();
+    names.into_iter().fold(command, |command, name| command.mut_subcommand(name, hiding_them))
+}
+
 impl Args {
+    /// Whether anything is said that only a knock has a use for. (To the parser a profile that a command names is --profile.)
+    pub(super) fn are_for_a_knock(&self) -> bool {
+        let Self { access, forward, destination, source_port, window, port, stun, wait, .. } = self;
+        let Self { once, ipv4, ipv6, close, dry_run, save_packet, receipt, verbose, .. } = self;
+        let flags = [once, ipv4, ipv6, close, dry_run, receipt, verbose];
+        flags.into_iter().any(|flag| *flag)
+            || !access.is_empty()
+            || self.allow != Allow::Auto
+            || forward.is_some()
+            || destination.is_some()
+            || source_port.is_some()
+            || window.is_some()
+            || port.is_some()
+            || stun.is_some()
+            || wait.is_some()
+            || save_packet.is_some()
+    }
+
     /// What the parser cannot see.
     pub(super) fn check(&self) -> Result<(), Failure> {
         if usage::without_repeats(&self.access).len() > Request::MAX_SERVICES {

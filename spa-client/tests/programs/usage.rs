@@ -31,6 +31,8 @@ fn what_is_mistyped_is_told_in_one_line_that_names_what_is_right() {
         ("spa-client", "con a",             "the following required arguments were not provided: <PORT>"),
         ("spa-client", "run -A tcp/22",     "the following required arguments were not provided: <COMMAND>..."),
         ("spa-client", "--close ensure a",  "--close, --dry-run, --save-packet and --receipt are for a knock alone"),
+        ("spa-client", "profiles -A tcp/1", "what is said of a knock has no use here: leave out all but the command's own options"),
+        ("spa-client", "enrol a -w 30s",    "what is said of a knock has no use here: leave out all but the command's own options"),
         ("spa-client", "--wait --close",    "the argument '--wait[=<TIME>]' cannot be used with '--close'"),
         ("spa-client", "-A",                "a value is required for '--access <SERVICE>' but none was supplied"),
         ("spa-client", "-A ssh",            "--access <SERVICE>: \"ssh\" is not a service: write it like tcp/22 or udp/51820, with a port from 1 to 65535"),
