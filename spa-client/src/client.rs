@@ -51,8 +51,8 @@ pub fn command_line() -> clap::Command {
 
 /// The same as its help shows it: to no command an option that is of no use there.
 #[must_use]
-pub fn parser() -> clap::Command {
-    args::without_idle_options(command_line())
+pub fn helping(command: clap::Command) -> clap::Command {
+    args::without_idle_options(command)
 }
 
 /// The program.
@@ -61,7 +61,9 @@ pub fn main() -> ExitCode {
 }
 
 fn run(arguments: impl IntoIterator<Item = OsString>) -> Result<(), Failure> {
-    let Some(args) = usage::parse::<Args>(arguments, parser, &args::HABITS)? else { return Ok(()) };
+    let Some(args) = usage::parse::<Args>(arguments, || helping(command_line()), &args::HABITS)? else {
+        return Ok(());
+    };
     let json = args.json;
     let end = carry_out(args);
     if let (true, Err(failure)) = (json, &end) {
