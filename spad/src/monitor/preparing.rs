@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use spa_core::lease::Change;
 use spa_core::time::BootTime;
-use tracing::{error, info};
+use tracing::{error, info, warn};
 
 use super::Monitor;
 use super::taking_over::Successor;
@@ -89,12 +89,18 @@ impl Monitor<'_> {
     fn cannot_repair(&mut self, error: &FirewallError, now: BootTime) {
         let reason = error.to_string();
         let mut pause = REPAIR;
-        if self.trouble.as_ref() != Some(&reason) {
+        // Another manager may just have flushed once more, as some do, and the services are open until the next try.
+        if self.trouble.is_none() && matches!(error, FirewallError::Absent) {
+            let line = "somebody else took away again what was being put back, trying again at once";
+            warn!("{line}");
+            self.desk.tell(Kind::Trouble, line, Facts::default());
+            self.trouble = Some(line.to_owned());
+            pause = AT_FIRST;
+        } else if self.trouble.as_ref() != Some(&reason) {
             let line = format!("the firewall cannot be repaired yet, trying again every second: {reason}");
             error!("{line}");
             self.desk.tell(Kind::Trouble, &line, Facts::default());
             self.trouble = Some(reason);
-            // Another manager may just have flushed once more, as some do, and the services are open until the next try.
             pause = AT_FIRST;
         }
         self.repair = Some(now.plus(pause));
