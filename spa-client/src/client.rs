@@ -9,6 +9,7 @@ mod keep;
 mod knock;
 mod learnt;
 mod memory;
+mod notes;
 mod opening;
 mod passphrase;
 mod preview;
@@ -27,6 +28,7 @@ mod stamp;
 mod then;
 mod told;
 mod watch;
+mod whom;
 
 use std::ffi::OsString;
 use std::process::ExitCode;

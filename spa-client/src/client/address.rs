@@ -5,8 +5,8 @@ use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr, UdpSocket};
 
 use spa_core::request::Stated;
 
-use super::args::Allow;
 use super::seen::Seen;
+use super::whom::Allow;
 
 /// One address of the server, and the local one from which the kernel would send there.
 #[derive(Debug)]

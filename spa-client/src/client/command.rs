@@ -11,11 +11,12 @@ use spa_core::request::{Open, Request, Verb};
 use spa_core::service::{self, Service, Transport};
 
 use super::address::Route;
-use super::args::{Allow, Args, SourcePorts};
+use super::args::Args;
 use super::learnt;
 use super::profile::Profile;
 use super::resolve::{self, Family};
 use super::seen::{Seen, StunServer};
+use super::whom::{Allow, SourcePorts};
 use crate::clock;
 use crate::failure::{Failure, Status};
 use crate::host::Host;

@@ -13,9 +13,9 @@ use spa_core::scheme::native::{SealingKeys, seal};
 use spa_core::time::UnixMillis;
 
 use super::address::Route;
-use super::args::Allow;
 use super::receipts::Pending;
 use super::resolve::Family;
+use super::whom::Allow;
 use crate::clock::{now, utc};
 use crate::failure::{Failure, Status};
 use crate::output::complain;

@@ -2,21 +2,20 @@
 //! local one. No secret, and only as good as it is fresh: a server that sees another address meanwhile refuses the knock.
 
 use std::collections::BTreeMap;
-use std::fs;
 use std::net::IpAddr;
-use std::path::PathBuf;
 
 use spa_core::address::may_be_granted;
 
 use super::address::Route;
-use super::memory;
+use super::notes;
 use super::receipts::Answer;
 use super::seen::Seen;
 use crate::failure::{Failure, Status};
 use crate::host::Host;
-use crate::new_file::NewFile;
 use crate::random::Random;
 
+/// Where it is noted.
+const FILE: &str = "addresses.toml";
 /// Most that is remembered, over all servers: more than any device has networks.
 const MOST: usize = 256;
 
@@ -28,7 +27,7 @@ type Addresses = BTreeMap<String, IpAddr>;
 /// # Errors
 /// If nothing was.
 pub(super) fn of(host: &Host, ways: &[Route]) -> Result<Seen, Failure> {
-    let known = load(place());
+    let known: Addresses = notes::read(notes::place(FILE).as_ref());
     let noted = |way: &Route| {
         let local = way.local.as_ref().ok()?.ip();
         known.get(&key(host, local)).map(|&seen| (local, seen))
@@ -50,8 +49,8 @@ pub(super) fn note<'r>(
     answers: &[Answer],
     random: &mut Random,
 ) {
-    let path = place();
-    let mut known = load(path.clone());
+    let place = notes::place(FILE);
+    let mut known: Addresses = notes::read(place.as_ref());
     for way in ways {
         let answer = answers.iter().find(|answer| answer.server == way.server);
         if let (Some(answer), Ok(local)) = (answer, &way.local) {
@@ -62,22 +61,7 @@ pub(super) fn note<'r>(
     while known.len() > MOST {
         known.pop_first();
     }
-    let (Some(path), Ok(text)) = (path, toml::to_string(&known)) else { return };
-    let _ = path.parent().map(fs::create_dir_all);
-    let _ = NewFile::begin(&path, None, random).and_then(|mut file| {
-        file.write(text.as_bytes())?;
-        file.replace()
-    });
-}
-
-fn place() -> Option<PathBuf> {
-    memory::folder().map(|folder| folder.join("addresses.toml"))
-}
-
-/// A file that cannot be read is as good as none.
-fn load(path: Option<PathBuf>) -> Addresses {
-    let text = path.and_then(|path| fs::read_to_string(path).ok()).unwrap_or_default();
-    toml::from_str(&text).unwrap_or_default()
+    notes::write(place.as_ref(), &known, random);
 }
 
 fn key(host: &Host, local: IpAddr) -> String {

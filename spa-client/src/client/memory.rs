@@ -2,18 +2,16 @@
 //! belief, and no secret: a wrong one costs a moment, never more.
 
 use std::collections::BTreeMap;
-use std::fs;
 use std::net::IpAddr;
 use std::path::PathBuf;
 use std::time::Duration;
 
-use etcetera::BaseStrategy as _;
 use serde::{Deserialize, Serialize};
 use spa_core::service::Service;
 
+use super::notes;
 use crate::clock::now;
 use crate::host::Host;
-use crate::new_file::NewFile;
 use crate::random::Random;
 
 /// Most doors that are remembered; those that ended first are forgotten first.
@@ -43,9 +41,9 @@ pub(super) struct Memory {
 impl Memory {
     /// Reads what there is. A file that cannot be read is as good as none.
     pub(super) fn load() -> Self {
-        let path = folder().map(|folder| folder.join("doors.toml"));
-        let text = path.as_ref().and_then(|path| fs::read_to_string(path).ok()).unwrap_or_default();
-        Self { path, beliefs: toml::from_str(&text).unwrap_or_default() }
+        let path = notes::place("doors.toml");
+        let beliefs = notes::read(path.as_ref());
+        Self { path, beliefs }
     }
 
     /// What is known of the way to a service.
@@ -92,19 +90,8 @@ impl Memory {
 
     /// Writes it down. Nobody is told if that fails.
     pub(super) fn store(&self, random: &mut Random) {
-        let (Some(path), Ok(text)) = (&self.path, toml::to_string(&self.beliefs)) else { return };
-        let _ = path.parent().map(fs::create_dir_all);
-        let _ = NewFile::begin(path, None, random).and_then(|mut file| {
-            file.write(text.as_bytes())?;
-            file.replace()
-        });
+        notes::write(self.path.as_ref(), &self.beliefs, random);
     }
-}
-
-/// Where what may be forgotten is kept.
-pub(super) fn folder() -> Option<PathBuf> {
-    let strategy = etcetera::choose_base_strategy().ok()?;
-    Some(strategy.state_dir().unwrap_or_else(|| strategy.data_dir()).join("spa"))
 }
 
 fn key(host: &Host, service: Service) -> String {

@@ -3,10 +3,10 @@
 use spa_core::scheme::native::{MAX, MIDDLE, MIN, OVERHEAD};
 use spa_core::time::UnixMillis;
 
-use super::args::Allow;
 use super::command::Command;
 use super::knock::{Knock, Plan};
 use super::profile::Profile;
+use super::whom::Allow;
 use crate::clock::utc;
 use crate::secret_file::plain;
 
