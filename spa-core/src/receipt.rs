@@ -9,7 +9,7 @@ use std::time::Duration;
 
 use crate::cbor::Items;
 use crate::reject::Forbidden;
-use crate::request::{Malformed, Pairs, address, put_address};
+use crate::request::{Malformed, Pairs, address, put_address, read_pairs};
 use crate::time::UnixMillis;
 
 /// The longest skew that a server can be told to accept.
@@ -99,27 +99,21 @@ impl Receipt {
 
     /// Reads a plaintext: one receipt, then zero bytes to the end.
     pub fn decode(plaintext: &[u8]) -> Result<Self, Malformed> {
-        let mut items = Items::new(plaintext);
         let (mut time, mut code, mut until, mut seen, mut skew) = (None, None, None, None, None);
-        let mut last = 0;
-        for _ in 0..items.map()? {
-            let key = items.unsigned()?;
-            if key <= last {
-                return Err(Malformed);
-            }
-            last = key;
+        read_pairs(plaintext, |key, items| {
             match key {
-                1 => time = Some(moment(&mut items)?),
+                1 => time = Some(moment(items)?),
                 2 => code = Some(items.unsigned()?),
-                3 => until = Some(moment(&mut items)?),
-                4 => seen = Some(address(&mut items)?),
+                3 => until = Some(moment(items)?),
+                4 => seen = Some(address(items)?),
                 5 => skew = Some(Duration::from_millis(items.unsigned()?)),
                 // What a later server may add.
                 128..=191 => drop(items.bytes()?),
                 _ => return Err(Malformed),
             }
-        }
-        if items.rest().iter().any(|&byte| byte != 0) || skew.is_some_and(|skew| skew > MAX_SKEW) {
+            Ok(())
+        })?;
+        if skew.is_some_and(|skew| skew > MAX_SKEW) {
             return Err(Malformed);
         }
         let outcome = match (code.ok_or(Malformed)?, until) {

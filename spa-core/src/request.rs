@@ -178,24 +178,30 @@ impl Request {
 
     /// Reads a plaintext: one request, then zero bytes to the end.
     pub fn decode(plaintext: &[u8]) -> Result<Self, Malformed> {
-        let mut items = Items::new(plaintext);
         let mut fields = Fields::default();
-        let mut last = 0;
-        for _ in 0..items.map()? {
-            let key = items.unsigned()?;
-            // Ascending keys: deterministic order, and no key twice.
-            if key <= last {
-                return Err(Malformed);
-            }
-            last = key;
-            fields.read(key, &mut items)?;
-        }
-        // Padding reaches every length, which a CBOR field could not; and it carries nothing.
-        if items.rest().iter().any(|&byte| byte != 0) {
-            return Err(Malformed);
-        }
+        read_pairs(plaintext, |key, items| fields.read(key, items))?;
         fields.assemble()
     }
+}
+
+/// Reads the one map of a plaintext, pair for pair, then zero bytes to the end.
+pub(crate) fn read_pairs(
+    plaintext: &[u8],
+    mut read: impl FnMut(u64, &mut Items<'_>) -> Result<(), Malformed>,
+) -> Result<(), Malformed> {
+    let mut items = Items::new(plaintext);
+    let mut last = 0;
+    for _ in 0..items.map()? {
+        let key = items.unsigned()?;
+        // Ascending keys: deterministic order, and no key twice.
+        if key <= last {
+            return Err(Malformed);
+        }
+        last = key;
+        read(key, &mut items)?;
+    }
+    // Padding reaches every length, which a CBOR field could not; and it carries nothing.
+    if items.rest().iter().any(|&byte| byte != 0) { Err(Malformed) } else { Ok(()) }
 }
 
 /// The pairs of a map whose number is known only at the end.
