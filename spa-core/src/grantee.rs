@@ -59,6 +59,14 @@ impl Grantee {
         }
     }
 
+    /// Index of the interface that leads to it, if it is an address of a link.
+    pub const fn interface(self) -> Option<u32> {
+        match self {
+            Self::OnLink { interface, .. } => Some(interface),
+            Self::Address(_) | Self::Prefix { .. } => None,
+        }
+    }
+
     /// The address, or the first of the prefix.
     pub const fn address(self) -> IpAddr {
         match self {

@@ -94,11 +94,12 @@ impl Surroundings {
         Ok(Self { interfaces, any, addresses: everywhere, on_link })
     }
 
-    /// Indices of all interfaces that there are.
+    /// All interfaces that there are: names and indices.
     ///
     /// # Errors
     /// The kernel does not answer.
-    pub fn indices() -> io::Result<BTreeSet<NonZeroU32>> {
-        Ok(netlink::links()?.values().filter_map(|interface| interface.index()).collect())
+    pub fn indices() -> io::Result<BTreeMap<String, NonZeroU32>> {
+        let links = netlink::links()?.into_iter();
+        Ok(links.filter_map(|(name, interface)| Some((name, interface.index()?))).collect())
     }
 }

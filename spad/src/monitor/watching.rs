@@ -5,7 +5,6 @@ use std::num::NonZeroU32;
 use std::time::Duration;
 
 use spa_core::crypto::key::KeyId;
-use spa_core::grantee::Grantee;
 use spa_core::lease::{Change, Door};
 use spa_core::time::BootTime;
 use tracing::{error, info, warn};
@@ -135,16 +134,15 @@ impl Monitor<'_> {
 
     /// Closes the doors for hosts of a link whose interface is gone: one that is made anew has another index.
     fn forget_links(&mut self) {
-        let index = |door: &Door| match door.grantee {
-            Grantee::OnLink { interface, .. } => Some(interface),
-            Grantee::Address(_) | Grantee::Prefix { .. } => None,
-        };
+        let index = |door: &Door| door.grantee.interface();
         if !self.leases.doors().any(|door| index(door).is_some()) {
             return;
         }
         match Surroundings::indices() {
             Ok(there) => {
-                let is_there = |index| NonZeroU32::new(index).is_some_and(|index| there.contains(&index));
+                let is_there = |index| {
+                    NonZeroU32::new(index).is_some_and(|index| there.values().any(|one| *one == index))
+                };
                 let gone = self.leases.end_where(|door| index(door).is_some_and(|index| !is_there(index)));
                 if !gone.is_empty() {
                     self.apply(&gone);

@@ -18,41 +18,21 @@ use seccompiler::{
 use super::SandboxError;
 use crate::sys::clock;
 
-/// Allowed whatever the arguments: none of them can open, send, start, or reach another process.
+/// Allowed to all three whatever the arguments: none of these can open, send, start, or reach another process. The sender has
+/// no others.
 const FREE: &[c_long] = &[
-    // Waiting and reading. No `recvmmsg`, no `epoll`: nothing here uses them.
+    // Waiting. No `epoll`: nothing here uses it.
     #[cfg(target_arch = "x86_64")]
     libc::SYS_poll,
     libc::SYS_ppoll,
-    libc::SYS_read,
-    libc::SYS_readv,
-    libc::SYS_pread64,
-    libc::SYS_recvfrom,
-    libc::SYS_recvmsg,
-    // Files that are open.
     libc::SYS_close,
-    libc::SYS_fstat,
-    libc::SYS_lseek,
-    libc::SYS_flock,
-    libc::SYS_fsync,
-    libc::SYS_fdatasync,
-    libc::SYS_fallocate,
-    libc::SYS_ftruncate,
-    // Counters of a capture, a socket's pending error, and whether its interface is still there.
-    libc::SYS_getsockopt,
-    libc::SYS_getsockname,
-    // Memory; `mmap` and `mprotect` stand in `conditional`.
+    // Memory; `mmap` and `mprotect` stand in `for_everybody`.
     libc::SYS_munmap,
     libc::SYS_mremap,
     libc::SYS_madvise,
     libc::SYS_brk,
-    // Time. Without CAP_SYS_TIME the last two can only read.
     libc::SYS_clock_gettime,
     libc::SYS_gettimeofday,
-    libc::SYS_adjtimex,
-    libc::SYS_clock_adjtime,
-    // Randomness: what a hash map's seed comes from.
-    libc::SYS_getrandom,
     // The language runtime, and ending, also by abort.
     libc::SYS_futex,
     libc::SYS_sched_yield,
@@ -67,11 +47,33 @@ const FREE: &[c_long] = &[
     libc::SYS_exit_group,
 ];
 
-/// The same for the monitor: netlink, channels, the control socket, the file that keeps what is in force, a timer.
+/// The worker's besides: captures, the channel, files that are open.
+const FREE_TO_THE_WORKER: &[c_long] = &[
+    // No `recvmmsg`: nothing here uses it.
+    libc::SYS_read,
+    libc::SYS_readv,
+    libc::SYS_pread64,
+    libc::SYS_recvfrom,
+    libc::SYS_recvmsg,
+    libc::SYS_fstat,
+    libc::SYS_lseek,
+    libc::SYS_flock,
+    libc::SYS_fsync,
+    libc::SYS_fdatasync,
+    libc::SYS_fallocate,
+    libc::SYS_ftruncate,
+    // Counters of a capture, a socket's pending error, and whether its interface is still there.
+    libc::SYS_getsockopt,
+    libc::SYS_getsockname,
+    // Whether the clock is synchronised. Without CAP_SYS_TIME they can only read.
+    libc::SYS_adjtimex,
+    libc::SYS_clock_adjtime,
+    // What a hash map's seed comes from.
+    libc::SYS_getrandom,
+];
+
+/// The monitor's besides: netlink, channels, the control socket, the file that keeps what is in force, a timer.
 const FREE_TO_THE_MONITOR: &[c_long] = &[
-    #[cfg(target_arch = "x86_64")]
-    libc::SYS_poll,
-    libc::SYS_ppoll,
     libc::SYS_read,
     libc::SYS_readv,
     libc::SYS_pread64,
@@ -89,7 +91,6 @@ const FREE_TO_THE_MONITOR: &[c_long] = &[
     libc::SYS_getsockopt,
     libc::SYS_getsockname,
     libc::SYS_getpeername,
-    libc::SYS_close,
     libc::SYS_fstat,
     libc::SYS_lseek,
     libc::SYS_fsync,
@@ -100,27 +101,10 @@ const FREE_TO_THE_MONITOR: &[c_long] = &[
     libc::SYS_waitid,
     libc::SYS_nanosleep,
     libc::SYS_clock_nanosleep,
-    libc::SYS_munmap,
-    libc::SYS_mremap,
-    libc::SYS_madvise,
-    libc::SYS_brk,
-    libc::SYS_clock_gettime,
-    libc::SYS_gettimeofday,
-    // Without CAP_SYS_TIME they can only read.
+    // As in the worker's.
     libc::SYS_adjtimex,
     libc::SYS_clock_adjtime,
     libc::SYS_getrandom,
-    libc::SYS_futex,
-    libc::SYS_sched_yield,
-    libc::SYS_rt_sigaction,
-    libc::SYS_rt_sigprocmask,
-    libc::SYS_rt_sigreturn,
-    libc::SYS_sigaltstack,
-    libc::SYS_restart_syscall,
-    libc::SYS_getpid,
-    libc::SYS_gettid,
-    libc::SYS_exit,
-    libc::SYS_exit_group,
 ];
 
 /// What the monitor speaks with the kernel: interfaces and routes, sockets of others, the firewall.
@@ -138,31 +122,6 @@ const OF_A_SOCKET: [c_int; 7] = [
     libc::SO_ATTACH_FILTER,
 ];
 
-/// The same for the sender, which reads and writes by number only.
-const FREE_TO_THE_SENDER: &[c_long] = &[
-    #[cfg(target_arch = "x86_64")]
-    libc::SYS_poll,
-    libc::SYS_ppoll,
-    libc::SYS_close,
-    libc::SYS_munmap,
-    libc::SYS_mremap,
-    libc::SYS_madvise,
-    libc::SYS_brk,
-    libc::SYS_clock_gettime,
-    libc::SYS_gettimeofday,
-    libc::SYS_futex,
-    libc::SYS_sched_yield,
-    libc::SYS_rt_sigaction,
-    libc::SYS_rt_sigprocmask,
-    libc::SYS_rt_sigreturn,
-    libc::SYS_sigaltstack,
-    libc::SYS_restart_syscall,
-    libc::SYS_getpid,
-    libc::SYS_gettid,
-    libc::SYS_exit,
-    libc::SYS_exit_group,
-];
-
 /// Answered with EPERM, because a library tries them in passing and goes on without:
 /// - `ioctl`: libpcap asks for the state of an interface that vanished;
 /// - `setsockopt`: libpcap gives a capture's ring back when it is closed;
@@ -171,9 +130,6 @@ const REFUSED: &[c_long] = &[libc::SYS_ioctl, libc::SYS_statx, libc::SYS_newfsta
 
 /// The monitor sets something of each netlink socket that it makes, so that there `setsockopt` stands in a list.
 const REFUSED_TO_THE_MONITOR: &[c_long] = &[libc::SYS_ioctl, libc::SYS_statx, libc::SYS_newfstatat];
-
-/// What the monitor asks by `ioctl` all the same: which name an interface has, and which index. ipset knows names only.
-const ASKED_BY_THE_MONITOR: [c_int; 2] = [0x8910, 0x8933];
 
 /// `fcntl` on an open file: its flags and locks. Never F_DUPFD: a capture socket duplicated onto the number
 /// of a journal could be written to, that is: it could send.
@@ -197,7 +153,7 @@ pub(super) fn allow_only_the_workers(writable: impl Iterator<Item = RawFd>) -> R
     let written = [libc::SYS_write, libc::SYS_writev, libc::SYS_pwrite64];
     conditional.extend(written.map(|call| (call, equal(0, &writable))));
     conditional.push((libc::SYS_fcntl, equal(1, FCNTL)));
-    install_both(FREE, REFUSED, &[], conditional)
+    install_both(FREE_TO_THE_WORKER, REFUSED, conditional)
 }
 
 /// The same for the sender: it reads its channel, sends by its sockets and writes to standard error.
@@ -209,7 +165,7 @@ pub(super) fn allow_only_the_senders(channel: RawFd, sockets: &[RawFd]) -> Resul
     conditional.push((libc::SYS_recvfrom, equal(0, &[channel])));
     // What a build for tests asks of each descriptor that it closes.
     conditional.push((libc::SYS_fcntl, equal(1, &[libc::F_GETFD])));
-    install_both(FREE_TO_THE_SENDER, REFUSED, &[], conditional)
+    install_both(&[], REFUSED, conditional)
 }
 
 /// The same for the monitor: it makes netlink sockets and no others, and writes to one file.
@@ -226,7 +182,7 @@ pub(super) fn allow_only_the_monitors(kept: Option<RawFd>) -> Result<(), Sandbox
     conditional.push((libc::SYS_writev, equal(0, &stderr)));
     conditional.extend(kept.map(|kept| (libc::SYS_pwrite64, equal(0, &[kept]))));
     conditional.push((libc::SYS_fcntl, equal(1, &[libc::F_GETFD, libc::F_GETFL, libc::F_SETFL])));
-    install_both(FREE_TO_THE_MONITOR, REFUSED_TO_THE_MONITOR, &ASKED_BY_THE_MONITOR, conditional)
+    install_both(FREE_TO_THE_MONITOR, REFUSED_TO_THE_MONITOR, conditional)
 }
 
 /// What neither `iptables-restore` nor what it starts ever needs, and what a way out of a sandbox often begins with. Answered
@@ -271,7 +227,7 @@ const NOT_THE_LOADERS: &[c_long] = &[
 
 /// Installs that in the loader, and so in all that it starts.
 pub(super) fn refuse_what_no_loader_needs() -> Result<(), SandboxError> {
-    let program = refused_calls(NOT_THE_LOADERS, &[]).map_err(io::Error::other);
+    let program = refused_calls(NOT_THE_LOADERS).map_err(io::Error::other);
     program
         .and_then(|program| seccompiler::apply_filter_all_threads(&program).map_err(io::Error::other))
         .map_err(|error| SandboxError::Step("the system call filter", error))
@@ -280,7 +236,6 @@ pub(super) fn refuse_what_no_loader_needs() -> Result<(), SandboxError> {
 fn install_both(
     free: &[c_long],
     refused: &[c_long],
-    asked: &[c_int],
     conditional: Vec<Conditional>,
 ) -> Result<(), SandboxError> {
     // The first look at a clock asks the kernel by `prctl` where its clocks are; no later one does.
@@ -289,21 +244,14 @@ fn install_both(
         let program = program.map_err(io::Error::other)?;
         seccompiler::apply_filter_all_threads(&program).map_err(io::Error::other)
     };
-    install(refused_calls(refused, asked))
-        .and_then(|()| install(allowed_calls(free.iter().chain(refused), conditional)))
+    install(refused_calls(refused))
+        .and_then(|()| install(allowed_calls(FREE.iter().chain(free).chain(refused), conditional)))
         .map_err(|error| SandboxError::Step("the system call filter", error))
 }
 
-/// The filter that answers EPERM, but to an `ioctl` that is `asked`.
-fn refused_calls(refused: &[c_long], asked: &[c_int]) -> Result<BpfProgram, BackendError> {
-    let mut rules: BTreeMap<c_long, Vec<SeccompRule>> =
-        refused.iter().map(|call| (*call, Vec::new())).collect();
-    if let (Some(ways), false) = (rules.get_mut(&libc::SYS_ioctl), asked.is_empty()) {
-        let other = |request: &c_int| {
-            SeccompCondition::new(1, SeccompCmpArgLen::Dword, SeccompCmpOp::Ne, word(*request))
-        };
-        ways.push(SeccompRule::new(asked.iter().map(other).collect::<Result<_, _>>()?)?);
-    }
+/// The filter that answers EPERM.
+fn refused_calls(refused: &[c_long]) -> Result<BpfProgram, BackendError> {
+    let rules = refused.iter().map(|call| (*call, Vec::new())).collect();
     let refuse = SeccompAction::Errno(libc::EPERM.unsigned_abs());
     SeccompFilter::new(rules, SeccompAction::Allow, refuse, std::env::consts::ARCH.try_into()?)?.try_into()
 }
@@ -369,7 +317,7 @@ mod tests {
 
     #[test]
     fn no_list_holds_a_call_that_takes_a_path_or_starts_something() {
-        for list in [FREE, FREE_TO_THE_MONITOR, FREE_TO_THE_SENDER] {
+        for list in [FREE, FREE_TO_THE_WORKER, FREE_TO_THE_MONITOR] {
             assert!(list.iter().all(|call| !NAMING.contains(call)));
             #[cfg(target_arch = "x86_64")]
             for call in [libc::SYS_open, libc::SYS_stat, libc::SYS_fork, libc::SYS_vfork, libc::SYS_unlink] {

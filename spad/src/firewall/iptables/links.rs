@@ -2,9 +2,10 @@
 //! name, a door by its index: an interface that is made anew under the name of an old one leads to another link. So each
 //! element says in its comment which index it is for, and one whose interface has another by now is taken away.
 
+use std::collections::BTreeMap;
 use std::net::IpAddr;
+use std::num::NonZeroU32;
 
-use rustix::net::netdevice::{index_to_name, name_to_index};
 use spa_core::grantee::Grantee;
 use spa_core::lease::{Change, Door};
 use spa_core::service::Service;
@@ -15,6 +16,7 @@ use crate::firewall::element::{Element, printable};
 use crate::firewall::error::{Aim, FirewallError, IP_SET};
 use crate::firewall::plan::InterfaceName;
 use crate::firewall::raw::Raw;
+use crate::surroundings::Surroundings;
 
 /// What the comment of such an element begins with; the interface's index follows, and what a comment says otherwise.
 const INDEX: &str = "if";
@@ -40,11 +42,12 @@ impl Iptables {
     /// nobody looked, or somebody put back what he had saved before a boot.
     pub(super) fn drop_misplaced(&mut self) -> Result<(), FirewallError> {
         let mut misplaced = Vec::new();
+        let interfaces = interfaces()?;
         for service in self.ruleset.services.clone() {
             for (key, element) in self.all_links(service)? {
                 let Key::Link(_, name) = &key else { continue };
-                let index = name_to_index(&self.channel, name.as_str()).ok();
-                if index.is_none() || element.and_then(|element| index_of(&element.door)) != index {
+                let index = interfaces.get(name.as_str()).map(|index| index.get());
+                if index.is_none() || element.and_then(|element| element.door.grantee.interface()) != index {
                     misplaced.push((message::delete(&narrow::of_links(service), &key), 0, aim()));
                 }
             }
@@ -63,8 +66,8 @@ impl Iptables {
         if !self.has(&set) {
             return Ok(Vec::new());
         }
-        let name = index_to_name(&self.channel, interface).ok();
-        let name = name.and_then(|name| name.parse::<InterfaceName>().ok());
+        let name = interfaces()?.into_iter().find(|(_, index)| index.get() == interface);
+        let name = name.and_then(|(name, _)| name.parse::<InterfaceName>().ok());
         let new = match change {
             Change::Set { timeout, comment, forward: None, .. } => {
                 name.map(|name| (Key::Link(address, name), *timeout, printable(comment)))
@@ -85,6 +88,11 @@ impl Iptables {
     }
 }
 
+/// The interfaces that there are. That the kernel does not answer is no reason to take a door for misplaced.
+fn interfaces() -> Result<BTreeMap<String, NonZeroU32>, FirewallError> {
+    Surroundings::indices().map_err(FirewallError::Socket)
+}
+
 /// The door of the interface whose index the comment says, with what it says otherwise.
 fn for_index(element: Element) -> Option<Element> {
     let IpAddr::V6(address) = element.door.grantee.address() else { return None };
@@ -93,11 +101,4 @@ fn for_index(element: Element) -> Option<Element> {
     let door = Door { grantee: Grantee::OnLink { address, interface }, ..element.door };
     let comment = comment.to_owned();
     Some(Element { door, comment, ..element })
-}
-
-fn index_of(door: &Door) -> Option<u32> {
-    match door.grantee {
-        Grantee::OnLink { interface, .. } => Some(interface),
-        Grantee::Address(_) | Grantee::Prefix { .. } => None,
-    }
 }

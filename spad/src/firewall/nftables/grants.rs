@@ -126,9 +126,7 @@ impl Grants {
     /// The key of a door that belongs here.
     pub(super) fn key(door: &Door) -> Key {
         let mut key = vec![Value::address(door.grantee.address())];
-        if let Grantee::OnLink { interface, .. } = door.grantee {
-            key.push(Value::InterfaceIndex(interface));
-        }
+        key.extend(door.grantee.interface().map(Value::InterfaceIndex));
         key.extend(of_service(door.service));
         if let Limit::SourcePort(port) = door.limit {
             key.push(Value::Port(port));
