@@ -88,6 +88,7 @@ impl Site {
             keys: SuiteKeys::derive(&profile_key(n), SITE, suite),
             open: services(),
             forward: Vec::new(),
+            invoke: Vec::new(),
             window: DEFAULT_WINDOW,
             max_window: DEFAULT_MAX_WINDOW,
             ends: Ends::default(),

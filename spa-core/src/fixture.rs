@@ -62,6 +62,7 @@ pub(crate) fn profile(id: KeyId) -> Profile {
         keys: SuiteKeys::derive(&profile_key(id), SITE, Suite::Aes256Gcm),
         open: services("tcp/22,udp/51820"),
         forward: Vec::new(),
+        invoke: Vec::new(),
         window: DEFAULT_WINDOW,
         max_window: DEFAULT_MAX_WINDOW,
         ends: Ends::default(),

@@ -13,6 +13,7 @@
 use std::fmt;
 use std::sync::Arc;
 
+use crate::action::Actions;
 use crate::address::{self, OwnAddresses};
 use crate::crypto::header::HeaderKey;
 use crate::frame::Datagram;
@@ -70,6 +71,7 @@ pub struct Gate {
     keyring: Keyring,
     replay: Replay,
     own: OwnAddresses,
+    actions: Actions,
     remembered: Vec<Record>,
     counters: Counters,
 }
@@ -77,7 +79,13 @@ pub struct Gate {
 impl Gate {
     /// A gate with these keys, this memory, on a host with these addresses.
     pub fn new(header_keys: Vec<HeaderKey>, keyring: Keyring, replay: Replay, own: OwnAddresses) -> Self {
-        Self { header_keys, keyring, replay, own, remembered: Vec::new(), counters: Counters::default() }
+        let (remembered, counters) = (Vec::new(), Counters::default());
+        Self { header_keys, keyring, replay, own, actions: Actions::default(), remembered, counters }
+    }
+
+    /// The same where these actions may be invoked.
+    pub fn with_actions(self, actions: Actions) -> Self {
+        Self { actions, ..self }
     }
 
     /// Judges a datagram, in the order of SPEC.md, "Judging".
@@ -105,7 +113,7 @@ impl Gate {
         let (fresh, record) = self.replay.admit(bound, now)?;
         self.remembered.push(record);
         let receipt = Wanted::by(&fresh, datagram, sealed.binding(), now.wall);
-        match policy::authorize(fresh, now.wall) {
+        match policy::authorize(fresh, now.wall, &self.actions) {
             Ok(admission) => Ok(admission.with_receipt(receipt)),
             Err(what) => Err(Dropped { receipt, ..(profile, Reject::Forbidden(what)).into() }),
         }

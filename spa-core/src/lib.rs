@@ -4,6 +4,7 @@
 //! The rules and every number are those of `docs/SPEC.md`.
 #![forbid(unsafe_code)]
 
+pub mod action;
 pub mod address;
 pub mod bpf;
 pub mod cbor;

@@ -5,6 +5,7 @@ use std::num::NonZeroU16;
 use std::sync::Arc;
 use std::time::Duration;
 
+use crate::action::{Actions, Invocation};
 use crate::crypto::key::KeyId;
 use crate::grantee::Grantee;
 use crate::lease::{Door, Limit};
@@ -45,6 +46,8 @@ pub enum Effect {
         /// May be empty.
         services: Vec<Service>,
     },
+    /// Run this action.
+    Invoke(Invocation),
 }
 
 /// What narrows a grant beyond for whom and to what.
@@ -134,7 +137,9 @@ impl Admission {
 ///
 /// `now`: the server's clock, for the profile's expiry, which no window outlasts: nothing has to be watched for a door to
 /// be shut by then. The expiry of a monotonic profile is as right as the clock of its server, which may not know the time.
-pub fn authorize(fresh: Fresh<'_>, now: UnixMillis) -> Result<Admission, Forbidden> {
+///
+/// `actions`: those of the server; which of them the profile may have run, the profile says.
+pub fn authorize(fresh: Fresh<'_>, now: UnixMillis, actions: &Actions) -> Result<Admission, Forbidden> {
     let (profile, request, grantees) = fresh.into_parts();
     if profile.expires.is_some_and(|expires| now >= expires) {
         return Err(Forbidden::Expired);
@@ -186,7 +191,18 @@ pub fn authorize(fresh: Fresh<'_>, now: UnixMillis) -> Result<Admission, Forbidd
             Effect::Open { services: open.services, narrowing, terms }
         }
         Verb::Close(services) => Effect::Close { services },
-        Verb::Invoke { .. } | Verb::Ping => return Err(Forbidden::Verb),
+        // Who may have nothing run learns no more than where nothing is offered.
+        Verb::Invoke { .. } if profile.invoke.is_empty() => return Err(Forbidden::Verb),
+        Verb::Invoke { action, arguments } => {
+            let listed = profile.invoke.iter().any(|name| name.as_str() == action);
+            let found = match arguments.as_slice() {
+                [] => actions.find(&action, None),
+                [argument] => actions.find(&action, Some(argument)),
+                _ => None,
+            };
+            Effect::Invoke(found.filter(|_| listed).ok_or(Forbidden::Action)?)
+        }
+        Verb::Ping => return Err(Forbidden::Verb),
     };
     let Profile { name, key_id, .. } = profile;
     Ok(Admission {

@@ -4,6 +4,7 @@ use std::num::NonZeroU32;
 use std::sync::Arc;
 use std::time::Duration;
 
+use crate::action::ActionName;
 use crate::crypto::key::KeyId;
 use crate::crypto::suite::{ReceiptKeys, SuiteKeys};
 use crate::prefix::PrefixLength;
@@ -42,6 +43,8 @@ pub struct Profile {
     pub open: Vec<Service>,
     /// Where a request may have a door lead, if not to the service itself.
     pub forward: Vec<Forward>,
+    /// Actions of the server that it may have run.
+    pub invoke: Vec<ActionName>,
     /// Window if the request wishes none.
     pub window: Duration,
     /// Longest window.

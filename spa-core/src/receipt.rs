@@ -53,7 +53,7 @@ pub enum Refusal {
     Target,
     /// A narrowing that this server, or this profile, does not have.
     Narrowing,
-    /// A verb that the profile may not use.
+    /// A verb or an action that the profile may not use.
     Verb,
     /// The profile allows it; the server's own limits, or its firewall, do not, or not all of it.
     Limits,
@@ -72,7 +72,7 @@ impl From<Forbidden> for Refusal {
             Forbidden::Prefix => Self::Prefix,
             Forbidden::Target | Forbidden::Family => Self::Target,
             Forbidden::Narrowing => Self::Narrowing,
-            Forbidden::Verb => Self::Verb,
+            Forbidden::Verb | Forbidden::Action => Self::Verb,
         }
     }
 }

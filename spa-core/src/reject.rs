@@ -65,6 +65,9 @@ pub enum Forbidden {
         "a narrowing (forward, ports or once) that this server does not offer, or not together with the rest"
     )]
     Narrowing,
+    /// An action that the profile may not have run or the server does not have, or an argument that it does not take.
+    #[error("an action that the profile does not invoke, or with an argument that it does not take")]
+    Action,
     /// A verb that the profile does not allow.
     #[error("a verb that the profile does not allow")]
     Verb,

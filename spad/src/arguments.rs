@@ -54,6 +54,10 @@ pub enum RoleName {
     Loader,
     /// Sends receipts.
     Sender,
+    /// Starts a command.
+    Supervisor,
+    /// Becomes a command.
+    Command,
 }
 
 /// What else there is to do than to serve.
@@ -129,6 +133,8 @@ pub enum Command {
         #[arg(long, value_name = "WHERE")]
         listen: Option<Listen>,
     },
+    /// Run what spad.toml names when a door opens, shuts, or somebody asks for it
+    Runner,
     /// Read the files anew, and say whether they are in force
     Reload {
         /// Print the outcome as JSON

@@ -6,10 +6,12 @@ use std::num::{NonZeroU16, NonZeroU32};
 use std::sync::Arc;
 use std::time::Duration;
 
+use spa_core::action::Invocation;
 use spa_core::crypto::key::KeyId;
 use spa_core::grantee::Grantee;
 use spa_core::policy::{Admission, Effect, Narrowing};
 use spa_core::reader::Reader;
+use spa_core::reject::Reject;
 use spa_core::request::Request;
 use spa_core::service::{Service, Transport};
 use spa_core::target::Target;
@@ -17,6 +19,7 @@ use spa_core::terms::{Forward, OnClose, SourceNat, Terms};
 use spa_core::time::UnixMillis;
 
 use crate::answer::{self, Offer, Sealed};
+use crate::report::Refusal;
 use crate::wire::{address, put_address};
 
 mod tally;
@@ -32,6 +35,8 @@ const PROFILES: usize = (SIZE - 2) / 6;
 pub const MOST_PROFILES: usize = 1 << 20;
 /// Most bytes of a reason in one message.
 const WORDS: usize = SIZE - 2;
+/// The same where it is a profile's that was refused.
+const WHY: usize = SIZE - 8 - NAME;
 
 /// A message.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -55,7 +60,7 @@ pub enum Message {
     /// Why it cannot serve, for whoever asked for it: said in the place of `Ready`, in pieces that belong together.
     Unfit(String),
     /// An authentic request was refused: said as often as the log says it, which is once a minute for each profile and reason.
-    Refused(String),
+    Refused(Refusal),
     /// How it does. Said by the one that serves, once a second at most.
     Tally(Tally),
     /// A capture of the worker ended: another worker should take its place.
@@ -118,11 +123,13 @@ impl Message {
                 bytes.push(5);
                 put_list(&mut bytes, profiles, put_profile);
             }
-            Self::Unfit(sentence) | Self::Refused(sentence) => {
-                bytes.push(if matches!(self, Self::Unfit(_)) { 6 } else { 10 });
-                let words: Vec<u8> = sentence.bytes().take(WORDS).map(legible).collect();
-                bytes.extend(u8::try_from(words.len()));
-                bytes.extend(words);
+            Self::Unfit(sentence) => {
+                bytes.push(6);
+                put_sentence(&mut bytes, sentence, WORDS);
+            }
+            Self::Refused(refusal) => {
+                bytes.push(10);
+                put_refusal(&mut bytes, refusal);
             }
             Self::Tally(tally) => {
                 bytes.push(7);
@@ -137,18 +144,25 @@ impl Message {
                 answer::put_sealed(&mut bytes, sealed);
             }
             Self::Ask(ask) => {
-                bytes.push(if matches!(ask.effect, Effect::Open { .. }) { 2 } else { 3 });
+                bytes.push(match ask.effect {
+                    Effect::Open { .. } => 2,
+                    Effect::Close { .. } => 3,
+                    Effect::Invoke(_) => 11,
+                });
                 bytes.extend_from_slice(&ask.key_id.0.to_be_bytes());
                 bytes.extend_from_slice(&ask.time.get().to_be_bytes());
                 let mut name: Vec<u8> = short(&ask.profile).collect();
                 name.resize(NAME, 0);
                 bytes.extend_from_slice(&name);
                 put_list(&mut bytes, &ask.grantees, put_grantee);
-                let (Effect::Open { services, .. } | Effect::Close { services }) = &ask.effect;
-                put_list(&mut bytes, services, put_service);
-                if let Effect::Open { narrowing, terms, .. } = &ask.effect {
-                    put_narrowing(&mut bytes, *narrowing);
-                    put_terms(&mut bytes, terms);
+                match &ask.effect {
+                    Effect::Open { services, narrowing, terms } => {
+                        put_list(&mut bytes, services, put_service);
+                        put_narrowing(&mut bytes, *narrowing);
+                        put_terms(&mut bytes, terms);
+                    }
+                    Effect::Close { services } => put_list(&mut bytes, services, put_service),
+                    Effect::Invoke(invocation) => put_invocation(&mut bytes, *invocation),
                 }
             }
         }
@@ -204,6 +218,45 @@ fn legible(byte: u8) -> u8 {
     if byte == b' ' || byte.is_ascii_graphic() { byte } else { b'?' }
 }
 
+fn put_sentence(bytes: &mut Vec<u8>, sentence: &str, most: usize) {
+    let words: Vec<u8> = sentence.bytes().take(most).map(legible).collect();
+    bytes.extend(u8::try_from(words.len()));
+    bytes.extend(words);
+}
+
+fn sentence(r: &mut Reader<'_>) -> Option<String> {
+    let length = usize::from(r.u8().ok()?);
+    Some(str::from_utf8(r.bytes(length).ok()?).ok()?.to_owned())
+}
+
+/// A worker refuses for the reasons of the gate, and no others.
+fn put_refusal(bytes: &mut Vec<u8>, Refusal { profile, reason, times, why }: &Refusal) {
+    let reason = Reject::NAMES.iter().position(|name| name == reason);
+    bytes.push(reason.and_then(|place| u8::try_from(place).ok()).unwrap_or(u8::MAX));
+    bytes.extend_from_slice(&times.to_be_bytes());
+    bytes.extend(u8::try_from(short(profile).count()));
+    bytes.extend(short(profile));
+    put_sentence(bytes, why, WHY);
+}
+
+fn refusal(r: &mut Reader<'_>) -> Option<Refusal> {
+    let reason = *Reject::NAMES.get(usize::from(r.u8().ok()?))?;
+    let times = r.u32().ok()?;
+    let length = usize::from(r.u8().ok()?);
+    let name = (length <= NAME).then(|| r.bytes(length).ok())??;
+    Some(Refusal { profile: str::from_utf8(name).ok()?.into(), reason, times, why: sentence(r)? })
+}
+
+/// No argument is written as the place that none can have.
+fn put_invocation(bytes: &mut Vec<u8>, Invocation { action, argument }: Invocation) {
+    bytes.extend([action, argument.unwrap_or(u8::MAX)]);
+}
+
+fn invocation(r: &mut Reader<'_>) -> Option<Invocation> {
+    let (action, argument) = (r.u8().ok()?, r.u8().ok()?);
+    Some(Invocation { action, argument: Some(argument).filter(|place| *place != u8::MAX) })
+}
+
 fn put_profile(bytes: &mut Vec<u8>, (key_id, name): &(KeyId, Arc<str>)) {
     bytes.extend_from_slice(&key_id.0.to_be_bytes());
     bytes.extend(u8::try_from(short(name).count()));
@@ -235,10 +288,11 @@ fn parse(bytes: &[u8; SIZE]) -> Option<Message> {
         let ascending = profiles.is_sorted_by(|(a, _), (b, _)| a < b);
         return (!profiles.is_empty() && ascending).then_some(Message::Serves(profiles));
     }
-    if kind == 6 || kind == 10 {
-        let length = usize::from(r.u8().ok()?);
-        let sentence = str::from_utf8(r.bytes(length).ok()?).ok()?.to_owned();
-        return Some(if kind == 6 { Message::Unfit(sentence) } else { Message::Refused(sentence) });
+    if kind == 6 {
+        return sentence(&mut r).map(Message::Unfit);
+    }
+    if kind == 10 {
+        return refusal(&mut r).map(Message::Refused);
     }
     if kind == 7 {
         return Some(Message::Tally(Tally::read(&mut r)?));
@@ -255,18 +309,21 @@ fn parse(bytes: &[u8; SIZE]) -> Option<Message> {
     let length = name.iter().position(|&byte| byte == 0).unwrap_or(NAME);
     let profile = str::from_utf8(name.get(..length)?).ok()?.into();
     let grantees = list(&mut r, Request::MAX_ADDRESSES, grantee)?;
-    let services = list(&mut r, Request::MAX_SERVICES, service)?;
     let effect = match kind {
-        2 if !services.is_empty() => {
+        2 => {
+            let services = list(&mut r, Request::MAX_SERVICES, service)?;
             Effect::Open { services, narrowing: narrowing(&mut r)?, terms: terms(&mut r)? }
         }
-        3 => Effect::Close { services },
+        3 => Effect::Close { services: list(&mut r, Request::MAX_SERVICES, service)? },
+        11 => Effect::Invoke(invocation(&mut r)?),
         _ => return None,
     };
     let ask = Ask { profile, key_id, time, grantees, effect };
     let offered = match &ask.effect {
-        Effect::Open { services, narrowing, .. } => narrowing.is_offered(&ask.grantees, services),
-        Effect::Close { .. } => true,
+        Effect::Open { services, narrowing, .. } => {
+            !services.is_empty() && narrowing.is_offered(&ask.grantees, services)
+        }
+        Effect::Close { .. } | Effect::Invoke(_) => true,
     };
     (offered && !ask.grantees.is_empty()).then_some(Message::Ask(ask))
 }

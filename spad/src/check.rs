@@ -5,6 +5,7 @@ use std::time::SystemTime;
 use spa_core::time::UnixMillis;
 use tracing::error;
 
+use crate::actions;
 use crate::config::Config;
 use crate::doctor::{State, files, forwarding, interfaces, ports, state};
 use crate::exit::ExitStatus;
@@ -36,6 +37,13 @@ pub fn run(options: &Options) -> ExitStatus {
     };
     if let Err(refusal) = monitor::refuse_itself(&config, &surroundings) {
         return refuse(&refusal);
+    }
+    let faults = actions::faults(&config.table);
+    if !faults.is_empty() {
+        for fault in faults {
+            error!("{}: {fault} (hint: spad.toml(5), \"action\")", options.config.display());
+        }
+        return ExitStatus::Configuration;
     }
     let mut found = files::profiles(&config, &site);
     found.extend(forwarding::forwarding(&config, &surroundings));

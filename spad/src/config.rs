@@ -1,5 +1,6 @@
 //! `spad.toml`: what is captured, what is protected, and the ceiling. No secret stands in it.
 
+use std::collections::BTreeMap;
 use std::fmt;
 use std::hash::{DefaultHasher, Hash, Hasher};
 use std::io::Read;
@@ -16,6 +17,7 @@ use spa_core::replay::DEFAULT_SKEW;
 use spa_core::service::Protected;
 use spa_core::target::{Target, is_one_host};
 
+use crate::actions::{ActionTable, HooksTable, Table};
 use crate::firewall::standing::{self, AttachPoint, Standing, Variant};
 use crate::firewall::{Interfaces, Plan};
 
@@ -72,6 +74,8 @@ pub struct Config {
     pub ceiling: Ceiling,
     /// Receipts may be sent to those whose profile and request want them.
     pub receipts: bool,
+    /// What may be run.
+    pub table: Table,
     /// The text that all this was read from.
     pub text: String,
     /// Of the whole text: worker and monitor read the file one after the other, and it may change in between.
@@ -89,6 +93,10 @@ struct ConfigFile {
     freshness: FreshnessTable,
     #[serde(default)]
     ceiling: CeilingTable,
+    #[serde(default)]
+    action: BTreeMap<String, ActionTable>,
+    #[serde(default)]
+    hooks: HooksTable,
 }
 
 #[derive(Deserialize)]
@@ -206,6 +214,7 @@ impl Config {
         if let Some(reason) = beyond(&forward, &forward_sources) {
             return refuse(&reason);
         }
+        let table = Table::new(file.action, file.hooks).map_err(|reason| BadFile { line: None, reason })?;
         let attaches = file.firewall.mode == Mode::Attach;
         let standing = Standing::new(file.firewall.backend.into(), attaches, file.firewall.attach)
             .map_err(|reason| BadFile { line: None, reason })?;
@@ -231,6 +240,7 @@ impl Config {
                     .unwrap_or(ceiling::DEFAULT_MAX_GRANTS_PER_PROFILE),
             },
             receipts: limits.receipts,
+            table,
             protect: file.firewall.protect,
             always_allow: file.firewall.always_allow,
             forward,
@@ -350,5 +360,48 @@ mod tests {
             assert_eq!(fault.line, line, "{to}: {fault}");
             assert!(fault.reason.contains(reason), "{to}: {fault}");
         }
+    }
+
+    #[test]
+    fn actions_and_hooks_are_read_and_what_cannot_be_run_is_refused() {
+        let long = format!("[action.a]\nargv = [\"/bin/true\", \"{}\"]", "x".repeat(8192));
+        let many: String = (0..65).map(|n| format!("[action.a{n}]\nargv = [\"/bin/true\"]\n")).collect();
+        #[rustfmt::skip]
+        let rows = [
+            // text, a part of the refusal; none where all is well
+            ("[action.a]\nargv = [\"/bin/true\"]",                                     None),
+            ("[action.a]\nargv = [\"/bin/true\"]\n[hooks]\non_open = [\"a\"]",         None),
+            ("[action.a]\nargv = [\"/bin/true\"]\nlimit = \"1h\"",                     None),
+            ("[hooks]\non_open = []",                                                  None),
+            ("[action.a]",                                                             Some("missing field `argv`")),
+            ("[action.a]\nargv = []",                                                  Some("action.a.argv begins with the whole path")),
+            ("[action.a]\nargv = [\"true\"]",                                          Some("action.a.argv begins with the whole path")),
+            ("[action.a]\nargv = [\"./true\"]",                                        Some("action.a.argv begins with the whole path")),
+            ("[action.a]\nargv = [\"/bin/echo\", \"\\u0000\"]",                        Some("action.a.argv holds a NUL")),
+            (&long,                                                                    Some("more than 8192 bytes")),
+            (&many,                                                                    Some("65 actions, 64 at most")),
+            ("[action.\"a b\"]\nargv = [\"/bin/true\"]",                               Some("\"a b\" is not the name of an action")),
+            ("[action.a]\nargv = [\"/bin/true\"]\narguments = [\"\"]",                 Some("action.a.arguments: \"\" is not 1 to 128 bytes")),
+            ("[action.a]\nargv = [\"/bin/true\"]\narguments = [\"x\\n\"]",             Some("without control characters")),
+            ("[action.a]\nargv = [\"/bin/true\"]\narguments = [\"x\", \"x\"]",         Some("or one twice")),
+            ("[action.a]\nargv = [\"/bin/true\"]\nlimit = \"61m\"",                    Some("action.a.limit is longer than 1h")),
+            ("[action.a]\nargv = [\"/bin/true\"]\nlimit = \"1ms\"",                    Some("is not a duration of at least a second")),
+            ("[action.a]\nargv = [\"/bin/true\"]\nshell = true",                       Some("unknown field `shell`")),
+            ("[hooks]\non_open = [\"b\"]",                                             Some("hooks.on_open: there is no [action.b]")),
+            ("[action.a]\nargv = [\"/bin/true\"]\n[hooks]\non_close = [\"a\", \"a\"]", Some("hooks.on_close names an action twice")),
+            ("[hooks]\non_start = []",                                                 Some("unknown field `on_start`")),
+        ];
+        for (text, refusal) in rows {
+            let parsed = Config::parse(&format!("{GOOD}{text}\n"));
+            match (parsed, refusal) {
+                (Ok(_), None) => {}
+                (Err(fault), Some(part)) if fault.reason.contains(part) => {}
+                (parsed, _) => panic!("{text}: {:?}", parsed.map(|config| config.table)),
+            }
+        }
+        let config = Config::parse(&format!("{GOOD}[action.a]\nargv = [\"/bin/true\"]\n")).unwrap();
+        let action = config.table.actions.values().next().unwrap();
+        assert_eq!((action.user.as_str(), action.limit), ("nobody", Duration::from_secs(10)));
+        assert_eq!(action.group, None, "the user's own");
     }
 }

@@ -92,8 +92,11 @@ fn explain(options: &Options, what: &What, form: Form) -> Result<(), Unexplained
     let keyring = Keyring::new(site.profiles);
     replay.forget_absent(&keyring);
     let own = OwnAddresses::from_iter(surroundings.addresses).with_links(surroundings.on_link);
-    let mut court =
-        Court { gate: Gate::new(header_keys, keyring, replay, own), leases: LeaseTable::default(), config };
+    let mut court = Court {
+        gate: Gate::new(header_keys, keyring, replay, own).with_actions(config.table.to_invoke()),
+        leases: LeaseTable::default(),
+        config,
+    };
     let mut clock = Clock { first: None, at: what.at };
     let (mut admitted, mut judged, mut others) = (0_u64, 0_u64, 0_u64);
     while let Some((stamp, frame)) = next(&mut capture).map_err(unreadable)? {
@@ -250,6 +253,14 @@ impl Court {
                     return vec!["closes nothing that is open".to_owned()];
                 }
                 closed.into_iter().map(|door| format!("closes {}", door.text)).collect()
+            }
+            Effect::Invoke(invocation) => {
+                let actions = config.table.to_invoke();
+                let named = actions.named(*invocation);
+                let (action, argument) = named.map_or((String::new(), ""), |(name, argument)| {
+                    (name.to_string(), argument.unwrap_or_default())
+                });
+                vec![format!("invokes {action} {argument}").trim_end().to_owned()]
             }
             Effect::Open { services, narrowing, terms } => {
                 let window = humantime::format_duration(terms.window.min(ceiling.max_window));

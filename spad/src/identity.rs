@@ -52,6 +52,11 @@ pub fn system_user() -> Option<u32> {
     Some(find(&String::from_utf8_lossy(&passwd), USER).ok()??.0)
 }
 
+/// Whom a daemon that root starts becomes: the user spad, else nobody.
+pub(crate) fn daemon_user() -> u32 {
+    system_user().unwrap_or(NOBODY)
+}
+
 /// What the choice depends on.
 struct Facts {
     uid: u32,
@@ -144,7 +149,7 @@ fn decide(facts: &Facts) -> Result<Identity, IdentityError> {
 }
 
 /// Finds a user's uid and gid in the text of /etc/passwd (`name:password:uid:gid:…`, see passwd(5)).
-fn find(passwd: &str, user: &str) -> Result<Option<(u32, u32)>, IdentityError> {
+pub(crate) fn find(passwd: &str, user: &str) -> Result<Option<(u32, u32)>, IdentityError> {
     let Some(line) = passwd.lines().find(|line| line.split(':').next() == Some(user)) else {
         return Ok(None);
     };

@@ -5,6 +5,7 @@
 
 #![deny(unsafe_code)]
 
+pub mod actions;
 pub mod answer;
 pub mod apply;
 pub mod arguments;

@@ -18,7 +18,7 @@ use spad::lock::Lock;
 use spad::operator::{Outlet, Target};
 use spad::role::Role;
 use spad::starter::{self, Options};
-use spad::{apply, check, doctor, explain, guard, kept, log, monitor, operator, sender, worker};
+use spad::{actions, apply, check, doctor, explain, guard, kept, log, monitor, operator, sender, worker};
 
 fn main() -> ExitCode {
     let arguments = Arguments::parse();
@@ -42,6 +42,8 @@ fn main() -> ExitCode {
         (Some(RoleName::Worker), _) => enter(Role::Worker, &options),
         (Some(RoleName::Loader), _) => enter(Role::Loader, &options),
         (Some(RoleName::Sender), _) => enter(Role::Sender, &options),
+        (Some(RoleName::Supervisor), _) => enter(Role::Supervisor, &options),
+        (Some(RoleName::Command), _) => enter(Role::Command, &options),
         (None, Some(Command::Check)) => check::run(&options),
         (None, Some(Command::Doctor { json, self_test })) => doctor::run(&options, form(json), self_test),
         (None, Some(Command::Guard)) => guard::run(&options.state_dir),
@@ -65,6 +67,7 @@ fn main() -> ExitCode {
             };
             operator::metrics(&options.state_dir, &outlet)
         }
+        (None, Some(Command::Runner)) => actions::runner(&options),
         (None, Some(Command::Reload { json })) => operator::reload(&options.state_dir, form(json)),
         (None, Some(Command::Explain { capture, at, journal, json })) => {
             explain::run(&options, &explain::What { capture, at, journal }, form(json))
@@ -86,6 +89,8 @@ fn enter(role: Role, options: &Options) -> ExitStatus {
             Role::Worker => worker::run(options, channel),
             Role::Loader => iptables::run_loader(&channel),
             Role::Sender => sender::run(&channel),
+            Role::Supervisor => actions::run_supervisor(&channel),
+            Role::Command => actions::run_command(&channel),
         },
         Err(error) => {
             error!("--role is not for use by hand: {error}");

@@ -30,7 +30,7 @@ impl Offers {
     pub(crate) fn of(self, gate: &Gate, admission: &Admission) -> impl Iterator<Item = Message> {
         let until = move |wanted: &Wanted| match admission.effect() {
             Effect::Open { terms, .. } => Some(wanted.time().plus(terms.window.min(self.max_window))),
-            Effect::Close { .. } => None,
+            Effect::Close { .. } | Effect::Invoke(_) => None,
         };
         let both = admission.receipt().into_iter().flat_map(move |wanted| {
             [(wanted, Outcome::Done { until: until(wanted) }), (wanted, Outcome::Refused(Refusal::Limits))]

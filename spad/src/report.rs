@@ -2,7 +2,7 @@
 //! Strangers never come here: whoever could write into the log could fill it, or have a real user banned.
 
 use std::collections::HashMap;
-use std::fmt::Display;
+use std::fmt::{self, Display};
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -20,6 +20,26 @@ const MOST: usize = 100_000;
 /// Most lines that are kept until somebody takes them.
 const KEPT: usize = 64;
 
+/// What was refused, as often as the log says it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Refusal {
+    /// Whose it was.
+    pub profile: Arc<str>,
+    /// Why, in one stable word.
+    pub reason: &'static str,
+    /// How many were refused alike.
+    pub times: u32,
+    /// Why the first of them was.
+    pub why: String,
+}
+
+impl Display for Refusal {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Self { profile, reason, times, why } = self;
+        write!(f, "refused profile={profile} reason={reason} times={times} {why}")
+    }
+}
+
 struct Since {
     said: BootTime,
     /// Not said since then, and the first of it: no other is put into words, as anybody can replay by the million.
@@ -34,8 +54,8 @@ pub struct Reporter {
     since: HashMap<(Arc<str>, &'static str), Since>,
     /// When the first of them has been quiet for long enough.
     due: Option<BootTime>,
-    /// Lines since [`Self::take_said`], for whoever watches.
-    said: Vec<String>,
+    /// Since [`Self::take_said`], for whoever watches.
+    said: Vec<Refusal>,
 }
 
 impl Reporter {
@@ -97,7 +117,7 @@ impl Reporter {
     }
 
     /// What was said since the last call, as far as it was kept.
-    pub fn take_said(&mut self) -> Vec<String> {
+    pub fn take_said(&mut self) -> Vec<Refusal> {
         std::mem::take(&mut self.said)
     }
 
@@ -107,18 +127,17 @@ impl Reporter {
     }
 }
 
-fn say(said: &mut Vec<String>, profile: &str, reason: &str, times: u32, why: &dyn Display) {
-    let line = format!("refused profile={profile} reason={reason} times={times} {why}");
-    warn!("{line}");
+fn say(said: &mut Vec<Refusal>, profile: &Arc<str>, reason: &'static str, times: u32, why: &dyn Display) {
+    let refusal = Refusal { profile: profile.clone(), reason, times, why: why.to_string() };
+    warn!("{refusal}");
     if said.len() < KEPT {
-        said.push(line);
+        said.push(refusal);
     }
 }
 
 #[cfg(test)]
 mod tests {
     use std::cell::Cell;
-    use std::fmt;
 
     use super::*;
 

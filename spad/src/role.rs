@@ -16,6 +16,10 @@ pub enum Role {
     Loader,
     /// Sends receipts, where spad.toml allows any.
     Sender,
+    /// Starts one command and ends all that came from it; a child of the runner.
+    Supervisor,
+    /// Becomes a command; a child of its supervisor.
+    Command,
 }
 
 impl Role {
@@ -26,6 +30,8 @@ impl Role {
             Self::Worker => "worker",
             Self::Loader => "loader",
             Self::Sender => "sender",
+            Self::Supervisor => "supervisor",
+            Self::Command => "command",
         }
     }
 
@@ -42,6 +48,8 @@ impl Role {
             Self::Worker => c"spad-worker",
             Self::Loader => c"spad-loader",
             Self::Sender => c"spad-sender",
+            Self::Supervisor => c"spad-supervisor",
+            Self::Command => c"spad-command",
         })?;
         Ok(channel)
     }

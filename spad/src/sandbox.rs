@@ -167,6 +167,17 @@ pub fn seal_loader() -> Result<(), SandboxError> {
     syscalls::refuse_what_no_loader_needs()
 }
 
+/// Takes another identity and gives up every capability, for a command of the operator's: it may do what its user may.
+///
+/// # Errors
+/// See [`SandboxError`]. The process must then end.
+pub fn become_user(identity: Identity) -> Result<(), SandboxError> {
+    single_threaded()?;
+    let bounded = privileges::reduce(identity, CapabilitySet::empty())?;
+    no_traces()?;
+    verify(identity, bounded, CapabilitySet::empty(), None)
+}
+
 /// Counts the threads of this process.
 fn single_threaded() -> Result<(), SandboxError> {
     let tasks = std::fs::read_dir("/proc/self/task").map_err(|e| SandboxError::Step("/proc/self/task", e))?;

@@ -13,6 +13,7 @@ use spa_core::journal::MachineHash;
 use spa_core::profile::Profile;
 use spa_core::time::UnixMillis;
 
+use crate::actions::Table;
 use crate::config::ConfigError;
 use crate::identity;
 
@@ -55,6 +56,19 @@ impl Site {
         }
         let (profiles, left_out) = profiles(&folder.join("profiles"), &file, now, &owners)?;
         Ok(Self { file, profiles, left_out })
+    }
+}
+
+impl Site {
+    /// One sentence for each action that a profile names and spad.toml does not. It is not left out for that: a name that is
+    /// spelt wrong must not take its doors from anybody.
+    pub fn unknown_actions<'s>(&'s self, table: &'s Table) -> impl Iterator<Item = String> + 's {
+        self.profiles.iter().flat_map(|profile| {
+            let unknown = profile.invoke.iter().filter(|name| !table.actions.contains_key(*name));
+            unknown.map(|name| {
+                format!("profile {} may invoke {name}, which spad.toml does not name", profile.name)
+            })
+        })
     }
 }
 

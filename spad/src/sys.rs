@@ -2,6 +2,7 @@
 //! call of the kernel or of the C library, behind a safe signature.
 
 pub mod clock;
+pub mod descriptors;
 pub mod filter;
 pub mod namespace;
 pub mod peer;

@@ -136,6 +136,9 @@ fn prepare<'c>(options: &Options, channel: &'c Seqpacket) -> Result<Worker<'c>, 
     for reason in &site.left_out {
         warn!("left out, and what it opened is closed: {reason}");
     }
+    for unknown in site.unknown_actions(&config.table) {
+        warn!("{unknown}; what the profile opens is not touched by that");
+    }
     if site.profiles.len() > MOST_PROFILES {
         let what = format!("{} profiles are too many, {MOST_PROFILES} can be served", site.profiles.len());
         return Err(Unfit::State(what, "give some of them to another site"));
@@ -184,7 +187,8 @@ fn prepare<'c>(options: &Options, channel: &'c Seqpacket) -> Result<Worker<'c>, 
             keyring,
             replay,
             OwnAddresses::from_iter(surroundings.addresses).with_links(surroundings.on_link),
-        ),
+        )
+        .with_actions(config.table.to_invoke()),
         skew: config.skew,
         clock_trusted: config.clock_trusted,
         asked: None,
@@ -366,8 +370,8 @@ impl Worker<'_> {
 
     /// Says what was refused, and how it does if that is due.
     fn tell(&mut self, now: BootTime) {
-        for line in self.reporter.take_said() {
-            self.say(&Message::Refused(line));
+        for refusal in self.reporter.take_said() {
+            self.say(&Message::Refused(refusal));
         }
         let tally = self.tally();
         if self.telling.is_due(&tally, now) {

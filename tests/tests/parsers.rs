@@ -159,10 +159,21 @@ fn messages_of_the_worker() {
             terms: Terms::plain(std::time::Duration::from_secs(30)),
         },
     };
+    let invocation = spa_core::action::Invocation { action: 1, argument: Some(2) };
+    let invoke = Ask { effect: Effect::Invoke(invocation), ..ask.clone() };
+    let refused =
+        spad::report::Refusal { profile: "laptop".into(), reason: "old", times: 7, why: "too old".into() };
     let close = Ask { effect: Effect::Close { services: Vec::new() }, ..ask.clone() };
     let port = 23571.try_into().unwrap();
     let ready = Message::Ready { port, profiles: 1, interfaces: 1, surroundings: 1, config: 1 };
-    let messages = [Message::Ask(ask), Message::Ask(close), ready, Message::Renew];
+    let messages = [
+        Message::Ask(ask),
+        Message::Ask(close),
+        Message::Ask(invoke),
+        Message::Refused(refused),
+        ready,
+        Message::Renew,
+    ];
     hammer("ask", bodies::ask, &messages.map(|message| message.encode().to_vec()));
 }
 

@@ -13,6 +13,7 @@ use std::path::PathBuf;
 use std::process::Command;
 
 use lab::repository;
+use spa_core::action::Actions;
 use spa_core::crypto::header::Nonce;
 use spa_core::gate::Verdict;
 use spa_core::policy::{Admission, Effect, Narrowing};
@@ -32,7 +33,7 @@ fn files() -> Vec<PathBuf> {
 }
 
 /// What an admission says, in the words of a vector.
-fn told(admission: &Admission) -> BTreeMap<&'static str, String> {
+fn told(admission: &Admission, actions: &Actions) -> BTreeMap<&'static str, String> {
     let addresses: Vec<String> = admission.grantees().iter().map(ToString::to_string).collect();
     let mut told = BTreeMap::from([("address", addresses.join(","))]);
     match admission.effect() {
@@ -54,6 +55,12 @@ fn told(admission: &Admission) -> BTreeMap<&'static str, String> {
                 if services.is_empty() { "all".to_owned() } else { service::list(services) },
             );
         }
+        Effect::Invoke(invocation) => {
+            let (action, argument) = actions.named(*invocation).expect("one of the server's");
+            told.insert("verb", "invoke".to_owned());
+            told.insert("action", action.to_string());
+            told.extend(argument.map(|argument| ("argument", argument.to_owned())));
+        }
     }
     told
 }
@@ -68,8 +75,12 @@ fn the_gate_judges_every_vector_as_it_expects() {
         match scenario.judge() {
             Verdict::Drop(dropped) if dropped.reject.name() == scenario.expect() => {}
             Verdict::Admit(admission) if scenario.expect() == "admit" => {
-                if told(&admission) != scenario.outcome() {
-                    wrong.push(format!("{}: admitted, but {:?}", scenario.name, told(&admission)));
+                if told(&admission, &scenario.actions()) != scenario.outcome() {
+                    wrong.push(format!(
+                        "{}: admitted, but {:?}",
+                        scenario.name,
+                        told(&admission, &scenario.actions())
+                    ));
                 }
             }
             verdict => wrong.push(format!("{}: {verdict:?}", scenario.name)),

@@ -8,6 +8,7 @@ use humantime::format_duration;
 use serde::Deserialize;
 
 use super::{BadFile, Secrecy, fields, parse};
+use crate::action::ActionName;
 use crate::ceiling::MAX_EXTENDED;
 use crate::crypto::key::{KeyId, ProfileKey, SiteId, to_base64};
 use crate::crypto::suite::{ReceiptKeys, Suite, SuiteKeys};
@@ -62,6 +63,9 @@ pub struct ProfileFile {
     /// What those hosts see as the sender.
     #[serde(default, deserialize_with = "fields::text")]
     pub forward_source: SourceNat,
+    /// Actions of spad.toml that the profile may have run.
+    #[serde(default, deserialize_with = "fields::texts")]
+    pub invoke: Vec<ActionName>,
     /// Window unless the request wishes another.
     #[serde(default = "default_window", deserialize_with = "fields::duration")]
     pub window: Duration,
@@ -239,6 +243,7 @@ impl ProfileFile {
             open,
             forward: Vec::new(),
             forward_source: SourceNat::Keep,
+            invoke: Vec::new(),
             window: DEFAULT_WINDOW,
             max_window: DEFAULT_MAX_WINDOW,
             once: false,
@@ -314,6 +319,7 @@ impl ProfileFile {
             freshness: held.freshness,
             open: self.open.clone(),
             forward: self.forward.iter().map(|&to| Forward { to, source: self.forward_source }).collect(),
+            invoke: self.invoke.clone(),
             window: self.window,
             max_window: self.max_window,
             ends: Ends { once: self.once, on_close: self.on_close, extend_to: self.extend_while_used },
@@ -361,6 +367,9 @@ impl ProfileFile {
         }
         if self.forward_source != SourceNat::Keep {
             text.push_str(&format!("forward_source = \"{}\"\n", self.forward_source));
+        }
+        if !self.invoke.is_empty() {
+            text.push_str(&format!("invoke = {}\n", fields::write_list(&self.invoke)));
         }
         if self.any_address {
             text.push_str("any_address = true\n");

@@ -1,6 +1,7 @@
 use std::num::{NonZeroU16, NonZeroU32};
 
 use super::*;
+use crate::action::Action;
 use crate::fixture::*;
 use crate::keyring::Keyring;
 use crate::profile::Freshness;
@@ -12,7 +13,43 @@ fn judge(profile: Profile, request: &Request) -> Result<Admission, Forbidden> {
     let keyring = Keyring::new([profile]);
     let mut replay = Replay::restore(EPOCH, true, DEFAULT_SKEW, []);
     let (fresh, _) = replay.admit(bound(&keyring, LAPTOP, request), now(0)).ok().unwrap();
-    authorize(fresh, now(0).wall)
+    authorize(fresh, now(0).wall, &actions())
+}
+
+/// `backup`, and `wake` with two arguments.
+fn actions() -> Actions {
+    let action = |name: &str, arguments: &[&str]| Action {
+        name: name.parse().unwrap(),
+        arguments: arguments.iter().map(|argument| (*argument).to_owned()).collect(),
+    };
+    Actions::new([action("wake", &["nas1", "nas2"]), action("backup", &[])])
+}
+
+#[test]
+fn an_action_is_admitted_by_the_profile_and_its_argument_by_the_action() {
+    let done = |action, argument| Ok(Effect::Invoke(Invocation { action, argument }));
+    let refused = Err(Forbidden::Action);
+    #[rustfmt::skip]
+    let rows = [
+        // what the profile has, asked for, arguments, outcome, why
+        (&["wake"][..],   "wake",   &[][..],           done(1, None),    "no argument"),
+        (&["wake"],       "wake",   &["nas2"],         done(1, Some(1)), "one of the list"),
+        (&["wake"],       "wake",   &["nas3"],         refused.clone(),  "none of the list"),
+        (&["wake"],       "wake",   &[""],             refused.clone(),  "an empty one"),
+        (&["wake"],       "wake",   &["nas1", "nas1"], refused.clone(),  "two, each of the list"),
+        (&["wake"],       "backup", &[],               refused.clone(),  "an action of others"),
+        (&["wake"],       "wak",    &[],               refused.clone(),  "the beginning of a name"),
+        (&["gone"],       "gone",   &[],               refused.clone(),  "one that the server does not have"),
+        (&["gone", "backup"], "backup", &[],           done(0, None),    "what the profile has beside it stays"),
+        (&[],             "wake",   &[],               Err(Forbidden::Verb), "a profile that may have nothing run"),
+    ];
+    for (invoke, action, arguments, expected, why) in rows {
+        let invoke = invoke.iter().map(|name| name.parse().unwrap()).collect();
+        let arguments = arguments.iter().map(|argument| (*argument).to_owned()).collect();
+        let verb = Verb::Invoke { action: action.to_owned(), arguments };
+        let verdict = judge(Profile { invoke, ..profile(LAPTOP) }, &request(0, 1, verb));
+        assert_eq!(verdict.map(|admission| admission.effect().clone()), expected, "{why}");
+    }
 }
 
 fn plain(text: &str) -> Open {
@@ -54,7 +91,7 @@ fn what_a_profile_allows() {
         let verdict = judge(profile(LAPTOP), &request(0, 1, verb));
         let window = verdict.map(|admission| match admission.effect() {
             Effect::Open { terms, .. } => Some(terms.window.as_secs()),
-            Effect::Close { .. } => None,
+            Effect::Close { .. } | Effect::Invoke(_) => None,
         });
         assert_eq!(window, expected, "{why}");
     }
@@ -82,7 +119,7 @@ fn how_a_profiles_doors_end() {
         let verdict = judge(Profile { ends, ..profile(LAPTOP) }, &request(0, 1, verb));
         let got = verdict.as_ref().ok().map(|admission| match admission.effect() {
             Effect::Open { narrowing, terms, .. } => (*narrowing, terms.on_close, terms.extend_to),
-            Effect::Close { .. } => panic!("{why}"),
+            Effect::Close { .. } | Effect::Invoke(_) => panic!("{why}"),
         });
         assert_eq!(got, expected, "{why}");
         assert!(got.is_some() || verdict == Err(Forbidden::Narrowing), "{why}");
@@ -121,7 +158,7 @@ fn a_forward_leads_where_the_profile_says() {
         let request = Request { addresses, ..request(0, 1, Verb::Open(open)) };
         let verdict = judge(gateway(), &request).map(|admission| match admission.effect() {
             Effect::Open { terms, .. } => terms.forward,
-            Effect::Close { .. } => None,
+            Effect::Close { .. } | Effect::Invoke(_) => None,
         });
         assert_eq!(verdict, expected.map(|text| text.map(masqueraded)), "{why}");
     }

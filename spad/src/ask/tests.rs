@@ -27,6 +27,12 @@ fn largest() -> Message {
     })
 }
 
+/// A request for an action, with this argument.
+fn invoking(argument: Option<u8>) -> Message {
+    let Message::Ask(ask) = largest() else { panic!("an ask") };
+    Message::Ask(Ask { effect: Effect::Invoke(Invocation { action: 7, argument }), ..ask })
+}
+
 #[test]
 fn the_largest_message_fits_and_comes_back() {
     let named = |length| move |id| (KeyId(id), Arc::from("a".repeat(length)));
@@ -44,8 +50,20 @@ fn the_largest_message_fits_and_comes_back() {
         unlocked: true,
         deaf: true,
     };
-    let messages =
-        [largest(), Message::Tally(tally), Message::Unfit("~".repeat(WORDS)), Message::Refused("a b".into())];
+    let refusal = Refusal {
+        profile: "a".repeat(NAME).into(),
+        reason: "forbidden",
+        times: u32::MAX,
+        why: "~".repeat(WHY),
+    };
+    let messages = [
+        largest(),
+        Message::Tally(tally),
+        Message::Unfit("~".repeat(WORDS)),
+        Message::Refused(refusal),
+        invoking(Some(0)),
+        invoking(None),
+    ];
     let sealed = answer::tests::largest();
     let offer = Offer { key_id: KeyId(7), time: UnixMillis::MAX, done: true, sealed: sealed.clone() };
     let receipts = [Message::Offer(offer), Message::Denied(sealed)];
@@ -126,6 +144,16 @@ fn a_second_spelling_is_refused() {
         escape[at] = 0x1b;
         assert_eq!(Message::decode(&escape), Err(NotAMessage), "an escape sequence for the terminal");
     }
+    let refused = |reason| {
+        let refusal = Refusal { profile: "a".into(), reason, times: 1, why: "No.".into() };
+        Message::decode(&Message::Refused(refusal).encode())
+    };
+    assert!(refused("old").is_ok());
+    assert_eq!(refused("because"), Err(NotAMessage), "a reason that no gate has");
+    let mut action = invoking(None).encode();
+    let at = action.iter().rposition(|byte| *byte != 0).unwrap();
+    action[at + 1] = 1;
+    assert_eq!(Message::decode(&action), Err(NotAMessage), "text behind an action");
     let mut name = largest().encode();
     name[21] = b'\n';
     assert_eq!(Message::decode(&name), Err(NotAMessage), "a line break for the log");

@@ -6,6 +6,7 @@ use std::os::unix::fs::MetadataExt;
 use std::path::Path;
 
 use super::finding::{Finding, or_ok};
+use crate::actions::{self, Table};
 use crate::surroundings::{Interface, Surroundings};
 
 /// A running daemon.
@@ -98,6 +99,23 @@ pub(super) fn runs(daemon: Option<&Daemon>, state_dir: &Path) -> Vec<Finding> {
         found.push(Finding::bad(ID, what, fix));
     }
     or_ok(found, ID, format!("spad runs as process {}, with its monitor and its worker", daemon.starter))
+}
+
+/// Whether what spad.toml names can be run here, and somebody does.
+pub(super) fn actions(table: &Table) -> Vec<Finding> {
+    const ID: &str = "actions";
+    if table.is_empty() {
+        return Vec::new();
+    }
+    let fault = |what: String| Finding::bad(ID, what, "mend it in spad.toml, then reload spad");
+    let mut found: Vec<Finding> = actions::faults(table).into_iter().map(fault).collect();
+    let processes = fs::read_dir("/proc").into_iter().flatten().flatten();
+    let is_runner = |path: &Path| fs::read_to_string(path).is_ok_and(|name| name.trim_end() == "spad-runner");
+    if !processes.into_iter().any(|process| is_runner(&process.path().join("comm"))) {
+        let what = "spad.toml names actions, and nobody runs them";
+        found.push(Finding::warning(ID, what, "systemctl enable --now spad-runner"));
+    }
+    or_ok(found, ID, format!("{} actions can be run, and a runner is there", table.actions.len()))
 }
 
 /// Whether a capture is open on every interface that should have one.

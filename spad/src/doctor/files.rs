@@ -58,6 +58,9 @@ pub fn profiles(config: &Config, site: &Site) -> Vec<Finding> {
         Finding::warning(ID, format!("left out: {reason}"), fix)
     };
     let mut found: Vec<Finding> = site.left_out.iter().map(left_out).collect();
+    found.extend(site.unknown_actions(&config.table).map(|what| {
+        Finding::bad(ID, what, "add [action.NAME] there, or take it out of the profile's invoke")
+    }));
     let protected: BTreeSet<_> = config.protect.iter().map(|protected| protected.service).collect();
     for profile in &site.profiles {
         for service in profile.open.iter().filter(|service| !protected.contains(service)) {

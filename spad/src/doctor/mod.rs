@@ -104,6 +104,7 @@ fn examine(options: &Options, self_test: bool) -> Vec<Finding> {
         }
     };
     found.extend(daemon::hears(daemon.as_ref(), &facts.surroundings));
+    found.extend(daemon::actions(&facts.config.table));
     found.push(state::clock(&facts.config));
     found.extend(files::profiles(&facts.config, &facts.site));
     found.extend(interfaces::interfaces(&facts.config, &facts.surroundings));

@@ -16,6 +16,7 @@ use super::{Monitor, words};
 use crate::ask::{self, Ask, Message, Tally};
 use crate::control::Notice;
 use crate::operator::event::{Cause, Facts, Kind};
+use crate::report::Refusal;
 use crate::socketpair::{Received, Seqpacket};
 use crate::sys::clock;
 
@@ -31,6 +32,8 @@ struct Work {
     receipts: Vec<(Offered, Vec<Grantee>, bool)>,
     /// Somebody said something.
     heard: bool,
+    /// It is the worker that retires who says it.
+    retires: bool,
 }
 
 /// Lines and fields; `profile` is whose doors they were, where that is known.
@@ -57,6 +60,7 @@ impl Monitor<'_> {
         let mut work = Work::default();
         if let Some(channel) = self.retiring.take() {
             let mut tally = std::mem::take(&mut self.retiring_tally);
+            work.retires = true;
             self.retiring = self.hear(channel, &mut tally, &mut work);
             self.retiring_tally = tally;
         }
@@ -64,6 +68,7 @@ impl Monitor<'_> {
             let mut tally =
                 self.serving.as_mut().map(|serving| std::mem::take(&mut serving.tally)).unwrap_or_default();
             work.heard = false;
+            work.retires = false;
             let still_open = self.hear(channel, &mut tally, &mut work);
             if let Some(serving) = &mut self.serving {
                 serving.spoke |= work.heard;
@@ -86,8 +91,8 @@ impl Monitor<'_> {
             }
             self.desk.tell(event, &line, facts);
         }
-        for line in self.reporter.take_said() {
-            self.desk.tell(Kind::Refused, &line, Facts::of_refusal(&line));
+        for refusal in self.reporter.take_said() {
+            self.tell_refusal(&refusal);
         }
         let now = BootTime::new(clock::boottime());
         for (offered, grantees, granted) in work.receipts {
@@ -119,6 +124,15 @@ impl Monitor<'_> {
         }
     }
 
+    fn tell_refusal(&mut self, refusal: &Refusal) {
+        let facts = Facts {
+            profile: Some(refusal.profile.to_string()),
+            times: Some(refusal.times.into()),
+            ..Facts::because(refusal.reason)
+        };
+        self.desk.tell(Kind::Refused, &refusal.to_string(), facts);
+    }
+
     /// Reads what waits in a channel; gives it back while its worker is there.
     fn hear(&mut self, channel: Seqpacket, tally: &mut Tally, work: &mut Work) -> Option<Seqpacket> {
         loop {
@@ -139,9 +153,7 @@ impl Monitor<'_> {
                 Ok(Message::Offer(offer)) => self.answering.offer(offer),
                 Ok(Message::Denied(sealed)) => self.answer(sealed, BootTime::new(clock::boottime())),
                 Ok(Message::Renew) => self.notify(Notice::Renew),
-                Ok(Message::Refused(line)) => {
-                    self.desk.tell(Kind::Refused, &line, Facts::of_refusal(&line));
-                }
+                Ok(Message::Refused(refusal)) => self.tell_refusal(&refusal),
                 Ok(Message::Tally(told)) => {
                     if told.lost > tally.lost {
                         self.lost_at = Some(BootTime::new(clock::boottime()));
@@ -168,6 +180,10 @@ impl Monitor<'_> {
             self.reporter.refused(profile, "unserved", why, now);
             return false;
         }
+        if let Effect::Invoke(invocation) = ask.effect {
+            let of = if work.retires { self.retiring_actions.clone() } else { serving.actions.clone() };
+            return self.invoke(ask, invocation, &of, now);
+        }
         work.admitted.push(profile.clone());
         let (services, narrowing, terms) = match &ask.effect {
             Effect::Open { services, narrowing, terms } => (services, narrowing, terms),
@@ -178,6 +194,7 @@ impl Monitor<'_> {
                 work.changes.extend(changes);
                 return true;
             }
+            Effect::Invoke(_) => return false,
         };
         let ceiling = &serving.config.ceiling;
         let seconds = terms.window.min(ceiling.max_window);

@@ -85,10 +85,15 @@ impl Monitor<'_> {
             }),
             events: self.desk.counted(),
             reloads: self.desk.reloads,
+            runner: self.wants_runner().then(|| self.desk.runner.is_taken()),
             degraded,
             parts,
             interfaces,
         }
+    }
+
+    fn wants_runner(&self) -> bool {
+        self.serving.as_ref().is_some_and(|serving| !serving.config.table.is_empty())
     }
 
     fn complaints(
@@ -190,6 +195,11 @@ impl Monitor<'_> {
                 format!("the last reload was refused, what is in force is older than the files: {why}")
             });
         }
+        say(
+            Part::Actions,
+            self.wants_runner() && !self.desk.runner.is_taken(),
+            &fixed("nobody runs the actions that spad.toml names (systemctl start spad-runner)"),
+        );
         all.truncate(COMPLAINTS);
         (parts, all)
     }

@@ -12,6 +12,7 @@ use tracing::{info, warn};
 
 use rustix::event::{PollFd, PollFlags};
 
+use super::running::Seat;
 use super::{Monitor, words};
 use crate::control::{Notice, WorkerNumber};
 use crate::operator::answer::{Answer, Event, GRANTS, NAMED, Reloaded, Reloads, Revoked, Watching};
@@ -47,6 +48,8 @@ pub(super) struct Desk {
     /// Nobody is accepted before.
     rest: Option<BootTime>,
     reload: Option<Reload>,
+    /// Who runs actions.
+    pub(super) runner: Seat,
     /// Which monitor this is, and the number of its next event.
     watching: Watching,
     /// How many of each kind there were.
@@ -59,6 +62,8 @@ pub(super) struct Desk {
 
 struct Caller {
     socket: Seqpacket,
+    /// Root, or whom spad runs as.
+    is_master: bool,
     /// `None`: for as long as he likes.
     deadline: Option<BootTime>,
     wants: Wants,
@@ -99,6 +104,7 @@ impl Desk {
             callers: VecDeque::new(),
             rest: None,
             reload: None,
+            runner: Seat::new(options.observe),
             watching,
             counts: [0; Kind::ALL.len()],
             reloads: Reloads::default(),
@@ -111,7 +117,7 @@ impl Desk {
         let takes = self.callers.len() < MOST && self.rest.is_none_or(|rest| rest <= now);
         let listener = self.listener.as_ref().filter(|_| takes);
         let listener = listener.map(|listener| PollFd::new(listener, PollFlags::IN));
-        listener.into_iter().chain(self.callers.iter().map(|caller| {
+        listener.into_iter().chain(self.runner.descriptor()).chain(self.callers.iter().map(|caller| {
             let list = matches!(caller.wants, Wants::Grants(_));
             PollFd::new(&caller.socket, if list { PollFlags::OUT } else { PollFlags::IN })
         }))
@@ -127,22 +133,43 @@ impl Desk {
         self.callers.iter().filter(|caller| matches!(caller.wants, Wants::Watch)).count()
     }
 
-    /// Tells whoever watches. Who does not keep up is not waited for: he finds by the number how much he missed.
-    pub(super) fn tell(&mut self, event: Kind, text: &str, mut facts: Facts) {
-        let number = Some(self.watching.next);
-        self.watching.next = self.watching.next.saturating_add(1);
-        let counts = Kind::ALL.iter().zip(&mut self.counts).filter(|(kind, _)| **kind == event);
-        counts.for_each(|(_, count)| *count = count.saturating_add(1));
-        if self.watchers() == 0 {
-            return;
+    /// Tells whoever watches, and the runner. Who does not keep up is not waited for: he finds by the number how much he missed.
+    pub(super) fn tell(&mut self, event: Kind, text: &str, facts: Facts) {
+        let packet = self.packet(event, text, facts);
+        self.runner.tell(&packet);
+        self.tell_watchers(event, &packet);
+    }
+
+    /// Tells the runner what to run, and whoever watches; nobody, if that cannot be handed to the runner.
+    pub(super) fn tell_of_an_invocation(&mut self, text: &str, facts: Facts) -> bool {
+        let packet = self.packet(Kind::Invoked, text, facts);
+        let handed = self.runner.tell(&packet);
+        if handed {
+            self.tell_watchers(Kind::Invoked, &packet);
         }
+        handed
+    }
+
+    /// The next event; empty where nobody hears it.
+    fn packet(&self, event: Kind, text: &str, mut facts: Facts) -> Vec<u8> {
+        if self.watchers() == 0 && !self.runner.is_taken() {
+            return Vec::new();
+        }
+        let number = Some(self.watching.next);
         let wall = SystemTime::now().duration_since(SystemTime::UNIX_EPOCH).unwrap_or_default();
         // As many as a profile may hold would not fit.
         facts.source_ports = facts.source_ports.map(|ports| ports.chars().take(TEXT).collect());
         let (at, text) = (write_moment(UnixMillis::clamped(wall)), text.chars().take(TEXT).collect());
-        let packet = Answer::Event(Box::new(Event { at, event, text, number, facts })).to_packet();
+        Answer::Event(Box::new(Event { at, event, text, number, facts })).to_packet()
+    }
+
+    /// It counts as told from here on.
+    fn tell_watchers(&mut self, event: Kind, packet: &[u8]) {
+        self.watching.next = self.watching.next.saturating_add(1);
+        let counts = Kind::ALL.iter().zip(&mut self.counts).filter(|(kind, _)| **kind == event);
+        counts.for_each(|(_, count)| *count = count.saturating_add(1));
         self.callers.retain(|caller| {
-            !matches!(caller.wants, Wants::Watch) || caller.socket.send_packet(&packet).is_ok()
+            !matches!(caller.wants, Wants::Watch) || caller.socket.send_packet(packet).is_ok()
         });
     }
 
@@ -161,14 +188,13 @@ impl Desk {
         if self.callers.len() >= MOST {
             return;
         }
+        let mut welcome = |socket, is_master| {
+            let (deadline, wants) = (Some(now.plus(ASKS)), Wants::ToAsk);
+            self.callers.push_back(Caller { socket, is_master, deadline, wants });
+        };
         match self.listener.as_ref().and_then(Listener::accept) {
-            Some(Called::Welcome(socket)) => {
-                self.callers.push_back(Caller {
-                    socket,
-                    deadline: Some(now.plus(ASKS)),
-                    wants: Wants::ToAsk,
-                });
-            }
+            Some(Called::Master(socket)) => welcome(socket, true),
+            Some(Called::Welcome(socket)) => welcome(socket, false),
             Some(Called::Stranger(socket)) => {
                 let refusal =
                     Answer::Refused("only root, and the group of the socket's folder, may ask".into());
@@ -183,6 +209,7 @@ impl Desk {
 impl Monitor<'_> {
     /// Hears whoever called, and answers.
     pub(super) fn hear_operators(&mut self, now: BootTime) {
+        self.desk.runner.attend();
         self.desk.accept(now);
         if self.desk.reload.as_ref().is_some_and(|reload| reload.deadline <= now) {
             self.desk.reload = None;
@@ -242,6 +269,17 @@ impl Monitor<'_> {
                 caller.wants = Wants::Reload;
                 caller.deadline = Some(deadline);
                 return Some(caller);
+            }
+            Question::Run if !caller.is_master => {
+                Answer::Refused("only root, and whom spad runs as, may run its actions".into())
+            }
+            Question::Run if self.desk.runner.is_taken() => Answer::Refused(
+                "another runner is there already, and one action must not be run twice".into(),
+            ),
+            Question::Run => {
+                let configuration = self.serving.as_ref().map(|serving| serving.config.fingerprint);
+                self.desk.runner.take(caller.socket, self.desk.watching, configuration);
+                return None;
             }
             Question::Watch if self.desk.watchers() >= WATCHERS => {
                 Answer::Refused(format!("{WATCHERS} watch already"))

@@ -9,6 +9,7 @@ mod condition;
 mod desk;
 mod ending;
 mod preparing;
+mod running;
 mod served;
 mod taking_over;
 mod watching;
@@ -23,6 +24,7 @@ use rustix::event::{PollFd, PollFlags, Timespec, poll};
 use rustix::time::{
     Itimerspec, TimerfdClockId, TimerfdFlags, TimerfdTimerFlags, timerfd_create, timerfd_settime,
 };
+use spa_core::action::Actions;
 use spa_core::crypto::key::KeyId;
 use spa_core::lease::LeaseTable;
 use spa_core::time::BootTime;
@@ -72,6 +74,8 @@ struct Serving {
     channel: Option<Seqpacket>,
     config: Config,
     plan: Plan,
+    /// What may be invoked.
+    actions: Actions,
     surroundings: u64,
     profiles: Served,
     /// When it took over.
@@ -107,6 +111,8 @@ struct Monitor<'o> {
     /// Channel of the worker before: told to go, and heard until it went.
     retiring: Option<Seqpacket>,
     retiring_tally: Tally,
+    /// What it may invoke, by its own file.
+    retiring_actions: Actions,
     /// What workers before those two counted.
     counted: Tally,
     /// When frames were last lost.
@@ -177,6 +183,7 @@ impl<'o> Monitor<'o> {
             serving: None,
             retiring: None,
             retiring_tally: Tally::default(),
+            retiring_actions: Actions::default(),
             counted: Tally::default(),
             lost_at: None,
             leases: LeaseTable::default(),

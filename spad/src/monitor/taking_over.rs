@@ -166,6 +166,7 @@ impl Monitor<'_> {
         let serving = Serving {
             number,
             channel: Some(channel),
+            actions: config.table.to_invoke(),
             config,
             plan,
             surroundings,
@@ -207,16 +208,19 @@ impl Monitor<'_> {
         let stands_on = serving.plan.interfaces.clone();
         serving.since = now;
         self.reload_ended(number, None, now);
+        let fingerprint = serving.config.fingerprint;
         let kept = Kept { config: serving.config.clone(), interfaces: stands_on, spa_port: port };
         if let Some(old) = self.serving.replace(serving) {
             // Said before it goes: the starter would take its end for a death.
             self.notify(Notice::Retired(old.number));
             // What it has put on disk it may still ask for: nobody else will, as it is a replay from then on.
             self.retiring = old.channel.filter(|channel| channel.finish().is_ok());
+            self.retiring_actions = old.actions;
             let before = std::mem::replace(&mut self.retiring_tally, old.tally);
             self.counted.add(&before);
         }
         self.notify(Notice::Serving(number));
+        self.desk.runner.configured(fingerprint);
         self.want_sender();
         self.keep(&kept);
         info!("serving port={port} profiles={profiles} interfaces={interfaces} open={}", self.leases.len());

@@ -28,6 +28,8 @@ pub enum Answer {
     Reloaded(Reloaded),
     /// From here on it is told what happens.
     Watching(Watching),
+    /// To the runner: which spad.toml is in force ([`crate::config::Config::fingerprint`]), now and after each change.
+    Configuration(u64),
     /// It happened; more follow, without end.
     Event(Box<Event>),
     /// The question is refused, and why.
@@ -67,6 +69,8 @@ pub struct Status {
     pub events: BTreeMap<String, u64>,
     /// Since the monitor started.
     pub reloads: Reloads,
+    /// Whether a runner is there; `null` where spad.toml names no actions.
+    pub runner: Option<bool>,
     /// What is not as it should be: one sentence each. Empty: all is well.
     pub degraded: Vec<String>,
     /// The same in stable words, each once.
@@ -110,11 +114,13 @@ pub enum Part {
     Reload,
     /// That of the worker may reach the swap.
     Memory,
+    /// Some are named, and nobody runs them.
+    Actions,
 }
 
 impl Part {
     /// Every part.
-    pub const ALL: [Self; 12] = [
+    pub const ALL: [Self; 13] = [
         Self::Worker,
         Self::Interfaces,
         Self::Journal,
@@ -127,6 +133,7 @@ impl Part {
         Self::Sessions,
         Self::Reload,
         Self::Memory,
+        Self::Actions,
     ];
 
     /// Its stable name.
@@ -144,6 +151,7 @@ impl Part {
             Self::Sessions => "sessions",
             Self::Reload => "reload",
             Self::Memory => "memory",
+            Self::Actions => "actions",
         }
     }
 }

@@ -1,6 +1,7 @@
 //! A call at the control socket: one question, and its answer.
 
 use std::io;
+use std::os::fd::{AsFd, BorrowedFd};
 use std::path::{Path, PathBuf};
 use std::thread::sleep;
 use std::time::{Duration, Instant};
@@ -56,6 +57,12 @@ impl From<&CallError> for ExitStatus {
             CallError::NotPermitted(_) => Self::NotPermitted,
             _ => Self::Failure,
         }
+    }
+}
+
+impl AsFd for Call {
+    fn as_fd(&self) -> BorrowedFd<'_> {
+        self.socket.as_fd()
     }
 }
 

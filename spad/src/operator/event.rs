@@ -17,6 +17,8 @@ pub enum Kind {
     Closed,
     /// An authentic request, or part of one, was refused.
     Refused,
+    /// An action was asked for, and handed to the runner.
+    Invoked,
     /// The sessions of a door that shut were ended.
     Cut,
     /// The first worker of a monitor took over.
@@ -36,12 +38,13 @@ pub enum Kind {
 
 impl Kind {
     /// Every kind.
-    pub const ALL: [Self; 12] = [
+    pub const ALL: [Self; 13] = [
         Self::Admitted,
         Self::Opened,
         Self::Refreshed,
         Self::Closed,
         Self::Refused,
+        Self::Invoked,
         Self::Cut,
         Self::Serving,
         Self::Reload,
@@ -81,6 +84,7 @@ impl Kind {
             Self::Trouble   => ("trouble",   "9f2d5c1e7a0b4d3896e1c4a7b85f0d0a", 4),
             Self::Begun     => ("begun",     "9f2d5c1e7a0b4d3896e1c4a7b85f0d0b", 5),
             Self::Missed    => ("missed",    "9f2d5c1e7a0b4d3896e1c4a7b85f0d0c", 4),
+            Self::Invoked   => ("invoked",   "9f2d5c1e7a0b4d3896e1c4a7b85f0d0d", 5),
         }
     }
 }
@@ -124,6 +128,12 @@ pub struct Facts {
     /// Where it leads, if not to this host's own service.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub forward: Option<String>,
+    /// Name of the action.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub action: Option<String>,
+    /// Its argument, if it was given one.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub argument: Option<String>,
     /// Why, in one stable word: the reason of a refusal, or what closed a door.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub reason: Option<String>,
@@ -151,18 +161,6 @@ impl Facts {
     /// Of a reason alone.
     pub fn because(reason: &str) -> Self {
         Self { reason: Some(reason.to_owned()), ..Self::default() }
-    }
-
-    /// Of a refusal as the log words it ([`crate::report`]); what is worded otherwise has none.
-    pub fn of_refusal(line: &str) -> Self {
-        let read = || {
-            let (profile, rest) = line.strip_prefix("refused profile=")?.split_once(" reason=")?;
-            let (reason, rest) = rest.split_once(" times=")?;
-            let times = rest.split(' ').next()?.parse().ok()?;
-            let [profile, reason] = [profile, reason].map(|word| Some(word.to_owned()));
-            Some(Self { profile, reason, times: Some(times), ..Self::default() })
-        };
-        read().unwrap_or_default()
     }
 }
 
@@ -238,25 +236,6 @@ mod tests {
         assert!(ids.iter().all(|id| id.len() == 32 && id.bytes().all(|byte| byte.is_ascii_hexdigit())));
         for kind in Kind::ALL {
             assert_eq!(serde_json::to_value(kind).unwrap(), kind.name());
-        }
-    }
-
-    #[test]
-    fn a_refusal_is_read_as_the_log_words_it() {
-        #[rustfmt::skip]
-        let rows = [
-            // line, profile, reason, times
-            ("refused profile=laptop reason=skewed times=12 clock differs by 2h", Some(("laptop", "skewed", 12))),
-            ("refused profile=a reason=old times=1 ",                            Some(("a", "old", 1))),
-            ("refused profile=laptop reason=skewed",                             None),
-            ("refused profile=laptop reason=skewed times=many x",                None),
-            ("opened tcp/22 for 192.0.2.7",                                      None),
-        ];
-        for (line, expected) in rows {
-            let facts = Facts::of_refusal(line);
-            let read = facts.profile.zip(facts.reason).zip(facts.times);
-            let expected = expected.map(|(profile, reason, times)| ((profile.into(), reason.into()), times));
-            assert_eq!(read, expected, "{line}");
         }
     }
 }

@@ -32,6 +32,8 @@ pub struct Listener {
 pub enum Caller {
     /// He may ask.
     Welcome(Seqpacket),
+    /// He may ask, and run actions: root, or whom spad runs as.
+    Master(Seqpacket),
     /// He may not.
     Stranger(Seqpacket),
 }
@@ -68,16 +70,19 @@ impl Listener {
     pub fn accept(&self) -> Option<Caller> {
         let flags = SocketFlags::CLOEXEC | SocketFlags::NONBLOCK;
         let socket = rustix::net::accept_with(&self.socket, flags).ok()?;
-        let may = self.may_ask(&socket).unwrap_or(false);
+        let (user, own_group) = match peer::user(socket.as_fd()) {
+            Ok(ids) => ids,
+            Err(_) => return Some(Caller::Stranger(socket.into())),
+        };
+        if user == 0 || user == self.own {
+            return Some(Caller::Master(socket.into()));
+        }
+        let may = self.is_of_the_group(&socket, own_group).unwrap_or(false);
         let socket = Seqpacket::from(socket);
         Some(if may { Caller::Welcome(socket) } else { Caller::Stranger(socket) })
     }
 
-    fn may_ask(&self, socket: &OwnedFd) -> Result<bool, Errno> {
-        let (user, own_group) = peer::user(socket.as_fd())?;
-        if user == 0 || user == self.own {
-            return Ok(true);
-        }
+    fn is_of_the_group(&self, socket: &OwnedFd, own_group: u32) -> Result<bool, Errno> {
         let Some(group) = self.group else { return Ok(false) };
         Ok(own_group == group || peer::groups(socket.as_fd())?.contains(&group))
     }

@@ -29,7 +29,7 @@ pub enum Outlet {
 }
 
 /// A family of metrics: name, type, help. A counter starts anew with the monitor.
-pub const FAMILIES: [(&str, &str, &str); 14] = [
+pub const FAMILIES: [(&str, &str, &str); 15] = [
     ("spad_up", "gauge", "Whether spad answers."),
     ("spad_build_info", "gauge", "1, with the version of the daemon that runs."),
     ("spad_uptime_seconds", "gauge", "Since spad was started."),
@@ -47,6 +47,7 @@ pub const FAMILIES: [(&str, &str, &str); 14] = [
     ("spad_reloads_total", "counter", "Reloads and renewals of the worker, by outcome."),
     ("spad_interface_up", "gauge", "Whether the interface is there and up."),
     ("spad_clock_vouched", "gauge", "Whether the clock is synchronised, or trusted by the configuration."),
+    ("spad_runner_connected", "gauge", "Whether somebody runs the actions that spad.toml names."),
     ("spad_degraded", "gauge", "Whether this part is not as it should be."),
 ];
 
@@ -125,6 +126,9 @@ fn text(status: Option<&Status>) -> String {
         status.interfaces.iter().map(|(name, state)| ("interface", name.as_str(), u64::from(state == "up")));
     page.family("spad_interface_up", states);
     page.one("spad_clock_vouched", u64::from(status.clock != "unsynchronised"));
+    if let Some(there) = status.runner {
+        page.one("spad_runner_connected", u64::from(there));
+    }
     let parts = Part::ALL.map(|part| ("part", part.name(), u64::from(status.parts.contains(&part))));
     page.family("spad_degraded", parts);
     page.0

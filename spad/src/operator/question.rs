@@ -25,6 +25,8 @@ pub enum Question {
     Reload,
     /// Whatever happens from now on.
     Watch,
+    /// The same, by the one who runs actions.
+    Run,
 }
 
 /// Whose doors.
@@ -100,6 +102,7 @@ impl Question {
             }
             Self::Reload => bytes.push(5),
             Self::Watch => bytes.push(6),
+            Self::Run => bytes.push(7),
         }
         bytes.resize(SIZE, 0);
         bytes.try_into().unwrap_or([0; SIZE])
@@ -129,6 +132,7 @@ fn parse(bytes: &[u8; SIZE]) -> Option<Question> {
         }
         5 => Some(Question::Reload),
         6 => Some(Question::Watch),
+        7 => Some(Question::Run),
         _ => None,
     }
 }
@@ -141,8 +145,8 @@ mod tests {
     fn every_question_is_one_packet_and_nothing_else_is() {
         let whose = ["192.0.2.7", "2001:db8::7", "laptop", "00c0ffee", &"n".repeat(NAME)];
         let whose = whose.map(|text| Question::Revoke(text.parse().unwrap()));
-        let all =
-            [Question::Status, Question::Grants, Question::Reload, Question::Watch].into_iter().chain(whose);
+        let plain = [Question::Status, Question::Grants, Question::Reload, Question::Watch, Question::Run];
+        let all = plain.into_iter().chain(whose);
         for question in all {
             let bytes = question.encode();
             assert_eq!(Question::decode(&bytes), Ok(question));

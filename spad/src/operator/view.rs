@@ -157,6 +157,7 @@ mod tests {
             reload: None,
             events: BTreeMap::new(),
             reloads: Reloads::default(),
+            runner: None,
             parts: BTreeSet::new(),
             degraded: vec!["interface eth1 is down".into()],
         }

@@ -53,6 +53,9 @@ pub(super) fn status(status: &Status) -> String {
             counted(usize::try_from(status.lost).unwrap_or(usize::MAX), "frame")
         ),
     );
+    if let Some(there) = status.runner {
+        line("actions", if there { "a runner is there" } else { "nobody runs them" }.to_owned());
+    }
     if let Some(LastReload { ago, taken, .. }) = &status.reload {
         line("reload", format!("{}, {} ago", if *taken { "taken" } else { "refused" }, span(*ago)));
     }

@@ -8,9 +8,21 @@ use std::io;
 /// # Errors
 /// None in practice: all three signals may be ignored.
 pub fn ignore_requests_to_end() -> io::Result<()> {
+    set(libc::SIG_IGN)
+}
+
+/// Takes them as every program does again: what a process ignores, the program that it becomes ignores too.
+///
+/// # Errors
+/// None in practice, as above.
+pub fn hear_requests_to_end() -> io::Result<()> {
+    set(libc::SIG_DFL)
+}
+
+fn set(disposition: libc::sighandler_t) -> io::Result<()> {
     for signal in [libc::SIGHUP, libc::SIGINT, libc::SIGTERM] {
-        // SAFETY: `SIG_IGN` installs no handler, so no code of ours ever runs in signal context.
-        if unsafe { libc::signal(signal, libc::SIG_IGN) } == libc::SIG_ERR {
+        // SAFETY: neither `SIG_IGN` nor `SIG_DFL` installs a handler, so no code of ours ever runs in signal context.
+        if unsafe { libc::signal(signal, disposition) } == libc::SIG_ERR {
             return Err(io::Error::last_os_error());
         }
     }

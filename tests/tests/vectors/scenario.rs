@@ -8,6 +8,7 @@ use std::path::Path;
 use std::str::FromStr;
 use std::time::Duration;
 
+use spa_core::action::{Action, Actions};
 use spa_core::address::OwnAddresses;
 use spa_core::crypto::header::HeaderKey;
 use spa_core::crypto::key::{KeyId, ProfileKey, SiteId, SiteKey};
@@ -21,10 +22,11 @@ use spa_core::scheme::native::{MAX, MIN, SealingKeys};
 use spa_core::terms::{Ends, Forward, SourceNat};
 use spa_core::time::{BootTime, Now, UnixMillis};
 
-const OUTCOME: [&str; 7] = ["verb", "services", "address", "window", "ports", "leads-to", "once"];
+const OUTCOME: [&str; 9] =
+    ["verb", "services", "address", "window", "ports", "leads-to", "once", "action", "argument"];
 #[rustfmt::skip]
-const KEYS: [&str; 20] = [
-    "site-id", "site-key", "previous-site-key", "key-id", "profile-key", "suite", "open", "forward", "created", "expires",
+const KEYS: [&str; 22] = [
+    "site-id", "site-key", "previous-site-key", "key-id", "profile-key", "suite", "open", "forward", "actions", "invoke", "created", "expires",
     "freshness", "any-address", "require-stated", "prefixes", "journal", "skew-ms", "source", "interface", "server-time",
     "datagram",
 ];
@@ -164,6 +166,7 @@ impl Scenario {
                 let keep = |to: &str| Forward { to: to.parse().unwrap(), source: SourceNat::Keep };
                 targets.split(',').map(keep).collect()
             }),
+            invoke: self.list("invoke"),
             window: DEFAULT_WINDOW,
             max_window: DEFAULT_MAX_WINDOW,
             ends: Ends::default(),
@@ -180,7 +183,18 @@ impl Scenario {
         let replay = Replay::restore(ours, journal != "unsettled", skew, []);
         let own = OwnAddresses::from_iter(OWN.iter().map(|address| address.parse().unwrap()));
         let own = own.with_links([("fe80::1".parse().unwrap(), NonZeroU32::MIN)]);
-        Gate::new(self.header_keys(), Keyring::new([profile]), replay, own)
+        Gate::new(self.header_keys(), Keyring::new([profile]), replay, own).with_actions(self.actions())
+    }
+
+    /// The server's.
+    pub(crate) fn actions(&self) -> Actions {
+        let action = |text: &str| {
+            let (name, arguments) =
+                text.split_once('=').map_or((text, None), |(name, all)| (name, Some(all)));
+            let arguments = arguments.map(|all| all.split('|').map(str::to_owned).collect());
+            Action { name: name.parse().unwrap(), arguments: arguments.unwrap_or_default() }
+        };
+        Actions::new(self.get("actions").into_iter().flat_map(|all| all.split(',').map(action)))
     }
 
     /// What becomes of the datagram after those before it.

@@ -233,6 +233,7 @@ impl Oracle {
                     (grant.asked, grant.until) = (grant.asked.max(asked), grant.until.max(new.until));
                 }
             }
+            Effect::Invoke(_) => {}
             Effect::Close { services } => {
                 let ends = |door: &Door, grant: &Grant| {
                     grant.asked < asked && (services.is_empty() || services.contains(&door.service))

@@ -282,6 +282,8 @@ impl Server {
                     let _ = opened.map(|change| self.firewall.apply(change, boot));
                 }
             }
+            // This world has no actions.
+            Effect::Invoke(_) => {}
         }
     }
 

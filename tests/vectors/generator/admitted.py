@@ -66,6 +66,15 @@ def admits():
     admit("close-service", "Close one service.", request(verb=1), verb="close")
     admit("close-stated", "A close may state its address.", request(verb=1, services=(), k5=[V4]), verb="close",
           services="all")
+    offered = dict(actions="backup,wake=nas1|nas2", invoke="wake,backup")
+    admit("invoke", "An action that the profile has, without an argument.", request(verb=2, services=(), k10="backup"),
+          verb="invoke", action="backup", **offered)
+    admit("invoke-argument", "With an argument of the action's list.",
+          request(verb=2, services=(), k10="wake", k11=["nas2"]), verb="invoke", action="wake", argument="nas2", **offered)
+    admit("invoke-argument-left-away", "An argument is never demanded.", request(verb=2, services=(), k10="wake"),
+          verb="invoke", action="wake", **offered)
+    admit("invoke-stated", "An invoke may state its address.", request(verb=2, services=(), k5=[V4], k10="backup"),
+          verb="invoke", action="backup", **offered)
     admit("previous-site-key", "Rotation: the header is masked by the previous site key.", request(),
           previous_site_key=OTHER_SITE_KEY.hex(), keys={"site_key": OTHER_SITE_KEY})
     admit("current-site-key", "Rotation: the header is masked by the current site key.", request(),

@@ -120,6 +120,20 @@ def judged():
     forbid("transport", "The right port of the wrong transport.", request(services=([17, 22],)))
     forbid("one-of-two", "One of two services: the whole request is refused.", request(services=(SSH, [6, 443])))
     forbid("invoke", "Actions are not offered.", request(verb=2, services=(), k10="reboot", k11=["now", ""]))
+    offered = dict(actions="backup,wake=nas1|nas2", invoke="wake")
+
+    def invoke(name, why, action, *arguments):
+        more = dict(k11=list(arguments)) if arguments else {}
+        forbid("invoke-" + name, why, request(verb=2, services=(), k10=action, **more), **offered)
+
+    invoke("of-others", "The server has the action, and the profile does not.", "backup")
+    invoke("unknown", "Neither has it.", "reboot")
+    invoke("letter", "A name is told by every letter.", "Wake")
+    invoke("argument", "An argument that is not in the action's list.", "wake", "nas3")
+    invoke("argument-empty", "An empty argument is not in the list either.", "wake", "")
+    invoke("arguments", "Two arguments, each in the list.", "wake", "nas1", "nas2")
+    forbid("invoke-gone", "The profile has it, and the server does not any more.",
+           request(verb=2, services=(), k10="wake"), actions="backup", invoke="wake")
     forbid("invoke-largest", "The longest action and argument that are well-formed.",
            request(verb=2, services=(), k10="é" * 32, k11=["a" * 128]), total=640)
     forbid("ping", "Ping is not offered.", request(verb=3, services=(), k12=True))

@@ -63,7 +63,8 @@ class Writer:
             ("site-id", SITE_ID.hex()), ("site-key", SITE_KEY.hex()),
             ("previous-site-key", f.pop("previous_site_key", None)),
             ("key-id", "%08x" % self.key_id), ("profile-key", PROFILE_KEY.hex()), ("suite", self.suite),
-            ("open", f.pop("open", "tcp/22,udp/51820")), ("forward", f.pop("forward", None)), ("created", f.pop("created", CREATED)),
+            ("open", f.pop("open", "tcp/22,udp/51820")), ("forward", f.pop("forward", None)),
+            ("actions", f.pop("actions", None)), ("invoke", f.pop("invoke", None)), ("created", f.pop("created", CREATED)),
             ("expires", f.pop("expires", None)), ("freshness", f.pop("freshness", "clock")),
             ("any-address", f.pop("any_address", None)), ("require-stated", f.pop("require_stated", None)),
             ("prefixes", f.pop("prefixes", None)), ("journal", f.pop("journal", None)), ("skew-ms", SKEW),
@@ -72,7 +73,7 @@ class Writer:
         assert not f, f
         rows += [("before", line) for line in self.before]
         rows += [("datagram", datagram.hex()), ("expect", expect), ("request", plain.hex() if plain else None)]
-        told = ("verb", "services", "address", "window", "ports", "leads-to", "once")
+        told = ("verb", "services", "address", "window", "ports", "leads-to", "once", "action", "argument")
         rows += [(key, outcome.pop(key, None)) for key in told]
         assert not outcome and self.name.startswith(expect) and self.name not in self.files, self.name
         text = "# %s\n" % why + "".join(("%s: %s" % row).rstrip() + "\n" for row in rows if row[1] is not None)
@@ -80,12 +81,13 @@ class Writer:
 
 
 def admit(name, why, plain, total=256, source="192.0.2.10", services="tcp/22", address=None, window=30, verb="open",
-          ports=None, once=None, now=NOW, before=(), keys=None, leads_to=None, **writer):
+          ports=None, once=None, now=NOW, before=(), keys=None, leads_to=None, action=None, argument=None, **writer):
     w = Writer("admit-" + name, **writer)
     for step in before:
         w.judged_first(w.seal(step[0]), *step[1:])
-    w.write(why, w.seal(plain, total, **(keys or {})), "admit", source, now, plain, verb=verb, services=services,
-            address=address or source, window=window if verb == "open" else None, ports=ports, once=once,
+    w.write(why, w.seal(plain, total, **(keys or {})), "admit", source, now, plain, verb=verb,
+            services=services if verb != "invoke" else None, address=address or source,
+            window=window if verb == "open" else None, ports=ports, once=once, action=action, argument=argument,
             **{"leads-to": leads_to})
 
 
