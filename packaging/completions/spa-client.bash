@@ -131,7 +131,7 @@ _spa__client() {
 
     case "${cmd}" in
         spa__client)
-            opts="-A -D -a -w -p -4 -6 -v -q -h -V --access --forward --destination --profile --passphrase-file --allow --stun --source-port --window --once --port --ipv4 --ipv6 --wait --close --copies --receipt --dry-run --save-packet --json --verbose --quiet --help --version connect ensure run proxy keep profiles enrol help"
+            opts="-A -D -a -w -p -4 -6 -v -q -h -V --access --forward --destination --profile --passphrase-file --allow --stun --source-port --window --once --port --ipv4 --ipv6 --wait --close --invoke --copies --receipt --dry-run --save-packet --json --verbose --quiet --help --version connect ensure run proxy keep profiles enrol help"
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 1 ]] ; then
                 COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
                 return 0
@@ -198,6 +198,10 @@ _spa__client() {
                     return 0
                     ;;
                 --wait)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --invoke)
                     COMPREPLY=($(compgen -f "${cur}"))
                     return 0
                     ;;

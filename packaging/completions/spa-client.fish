@@ -1,6 +1,6 @@
 # Print an optspec for argparse to handle cmd's options that are independent of any subcommand.
 function __fish_spa_client_global_optspecs
-    string join \n A/access= forward= D/destination= profile= passphrase-file= a/allow= stun= source-port= w/window= once p/port= 4/ipv4 6/ipv6 wait= close copies= receipt dry-run save-packet= json v/verbose q/quiet h/help V/version
+    string join \n A/access= forward= D/destination= profile= passphrase-file= a/allow= stun= source-port= w/window= once p/port= 4/ipv4 6/ipv6 wait= close invoke= copies= receipt dry-run save-packet= json v/verbose q/quiet h/help V/version
 end
 
 function __fish_spa_client_needs_command
@@ -35,6 +35,7 @@ complete -c spa-client -n "__fish_spa_client_needs_command" -l source-port -d 'L
 complete -c spa-client -n "__fish_spa_client_needs_command" -s w -l window -d 'How long the door is to stay open, like 45s [default: as the server has it]' -r
 complete -c spa-client -n "__fish_spa_client_needs_command" -s p -l port -d 'UDP port that the datagram goes to [default: the profile\'s]' -r
 complete -c spa-client -n "__fish_spa_client_needs_command" -l wait -d 'Wait until the service answers, and say how long that took, or why it probably does not; 10s unless a time is given' -r
+complete -c spa-client -n "__fish_spa_client_needs_command" -l invoke -d 'Open nothing, and have the server run the action that it calls NAME, with one argument at most' -r
 complete -c spa-client -n "__fish_spa_client_needs_command" -l copies -d 'How many datagrams go to each address, against loss, from 1 to 5' -r
 complete -c spa-client -n "__fish_spa_client_needs_command" -l save-packet -d 'Write the first datagram to a file as well, in place of what was there' -r -F
 complete -c spa-client -n "__fish_spa_client_needs_command" -l once -d 'For one connection: the door shuts as the first TCP handshake is complete, or with its window'

@@ -5,6 +5,7 @@ mod args;
 mod command;
 mod enrol;
 mod half;
+mod invoke;
 mod keep;
 mod knock;
 mod learnt;

@@ -114,8 +114,10 @@ impl Request {
     /// Most stated addresses.
     pub const MAX_ADDRESSES: usize = 4;
     const MAX_ARGUMENTS: usize = 16;
-    const MAX_ARGUMENT: usize = 128;
-    const MAX_ACTION: usize = 64;
+    /// Longest argument of an action, in bytes.
+    pub const MAX_ARGUMENT: usize = 128;
+    /// Longest name of an action, in bytes; the shortest has one.
+    pub const MAX_ACTION: usize = 64;
 
     /// The one spelling of this request, without padding.
     pub fn encode(&self) -> Vec<u8> {

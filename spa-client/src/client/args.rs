@@ -12,6 +12,7 @@ use spa_core::request::{Request, Stated};
 use spa_core::service::Service;
 use spa_core::target::Target;
 
+use super::invoke;
 use super::seen::StunServer;
 use super::whom::{Allow, SourcePorts};
 use crate::failure::Failure;
@@ -26,12 +27,13 @@ Examples:
   spa-client                         what the only profile opens, at its server
   spa-client -A tcp/22,udp/51820 -w 45s
   spa-client --close                 shut again what was opened
+  spa-client --invoke wake-nas       have the server run the action that it calls so
   spa-client --dry-run               say what would be sent, and send nothing
   spa-client enrol vpn.example.org   get a profile without a secret that travels
   spa-client profiles                list the profiles of this device";
 
 /// What other clients for knocking call it.
-pub(super) const HABITS: [Habits; 23] = [
+pub(super) const HABITS: [Habits; 25] = [
     ("-k", "--profile"),
     ("--key", "--profile"),
     ("--key-file", "--profile"),
@@ -52,6 +54,8 @@ pub(super) const HABITS: [Habits; 23] = [
     ("--service", "--access"),
     ("-N", "--forward"),
     ("--nat-access", "--forward"),
+    ("-C", "--invoke"),
+    ("--server-cmd", "--invoke"),
     ("-T", "--dry-run"),
     ("--test", "--dry-run"),
     ("-B", "--save-packet"),
@@ -122,6 +126,11 @@ pub(super) struct Args {
     /// Shut what this profile opened, for whatever address: the services of -A, or all
     #[arg(long, conflicts_with_all = ["window", "wait"])]
     pub(super) close: bool,
+
+    /// Open nothing, and have the server run the action that it calls NAME, with one argument at most
+    #[arg(long, value_names = ["NAME", "ARG"], num_args = 1..=2, value_parser = invoke::word,
+          conflicts_with_all = ["access", "forward", "source_port", "window", "once", "wait", "close"])]
+    pub(super) invoke: Vec<String>,
 
     /// How many datagrams go to each address, against loss, from 1 to 5
     #[arg(long, value_name = "NUMBER", default_value = "2", value_parser = copies, conflicts_with = "wait")]
@@ -299,7 +308,7 @@ impl Args {
     /// Whether anything is said that only a knock has a use for. (To the parser a profile that a command names is --profile.)
     pub(super) fn are_for_a_knock(&self) -> bool {
         let Self { access, forward, destination, source_port, window, port, stun, wait, .. } = self;
-        let Self { once, ipv4, ipv6, close, dry_run, save_packet, receipt, verbose, .. } = self;
+        let Self { once, ipv4, ipv6, close, invoke, dry_run, save_packet, receipt, verbose, .. } = self;
         let flags = [once, ipv4, ipv6, close, dry_run, receipt, verbose];
         flags.into_iter().any(|flag| *flag)
             || !access.is_empty()
@@ -311,6 +320,7 @@ impl Args {
             || port.is_some()
             || stun.is_some()
             || wait.is_some()
+            || !invoke.is_empty()
             || save_packet.is_some()
     }
 
@@ -322,6 +332,7 @@ impl Args {
                 "one request holds {most} services; ask for the others in a second"
             )));
         }
+        invoke::check(&self.invoke)?;
         let prefix = matches!(self.allow, Allow::Stated(Stated { prefix: Some(_), .. }));
         if prefix && self.source_port.is_some() {
             return Err(Failure::usage("--source-port goes with an address, not with a prefix"));

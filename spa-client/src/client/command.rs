@@ -48,6 +48,8 @@ impl Command {
         let named = without_repeats(&args.access);
         let verb = if args.close {
             Verb::Close(named)
+        } else if let [action, arguments @ ..] = args.invoke.as_slice() {
+            Verb::Invoke { action: action.clone(), arguments: arguments.to_vec() }
         } else {
             let services = if named.is_empty() { without_repeats(&file.open) } else { named };
             if services.len() > Request::MAX_SERVICES {
@@ -161,6 +163,10 @@ impl Command {
         match (&self.verb, services(&self.verb)) {
             (Verb::Close(_), []) => "close everything that this profile opened".to_owned(),
             (Verb::Close(_), named) => format!("close {}", service::list(named)),
+            (Verb::Invoke { action, arguments }, _) => match arguments.as_slice() {
+                [] => format!("run {action}"),
+                with => format!("run {action} with {}", with.join(", ")),
+            },
             (Verb::Open(Open { ports: Some((low, high)), .. }), named) if low == high => {
                 format!("open {} from port {low}", service::list(named))
             }

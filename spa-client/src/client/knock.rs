@@ -52,7 +52,8 @@ pub(super) fn families(routes: &[Route]) -> Vec<Family> {
 }
 
 impl Plan {
-    /// Each family gets an id, and a time: `first` and the milliseconds behind it.
+    /// Each family gets an id, and a time: `first` and the milliseconds behind it. All of an `invoke` share them, so that the
+    /// action runs once whatever families the datagrams come by.
     pub(super) fn new(
         verb: &Verb,
         allow: Allow,
@@ -61,8 +62,12 @@ impl Plan {
         random: &mut Random,
     ) -> Self {
         let mut groups = Vec::new();
+        let shared = matches!(verb, Verb::Invoke { .. }).then(|| RequestId::random(random));
         for (at, family) in (0..).zip(families(&routes)) {
-            let (time, id) = (first.plus(Duration::from_millis(at)), RequestId::random(random));
+            let (time, id) = match shared {
+                Some(id) => (first, id),
+                None => (first.plus(Duration::from_millis(at)), RequestId::random(random)),
+            };
             let (these, others) =
                 routes.into_iter().partition(|route| Family::of(route.server.ip()) == family);
             routes = others;
@@ -297,6 +302,14 @@ mod tests {
         assert_eq!(told, [(true, 1000, false), (true, 1000, false), (false, 1001, true)]);
         let ids: BTreeSet<RequestId> = plan.knocks().map(|k| k.request.id).collect();
         assert_eq!(ids.len(), 2);
+    }
+
+    #[test]
+    fn an_action_is_one_command_by_whatever_family_it_comes() {
+        let plan = plan(&Verb::Invoke { action: "wake".to_owned(), arguments: Vec::new() });
+        let told: BTreeSet<(u64, RequestId)> =
+            plan.knocks().map(|k| (k.request.time.get(), k.request.id)).collect();
+        assert_eq!((plan.knocks().count(), told.len()), (3, 1));
     }
 
     #[test]

@@ -15,8 +15,11 @@ use crate::secret_file::plain;
 
 /// Carries out a subcommand.
 pub(super) fn run(mut args: Args, then: Then) -> Result<(), Failure> {
-    if args.close || args.dry_run || args.save_packet.is_some() || args.receipt {
-        return Err(Failure::usage("--close, --dry-run, --save-packet and --receipt are for a knock alone"));
+    let alone = args.close || !args.invoke.is_empty() || args.dry_run || args.receipt;
+    if alone || args.save_packet.is_some() {
+        return Err(Failure::usage(
+            "--close, --invoke, --dry-run, --save-packet and --receipt are for a knock alone",
+        ));
     }
     if args.json && !matches!(then, Then::Ensure { .. }) {
         let sentence = "--json goes with a knock, --wait, ensure, and the lists of profiles: no other command ends with one result";

@@ -7,6 +7,7 @@ use std::time::Duration;
 use serde::Serialize;
 use spa_core::receipt::Outcome;
 use spa_core::request::{Open, Verb};
+use spa_core::service::Service;
 use spa_core::time::UnixMillis;
 
 use super::address::Route;
@@ -37,6 +38,11 @@ pub(super) struct Told {
     request: Option<&'static str>,
     #[serde(skip_serializing_if = "Option::is_none")]
     services: Option<Vec<String>>,
+    /// What is to run.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    action: Option<String>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    argument: Option<String>,
     /// Whole seconds.
     #[serde(skip_serializing_if = "Option::is_none")]
     window: Option<u64>,
@@ -86,22 +92,26 @@ struct Said {
 impl Told {
     /// What was asked of whom.
     pub(super) fn of(command: &Command, profile: &Profile) -> Self {
-        let (request, window) = match command.verb {
-            Verb::Close(_) => ("close", None),
-            _ => ("open", Some(command.expected_window().as_secs())),
+        let named = |services: &[Service]| Some(services.iter().map(ToString::to_string).collect());
+        let asked = match &command.verb {
+            Verb::Open(Open { services, .. }) => Self {
+                request: Some("open"),
+                services: named(services),
+                window: Some(command.expected_window().as_secs()),
+                ..Self::default()
+            },
+            Verb::Close(services) => {
+                Self { request: Some("close"), services: named(services), ..Self::default() }
+            }
+            Verb::Invoke { action, arguments } => Self {
+                request: Some("invoke"),
+                action: Some(action.clone()),
+                argument: arguments.first().cloned(),
+                ..Self::default()
+            },
+            Verb::Ping => Self { request: Some("ping"), ..Self::default() },
         };
-        let services = match &command.verb {
-            Verb::Open(Open { services, .. }) | Verb::Close(services) => services.as_slice(),
-            Verb::Invoke { .. } | Verb::Ping => &[],
-        };
-        Self {
-            profile: Some(profile.file.name.clone()),
-            host: Some(command.host().to_string()),
-            request: Some(request),
-            services: Some(services.iter().map(ToString::to_string).collect()),
-            window,
-            ..Self::default()
-        }
+        Self { profile: Some(profile.file.name.clone()), host: Some(command.host().to_string()), ..asked }
     }
 
     /// With the time of the command, and the addresses that its datagrams went to.

@@ -6,6 +6,7 @@
 
 mod admitted;
 mod enrol;
+mod invoke;
 mod json;
 mod keygen;
 mod knock;

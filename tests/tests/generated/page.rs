@@ -136,6 +136,12 @@ fn own_arguments(command: &Command) -> impl Iterator<Item = &Arg> {
     command.get_arguments().filter(move |one| !one.is_hide_set() && !inherited(one))
 }
 
+/// A value, or several of which one is meant.
+fn italic(value: &str) -> String {
+    let words: Vec<_> = value.split('|').map(|one| format!("\\fI{}\\fR", escape(one))).collect();
+    words.join("|")
+}
+
 impl Page<'_> {
     /// Every command that does something by itself, with the words that it is typed with.
     fn leaves(&self) -> impl Iterator<Item = (String, &Command)> {
@@ -208,7 +214,8 @@ impl Page<'_> {
     /// An argument as it is typed, in roff; in entries of options with its short form, too.
     fn typed(&self, argument: &Arg, both: bool) -> String {
         let value = value_name(argument);
-        let many = argument.get_num_args().is_some_and(|range| range.max_values() > 1)
+        let names = argument.get_value_names().map_or(1, |names| names.len().max(1));
+        let many = argument.get_num_args().is_some_and(|range| range.max_values() > names)
             || argument.is_positional() && matches!(argument.get_action(), ArgAction::Append);
         if self.dialect == Dialect::Mdoc {
             let long = argument.get_long().map(|long| format!("-{long}"));
@@ -221,8 +228,7 @@ impl Page<'_> {
             }
             return words.join(" ") + if many { " ..." } else { "" };
         }
-        let value: Vec<_> = value.split('|').map(|one| format!("\\fI{}\\fR", escape(one))).collect();
-        let value = value.join("|");
+        let value = if names > 1 { Self::values(argument) } else { italic(&value) };
         let more = if many { "..." } else { "" };
         if argument.is_positional() {
             return if argument.is_last_set() {
@@ -242,6 +248,17 @@ impl Page<'_> {
             (true, true) => format!("{flags}[={value}]"),
             (true, false) => format!("{flags} {value}{more}"),
         }
+    }
+
+    /// Several values with names of their own, those in brackets that may be left out.
+    fn values(argument: &Arg) -> String {
+        let least = argument.get_num_args().map_or(0, |range| range.min_values());
+        let names = argument.get_value_names().unwrap_or_default().iter().enumerate();
+        let words = names.map(|(at, name)| match italic(name) {
+            word if at < least => word,
+            word => format!("[{word}]"),
+        });
+        words.collect::<Vec<_>>().join(" ")
     }
 
     /// The entry of a command, with its own options.
