@@ -90,6 +90,7 @@ install:
 	sed 's|/usr/sbin/spad|$(PREFIX)/sbin/spad|' packaging/spad-guard.service > $(DESTDIR)$(UNITS)/spad-guard.service
 	sed 's|/usr/sbin/spad|$(PREFIX)/sbin/spad|' packaging/spad-audit.service > $(DESTDIR)$(UNITS)/spad-audit.service
 	sed 's|/usr/sbin/spad|$(PREFIX)/sbin/spad|' packaging/spad-metrics.service > $(DESTDIR)$(UNITS)/spad-metrics.service
+	sed 's|/usr/sbin/spad|$(PREFIX)/sbin/spad|' packaging/spad-runner.service > $(DESTDIR)$(UNITS)/spad-runner.service
 	install -m 644 packaging/prometheus/spad.rules.yml packaging/grafana/spad.json $(DESTDIR)$(PREFIX)/share/doc/spad
 	install -m 644 packaging/drop-ins/*.conf $(DESTDIR)$(PREFIX)/share/doc/spad/drop-ins
 	install -m 644 packaging/sysusers.d/spad.conf $(DESTDIR)$(SYSUSERS)/spad.conf
@@ -100,12 +101,12 @@ install:
 uninstall:
 	test -n "$(DESTDIR)" || ! test -d /run/systemd/system || ! systemctl cat spad.service >/dev/null 2>&1 || \
 		systemctl disable --now spad.service spad-guard.service \
-		spad-audit.service spad-metrics.service
+		spad-audit.service spad-metrics.service spad-runner.service
 	test -n "$(DESTDIR)" || ! test -x $(PREFIX)/sbin/spad || $(PREFIX)/sbin/spad teardown
 	rm -f $(DESTDIR)$(PREFIX)/sbin/spad $(DESTDIR)$(PREFIX)/sbin/spa-keygen $(DESTDIR)$(PREFIX)/bin/spa-client
 	rm -f $(DESTDIR)$(UNITS)/spad.service $(DESTDIR)$(UNITS)/spad-guard.service
 	rm -f $(DESTDIR)$(SYSUSERS)/spad.conf $(DESTDIR)$(TMPFILES)/spad.conf
-	rm -f $(DESTDIR)$(UNITS)/spad-audit.service $(DESTDIR)$(UNITS)/spad-metrics.service
+	rm -f $(DESTDIR)$(UNITS)/spad-audit.service $(DESTDIR)$(UNITS)/spad-metrics.service $(DESTDIR)$(UNITS)/spad-runner.service
 	rm -rf $(DESTDIR)$(PREFIX)/share/doc/spad
 	for name in spad spa-client spa-keygen; do \
 		rm -f $(DESTDIR)$(BASH_COMPLETIONS)/$$name $(DESTDIR)$(ZSH_COMPLETIONS)/_$$name $(DESTDIR)$(FISH_COMPLETIONS)/$$name.fish; \

@@ -553,3 +553,43 @@ fn spad_check_says_what_cannot_be_run_here() {
     lab.knock(A);
     lab.opens(A, SSH);
 }
+
+#[test]
+fn three_capabilities_are_enough_for_a_runner_that_is_not_root() {
+    let Some(lab) = lab() else { return };
+    script(
+        &lab,
+        "probe",
+        "setsid sleep 600 & grep '^Uid\\|^CapPrm\\|^CapAmb' /proc/self/status | tr '\\t' ' ' >/run/told/probe; wait",
+    );
+    lab.configure(&Config {
+        more: "[action.probe]\nargv = [\"/run/actions/probe\"]\nuser = \"daemon\"\nlimit = \"1s\"\n",
+        ..Config::default()
+    });
+    lab.profile("laptop");
+    may_invoke(&lab, "laptop", "[\"probe\"]");
+    lab.sh(SERVER, "chown -R 65534:65534 /run/lab/etc /run/lab/state; chmod 711 /run/lab/etc");
+    let program = lab::program("spad").display().to_string();
+    let start = |capabilities: &str, command: &str, log: &str| {
+        let script = format!(
+            "exec setpriv --reuid=65534 --regid=65534 --clear-groups --no-new-privs --inh-caps=-all,{capabilities} \
+             --ambient-caps=-all,{capabilities} --bounding-set=-all,{capabilities} {program} \
+             --config /run/lab/etc/spad.toml --state-dir /run/lab/state {command}"
+        );
+        let mut command = lab.command(SERVER, "sh");
+        command.args(["-c", &script]).stderr(fs::File::create(lab.path(log)).expect("there is room"));
+        lab.start(command)
+    };
+    // As its unit has it: whoever is another user is not even seen.
+    lab.sh(SERVER, "mount -o remount,hidepid=invisible /proc");
+    let _spad = start("+net_admin,+net_raw", "", "log");
+    lab.wait_for("log", "serving");
+    let _runner = start("+setuid,+setgid,+kill", "runner", "said");
+    lab.wait_for("said", "can be run=1");
+    invoke(&lab, &["probe"]);
+    let zeros = "0000000000000000";
+    let expected = ["Uid: 1 1 1 1".to_owned(), format!("CapPrm: {zeros}"), format!("CapAmb: {zeros}")];
+    assert_eq!(tells(&lab, "probe", 3), expected);
+    lab.wait_for("said", "killed after its limit of 1s");
+    assert_eq!(lab.running("sleep").len(), 0, "another user's process that called setsid");
+}

@@ -35,6 +35,7 @@ fn installing_guards_nothing_and_uninstalling_takes_the_guard_away() {
     for file in [
         "units/spad-audit.service",
         "units/spad-metrics.service",
+        "units/spad-runner.service",
         "doc/spad/spad.rules.yml",
         "doc/spad/spad.json",
         "units/spad-guard.service",

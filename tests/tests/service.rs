@@ -172,6 +172,7 @@ fn the_units_expose_little() {
         ("spad-guard.service", &[],                      11, "the firewall of the host"),
         ("spad-audit.service", &[],                       8, "the sockets of the daemon and of the kernel"),
         ("spad-metrics.service", &[],                    11, "IP sockets of this host"),
+        ("spad-runner.service", &[],                     20, "it becomes other users, whose commands speak to other hosts"),
         ("spad.service",       &["receipts.conf"],       21, "and IP sockets"),
         ("spad.service",       &["iptables.conf"],       28, "its programs want to be root"),
     ];
