@@ -52,6 +52,9 @@ _spad() {
             spad,revoke)
                 cmd="spad__subcmd__revoke"
                 ;;
+            spad,runner)
+                cmd="spad__subcmd__runner"
+                ;;
             spad,status)
                 cmd="spad__subcmd__status"
                 ;;
@@ -97,6 +100,9 @@ _spad() {
             spad__subcmd__help,revoke)
                 cmd="spad__subcmd__help__subcmd__revoke"
                 ;;
+            spad__subcmd__help,runner)
+                cmd="spad__subcmd__help__subcmd__runner"
+                ;;
             spad__subcmd__help,status)
                 cmd="spad__subcmd__help__subcmd__status"
                 ;;
@@ -113,7 +119,7 @@ _spad() {
 
     case "${cmd}" in
         spad)
-            opts="-v -q -h -V --config --state-dir --verbose --quiet --observe --help --version check doctor guard apply confirm status grants revoke watch audit metrics reload explain teardown help"
+            opts="-v -q -h -V --config --state-dir --verbose --quiet --observe --help --version check doctor guard apply confirm status grants revoke watch audit metrics runner reload explain teardown help"
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 1 ]] ; then
                 COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
                 return 0
@@ -327,7 +333,7 @@ _spad() {
             return 0
             ;;
         spad__subcmd__help)
-            opts="check doctor guard apply confirm status grants revoke watch audit metrics reload explain teardown help"
+            opts="check doctor guard apply confirm status grants revoke watch audit metrics runner reload explain teardown help"
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 2 ]] ; then
                 COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
                 return 0
@@ -508,6 +514,20 @@ _spad() {
             COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
             return 0
             ;;
+        spad__subcmd__help__subcmd__runner)
+            opts=""
+            if [[ ${cur} == -* || ${COMP_CWORD} -eq 3 ]] ; then
+                COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+                return 0
+            fi
+            case "${prev}" in
+                *)
+                    COMPREPLY=()
+                    ;;
+            esac
+            COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+            return 0
+            ;;
         spad__subcmd__help__subcmd__status)
             opts=""
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 3 ]] ; then
@@ -608,6 +628,28 @@ _spad() {
             ;;
         spad__subcmd__revoke)
             opts="-v -q -h -V --json --config --state-dir --verbose --quiet --help --version"
+            if [[ ${cur} == -* || ${COMP_CWORD} -eq 2 ]] ; then
+                COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+                return 0
+            fi
+            case "${prev}" in
+                --config)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --state-dir)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                *)
+                    COMPREPLY=()
+                    ;;
+            esac
+            COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+            return 0
+            ;;
+        spad__subcmd__runner)
+            opts="-v -q -h -V --config --state-dir --verbose --quiet --help --version"
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 2 ]] ; then
                 COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
                 return 0

@@ -581,7 +581,7 @@ fn three_capabilities_are_enough_for_a_runner_that_is_not_root() {
         lab.start(command)
     };
     // As its unit has it: whoever is another user is not even seen.
-    lab.sh(SERVER, "mount -o remount,hidepid=invisible /proc");
+    lab.outside("mount -o remount,hidepid=invisible /proc");
     let _spad = start("+net_admin,+net_raw", "", "log");
     lab.wait_for("log", "serving");
     let _runner = start("+setuid,+setgid,+kill", "runner", "said");

@@ -306,6 +306,8 @@ fn the_page_names_every_event_every_reason_to_close_and_every_field() {
         source_ports: text(),
         window: Some(0),
         forward: text(),
+        action: text(),
+        argument: text(),
         reason: text(),
         times: Some(0),
         taken: Some(true),

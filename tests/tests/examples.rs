@@ -74,6 +74,8 @@ fn the_man_page_describes_every_field_and_no_other() {
         ("The table firewall",  config("format = 1\n[capture]\ninterfaces = [\"any\"]\n[firewall]\nzzz = 1\n")),
         ("The table freshness", config(&format!("{front}[freshness]\nzzz = 1\n"))),
         ("The table ceiling",   config(&format!("{front}[ceiling]\nzzz = 1\n"))),
+        ("The tables action.NAME", config(&format!("{front}[action.a]\nzzz = 1\n"))),
+        ("The table hooks",     config(&format!("{front}[hooks]\nzzz = 1\n"))),
         ("site.toml",           site),
         ("profiles/NAME.toml",  profile),
     ];

@@ -155,3 +155,53 @@ fn somebody_leaves() {
     assert_eq!(reader.waits("anna-phone"), Some(7));
     reader.opens("laptop", "nobody else needs a new key");
 }
+
+/// What a page has one append to spad.toml, below a heading.
+fn toml(page: &str, heading: &str) -> String {
+    let text = fs::read_to_string(repository().join("docs/guide").join(page)).expect("the page is there");
+    let start = text.find(&format!("## {heading}\n")).unwrap_or_else(|| panic!("{page} has no {heading}"));
+    let section = text[start + 3..].split("\n## ").next().unwrap_or_default();
+    section.split("```toml\n").skip(1).filter_map(|block| block.split("```").next()).collect()
+}
+
+#[test]
+fn a_first_action_is_run_when_it_is_asked_for_and_when_a_door_opens() {
+    let Some(mut reader) = Reader::new() else { return };
+    if reader.lab.is_unprivileged() {
+        return lab::skip("a command runs as another user, and this laboratory has one only");
+    }
+    // The packages make a user spad; without one, nobody is whom the daemon runs as.
+    reader.lab.outside(
+        "cp /etc/passwd /run/lab/passwd; echo spad:x:970:970:::/usr/sbin/nologin >>/run/lab/passwd; \
+         mount --bind /run/lab/passwd /etc/passwd",
+    );
+    let more = toml("actions.md", "A first one");
+    reader.lab.write("etc/spad.toml", Config::default().text() + &more);
+    let mut runner = None;
+    for line in commands("actions.md", "A first one") {
+        match line.as_str() {
+            "sudo spad check" => {
+                let check = reader.lab.spad_command(&["check"]);
+                assert_eq!(check.status, Some(0), "{}", check.text());
+            }
+            "sudo systemctl enable --now spad-runner" => {
+                runner = Some(reader.lab.start_spad_command(&["runner"], "said"));
+                reader.lab.wait_for("said", "can be run=1");
+            }
+            "sudo systemctl reload spad" => {
+                reader.types(&line);
+                reader.spad.says_times("serving", 2);
+            }
+            // What the journal has, without the times of a day and of a client.
+            log if log.starts_with("INFO ") => {
+                let words = log.trim_start_matches("INFO ").replace("192.0.2.7", A.v4);
+                let words = words.split(" after ").next().unwrap_or_default();
+                reader.lab.wait_for("said", words);
+            }
+            _ => reader.types(&line),
+        }
+    }
+    assert!(runner.is_some());
+    reader.lab.wait_for("said", "action=show: SPAD_EVENT=open");
+    reader.lab.wait_for("said", "action=show event=open: done after");
+}

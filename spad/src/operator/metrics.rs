@@ -126,9 +126,7 @@ fn text(status: Option<&Status>) -> String {
         status.interfaces.iter().map(|(name, state)| ("interface", name.as_str(), u64::from(state == "up")));
     page.family("spad_interface_up", states);
     page.one("spad_clock_vouched", u64::from(status.clock != "unsynchronised"));
-    if let Some(there) = status.runner {
-        page.one("spad_runner_connected", u64::from(there));
-    }
+    page.one("spad_runner_connected", u64::from(status.runner == Some(true)));
     let parts = Part::ALL.map(|part| ("part", part.name(), u64::from(status.parts.contains(&part))));
     page.family("spad_degraded", parts);
     page.0
