@@ -361,47 +361,4 @@ mod tests {
             assert!(fault.reason.contains(reason), "{to}: {fault}");
         }
     }
-
-    #[test]
-    fn actions_and_hooks_are_read_and_what_cannot_be_run_is_refused() {
-        let long = format!("[action.a]\nargv = [\"/bin/true\", \"{}\"]", "x".repeat(8192));
-        let many: String = (0..65).map(|n| format!("[action.a{n}]\nargv = [\"/bin/true\"]\n")).collect();
-        #[rustfmt::skip]
-        let rows = [
-            // text, a part of the refusal; none where all is well
-            ("[action.a]\nargv = [\"/bin/true\"]",                                     None),
-            ("[action.a]\nargv = [\"/bin/true\"]\n[hooks]\non_open = [\"a\"]",         None),
-            ("[action.a]\nargv = [\"/bin/true\"]\nlimit = \"1h\"",                     None),
-            ("[hooks]\non_open = []",                                                  None),
-            ("[action.a]",                                                             Some("missing field `argv`")),
-            ("[action.a]\nargv = []",                                                  Some("action.a.argv begins with the whole path")),
-            ("[action.a]\nargv = [\"true\"]",                                          Some("action.a.argv begins with the whole path")),
-            ("[action.a]\nargv = [\"./true\"]",                                        Some("action.a.argv begins with the whole path")),
-            ("[action.a]\nargv = [\"/bin/echo\", \"\\u0000\"]",                        Some("action.a.argv holds a NUL")),
-            (&long,                                                                    Some("more than 8192 bytes")),
-            (&many,                                                                    Some("65 actions, 64 at most")),
-            ("[action.\"a b\"]\nargv = [\"/bin/true\"]",                               Some("\"a b\" is not the name of an action")),
-            ("[action.a]\nargv = [\"/bin/true\"]\narguments = [\"\"]",                 Some("action.a.arguments: \"\" is not 1 to 128 bytes")),
-            ("[action.a]\nargv = [\"/bin/true\"]\narguments = [\"x\\n\"]",             Some("without control characters")),
-            ("[action.a]\nargv = [\"/bin/true\"]\narguments = [\"x\", \"x\"]",         Some("or one twice")),
-            ("[action.a]\nargv = [\"/bin/true\"]\nlimit = \"61m\"",                    Some("action.a.limit is longer than 1h")),
-            ("[action.a]\nargv = [\"/bin/true\"]\nlimit = \"1ms\"",                    Some("is not a duration of at least a second")),
-            ("[action.a]\nargv = [\"/bin/true\"]\nshell = true",                       Some("unknown field `shell`")),
-            ("[hooks]\non_open = [\"b\"]",                                             Some("hooks.on_open: there is no [action.b]")),
-            ("[action.a]\nargv = [\"/bin/true\"]\n[hooks]\non_close = [\"a\", \"a\"]", Some("hooks.on_close names an action twice")),
-            ("[hooks]\non_start = []",                                                 Some("unknown field `on_start`")),
-        ];
-        for (text, refusal) in rows {
-            let parsed = Config::parse(&format!("{GOOD}{text}\n"));
-            match (parsed, refusal) {
-                (Ok(_), None) => {}
-                (Err(fault), Some(part)) if fault.reason.contains(part) => {}
-                (parsed, _) => panic!("{text}: {:?}", parsed.map(|config| config.table)),
-            }
-        }
-        let config = Config::parse(&format!("{GOOD}[action.a]\nargv = [\"/bin/true\"]\n")).unwrap();
-        let action = config.table.actions.values().next().unwrap();
-        assert_eq!((action.user.as_str(), action.limit), ("nobody", Duration::from_secs(10)));
-        assert_eq!(action.group, None, "the user's own");
-    }
 }

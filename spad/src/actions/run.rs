@@ -37,7 +37,7 @@ pub(super) struct Run {
 
 /// Whether it goes on.
 pub(super) enum Going {
-    On(Box<Run>),
+    On,
     Ended,
     /// The supervisor ended without a word: what it left behind is for the runner to end.
     Orphaned,
@@ -92,14 +92,14 @@ impl Run {
     }
 
     /// Reads what it says, and whether it ended.
-    pub(super) fn hear(mut self: Box<Self>, now: Instant) -> Going {
+    pub(super) fn hear(&mut self, now: Instant) -> Going {
         self.read();
         if now >= self.deadline() {
             warn!("{}: its supervisor hangs, and is ended", self.name());
             let _ = self.supervisor.kill();
         }
         let end = match self.channel.receive::<{ End::SIZE }>() {
-            Ok(Received::Nothing) => return Going::On(self),
+            Ok(Received::Nothing) => return Going::On,
             Ok(Received::Message(bytes)) => End::decode(bytes),
             Ok(Received::Closed) | Err(_) => None,
         };

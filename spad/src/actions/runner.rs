@@ -80,7 +80,7 @@ struct Runner<'o> {
     /// `None` until the daemon has said which file is in force, and it was found.
     held: Option<Held>,
     queue: Queue<Wanted>,
-    running: Vec<Box<Run>>,
+    running: Vec<Run>,
 }
 
 impl Runner<'_> {
@@ -158,8 +158,13 @@ impl Runner<'_> {
     fn begins(&mut self, watching: Watching) {
         info!("running the actions of spad from event {} on", watching.next);
         self.waits = false;
-        let before = self.row.replace(watching).filter(|before| before.monitor == watching.monitor);
-        self.missed(before.map_or(0, |before| watching.next.saturating_sub(before.next)));
+        let missed = match self.row.replace(watching) {
+            None => 0,
+            Some(before) if before.monitor == watching.monitor => watching.next.saturating_sub(before.next),
+            // A new monitor counts anew; what the one before told last may be missing too.
+            Some(_) => watching.next.saturating_sub(1),
+        };
+        self.missed(missed);
     }
 
     fn missed(&self, events: u64) {
@@ -236,22 +241,21 @@ impl Runner<'_> {
             return Err("it does not take this argument any more".to_owned());
         }
         let run = Run::start(wanted, action, fit).map_err(|error| error.to_string())?;
-        self.running.push(Box::new(run));
+        self.running.push(run);
         Ok(())
     }
 
     fn hear_commands(&mut self) {
         let (now, mut orphaned) = (Instant::now(), false);
-        for run in std::mem::take(&mut self.running) {
-            match run.hear(now) {
-                Going::On(run) => self.running.push(run),
-                Going::Ended => self.queue.ended(),
-                Going::Orphaned => {
-                    self.queue.ended();
-                    orphaned = true;
-                }
+        let queue = &mut self.queue;
+        self.running.retain_mut(|run| {
+            let going = run.hear(now);
+            if !matches!(going, Going::On) {
+                queue.ended();
             }
-        }
+            orphaned |= matches!(going, Going::Orphaned);
+            matches!(going, Going::On)
+        });
         if orphaned {
             let known: Vec<Pid> = self.running.iter().filter_map(|run| run.pid()).collect();
             if !orphans::end_all_but(&known).unwrap_or(false) {

@@ -1,5 +1,13 @@
+use std::num::NonZeroU32;
+use std::time::Duration;
+
+use spa_core::action::Invocation;
 use spa_core::gate::Counters;
+use spa_core::policy::Narrowing;
 use spa_core::reject::Reject;
+use spa_core::service::{Service, Transport};
+use spa_core::target::Target;
+use spa_core::terms::{Forward, OnClose, SourceNat, Terms};
 
 use super::*;
 

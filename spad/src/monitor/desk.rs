@@ -6,19 +6,19 @@ use std::time::{Duration, SystemTime};
 
 use spa_core::crypto::key::KeyId;
 use spa_core::file::fields::write_moment;
-use spa_core::lease::{Change, Door};
+use spa_core::lease::Door;
 use spa_core::time::{BootTime, UnixMillis};
 use tracing::{info, warn};
 
 use rustix::event::{PollFd, PollFlags};
 
+use super::Monitor;
 use super::running::Seat;
-use super::{Monitor, words};
 use crate::control::{Notice, WorkerNumber};
-use crate::operator::answer::{Answer, Event, GRANTS, NAMED, Reloaded, Reloads, Revoked, Watching};
-use crate::operator::event::{Cause, Facts, Kind};
+use crate::operator::answer::{Answer, Event, GRANTS, Reloaded, Reloads, Watching};
+use crate::operator::event::{Facts, Kind};
 use crate::operator::listener::{self, Caller as Called, Listener};
-use crate::operator::question::{self, Question, Whose};
+use crate::operator::question::{self, Question};
 use crate::socketpair::{ChannelError, Received, Seqpacket};
 use crate::starter::Options;
 use crate::sys::clock;
@@ -315,51 +315,6 @@ impl Monitor<'_> {
             after = Some((last.door, last.holder));
         }
         Some((after, true))
-    }
-
-    fn revoke(&mut self, whose: &Whose, now: BootTime) -> Answer {
-        let (changes, holder) = match whose {
-            Whose::Address(address) => (self.leases.end_where(|door| door.grantee.includes(*address)), None),
-            Whose::Name(name) => match self.holders(name.as_str()) {
-                holders if holders.is_empty() => {
-                    let what = "no profile that is served is called so, and nothing is open by such a key id";
-                    return Answer::Refused(what.into());
-                }
-                holders => {
-                    let only = holders.first().copied().filter(|_| holders.len() == 1);
-                    (self.leases.retain_holders(|holder| !holders.contains(&holder), now), only)
-                }
-            },
-        };
-        let done = changes.is_empty() || self.apply(&changes);
-        self.say_closed_of(&changes, Cause::Operator, holder);
-        let is_closed = |change: &&Change| matches!(change, Change::Remove { .. });
-        let (closed, open): (Vec<&Change>, Vec<&Change>) = changes.iter().partition(is_closed);
-        let [mut closed, mut still_open] = [closed, open].map(|changes| {
-            let doors = changes.iter().map(|change| match change {
-                Change::Remove { door } | Change::Set { door, .. } => *door,
-            });
-            words::of_doors(doors).into_iter().map(|told| told.text).collect::<Vec<_>>()
-        });
-        let all = closed.len() + still_open.len();
-        closed.truncate(NAMED);
-        still_open.truncate(NAMED);
-        let more = all - closed.len() - still_open.len();
-        Answer::Revoked(Revoked { closed, still_open, more, done })
-    }
-
-    /// Key ids of the profile of that name; else the one that is written so, if it is served or holds a door.
-    fn holders(&self, name: &str) -> Vec<KeyId> {
-        let called = self.serving.as_ref().map(|serving| serving.profiles.called(name)).unwrap_or_default();
-        if !called.is_empty() {
-            return called;
-        }
-        let id = u32::from_str_radix(name, 16).ok().filter(|_| name.len() == 8).map(KeyId);
-        let known = |id: &KeyId| {
-            self.serving.as_ref().is_some_and(|serving| serving.profiles.contains(*id))
-                || self.leases.held_after(None).any(|held| held.holder == *id)
-        };
-        id.filter(known).into_iter().collect()
     }
 
     /// A worker was started; if somebody asked for it here, its fate is the answer.

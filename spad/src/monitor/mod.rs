@@ -9,6 +9,7 @@ mod condition;
 mod desk;
 mod ending;
 mod preparing;
+mod revoking;
 mod running;
 mod served;
 mod taking_over;

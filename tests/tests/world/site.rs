@@ -115,6 +115,7 @@ impl Device {
             keys: self.suite_keys(),
             open: SERVICES.map(|service| service.parse().expect("a service")).into(),
             forward: Vec::new(),
+            invoke: Vec::new(),
             window: DEFAULT_WINDOW,
             max_window: DEFAULT_MAX_WINDOW,
             ends: Ends::default(),
