@@ -593,3 +593,86 @@ fn three_capabilities_are_enough_for_a_runner_that_is_not_root() {
     lab.wait_for("said", "killed after its limit of 1s");
     assert_eq!(lab.running("sleep").len(), 0, "another user's process that called setsid");
 }
+
+#[test]
+fn a_receipt_says_whether_it_was_handed_over_and_what_is_observed_runs_nothing() {
+    let Some(lab) = lab() else { return };
+    script(&lab, "note", "echo run >>/run/told/runs");
+    let more = more_as_daemon("[action.note]\nargv = [\"/run/actions/note\"]\n[ceiling]\nreceipts = true\n");
+    lab.configure(&Config { more, ..Config::default() });
+    lab.profile_with("laptop", &["--open", "tcp/22", "--receipt"]);
+    may_invoke(&lab, "laptop", "[\"note\"]");
+    let _service = lab.serve(SERVER, &["tcp/22"]);
+    let mut spad = lab.spad();
+    let ask = |action: &str| lab.client(A, &["-4", "--profile", "laptop", "--receipt", "--invoke", action]);
+    eventually("the sender is there", 10 * SECOND, || !spad.role("sender").is_empty());
+    let nobody = ask("note");
+    assert_eq!(nobody.status, Some(9), "nobody runs it: {}", nobody.text());
+    let listens = runner(&lab, "said");
+    let done = ask("note");
+    assert_eq!(done.status, Some(0), "{}", done.text());
+    assert_eq!(tells(&lab, "runs", 1).len(), 1);
+    let not_its = ask("other");
+    assert_eq!(not_its.status, Some(9), "{}", not_its.text());
+    lab.seal(A, "captured", &["--invoke", "note"]);
+    drop(listens);
+    kill_all(&lab, "spad-runner");
+    assert_eq!(spad.stop(), Some(0));
+    let (_observing, _in) = lab.start_spad_command(&["--observe"], "observed");
+    lab.wait_for("observed", "serving");
+    let (_runner, _in) = runner(&lab, "again");
+    let _ = lab.send(A, "captured", &lab.spa_target());
+    lab.wait_for("observed", "not run: note: spad only observes");
+    std::thread::sleep(SECOND / 2);
+    assert_eq!(told(&lab, "runs").len(), 1);
+}
+
+#[test]
+fn a_configuration_on_trial_is_what_is_run_until_it_is_over() {
+    let Some(lab) = lab() else { return };
+    script(&lab, "one", "echo one >>/run/told/runs");
+    script(&lab, "two", "echo two >>/run/told/runs");
+    let one = more_as_daemon("[action.a]\nargv = [\"/run/actions/one\"]\n");
+    let two = more_as_daemon("[action.a]\nargv = [\"/run/actions/two\"]\n");
+    let (_service, spad) = guard(&lab, one, "[\"a\"]");
+    let _runner = runner(&lab, "said");
+    lab.configure(&Config { more: two, ..Config::default() });
+    let (_apply, _in) = lab.start_spad_command(&["apply", "--confirm", "4s"], "apply");
+    lab.wait_for("apply", "in force for 4s");
+    let read = |times| lab.read("said").matches("can be run=1").count() == times;
+    eventually("it has read the one on trial", 10 * SECOND, || read(2));
+    invoke(&lab, &["a"]);
+    assert_eq!(tells(&lab, "runs", 1), ["two"]);
+    eventually("and the one before again", 20 * SECOND, || read(3));
+    invoke(&lab, &["a"]);
+    assert_eq!(tells(&lab, "runs", 2)[1], "one");
+    // A monitor that is new is heard as well.
+    spad.kill_role("monitor");
+    spad.says_times("a runner of actions is there", 2);
+    eventually("it serves", 10 * SECOND, || lab.spad_command(&["status"]).status == Some(0));
+    invoke(&lab, &["a"]);
+    assert_eq!(tells(&lab, "runs", 3)[2], "one");
+}
+
+#[test]
+fn the_doctor_says_whether_what_is_named_can_be_run_and_whether_somebody_does() {
+    let Some(lab) = lab() else { return };
+    let more = more_as_daemon("[action.a]\nargv = [\"/bin/true\"]\n");
+    let (_service, _spad) = guard(&lab, more, "[\"a\"]");
+    let finding = || -> Value {
+        let found = lab.spad_command(&["doctor", "--json"]).out;
+        let found: Vec<Value> = serde_json::from_str(&found).expect("JSON");
+        found.into_iter().find(|finding| finding["id"] == "actions").expect("it looks")
+    };
+    assert_eq!(
+        (&finding()["state"], &finding()["fix"]),
+        (&"warning".into(), &"systemctl enable --now spad-runner".into())
+    );
+    let _runner = runner(&lab, "said");
+    assert_eq!(finding()["state"], "ok", "{}", finding());
+    lab.write(
+        "etc/spad.toml",
+        Config { more: more_as_daemon("[action.a]\nargv = [\"/bin/tru\"]\n"), ..Config::default() }.text(),
+    );
+    assert_eq!(finding()["state"], "bad", "{}", finding());
+}

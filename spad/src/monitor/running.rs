@@ -2,7 +2,7 @@
 //! nothing for one that comes later: what was not handed over is not run.
 
 use rustix::event::{PollFd, PollFlags};
-use spa_core::action::{Actions, Invocation};
+use spa_core::action::{ActionName, Actions, Invocation};
 use spa_core::time::BootTime;
 use tracing::{info, warn};
 
@@ -84,17 +84,23 @@ impl Seat {
     }
 }
 
+/// What a worker means that was made for the actions `of`, if that is still in force: one that retires means those of the file
+/// before, where the same places may have been others'.
+fn meant<'a>(
+    of: &'a Actions,
+    in_force: &Actions,
+    invocation: Invocation,
+) -> Option<(&'a ActionName, Option<&'a str>)> {
+    of.named(invocation).filter(|(action, argument)| in_force.find(action.as_str(), *argument).is_some())
+}
+
 impl Monitor<'_> {
     /// Has an action run that a worker asks for, by its place among the actions that it was made for. Returns whether that was
     /// handed to the runner.
     pub(super) fn invoke(&mut self, ask: &Ask, invocation: Invocation, of: &Actions, now: BootTime) -> bool {
         let Some(serving) = &self.serving else { return false };
         let profile = &ask.profile;
-        // One that retires means the actions of the file before: what it means must still be there.
-        let named = of.named(invocation);
-        let Some((action, argument)) =
-            named.filter(|(action, argument)| serving.actions.find(action.as_str(), *argument).is_some())
-        else {
+        let Some((action, argument)) = meant(of, &serving.actions, invocation) else {
             self.reporter.refused(profile, "ceiling", "not run: no such action in spad.toml", now);
             return false;
         };
@@ -115,7 +121,10 @@ impl Monitor<'_> {
         if handed {
             info!("{line}");
         } else {
-            let why = format!("not run: {what}: nobody runs actions (systemctl status spad-runner)");
+            let why = match self.options.observe {
+                true => format!("not run: {what}: spad only observes"),
+                false => format!("not run: {what}: nobody runs actions (systemctl status spad-runner)"),
+            };
             self.reporter.refused(profile, "runner", why, now);
         }
         handed
@@ -124,6 +133,8 @@ impl Monitor<'_> {
 
 #[cfg(test)]
 mod tests {
+    use spa_core::action::Action;
+
     use super::*;
 
     const BEGINS: Watching = Watching { monitor: 1, next: 7 };
@@ -167,6 +178,34 @@ mod tests {
         while seat.tell(&[0; 512]) {}
         seat.configured(5);
         assert!(!seat.is_taken(), "it would run what another file says");
+    }
+
+    #[test]
+    fn what_a_worker_means_is_said_by_its_own_file_and_must_be_in_force() {
+        let actions = |all: &[(&str, &[&str])]| {
+            Actions::new(all.iter().map(|(name, arguments)| Action {
+                name: name.parse().unwrap(),
+                arguments: arguments.iter().map(|argument| (*argument).to_owned()).collect(),
+            }))
+        };
+        let before = actions(&[("backup", &[]), ("wake", &["nas1", "nas2"])]);
+        let inserted = actions(&[("attach", &[]), ("backup", &[]), ("wake", &["nas0", "nas1"])]);
+        let at = |action, argument| Invocation { action, argument };
+        #[rustfmt::skip]
+        let rows = [
+            // asked for, in force, meant, why
+            (at(0, None),    &before,   Some(("backup", None)),       "the same file"),
+            (at(0, None),    &inserted, Some(("backup", None)),       "another stands in its place now"),
+            (at(1, Some(0)), &inserted, Some(("wake", Some("nas1"))), "an argument that moved"),
+            (at(1, Some(1)), &inserted, None,                         "an argument that was taken away"),
+            (at(2, None),    &inserted, None,                         "a place that its own file does not have"),
+            (at(0, Some(0)), &before,   None,                         "an argument of one that takes none"),
+            (at(0, None),    &actions(&[("wake", &[])]), None,        "an action that was taken away"),
+        ];
+        for (invocation, in_force, expected, why) in rows {
+            let found = meant(&before, in_force, invocation);
+            assert_eq!(found.map(|(action, argument)| (action.as_str(), argument)), expected, "{why}");
+        }
     }
 
     #[test]
