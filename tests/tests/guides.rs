@@ -192,9 +192,9 @@ fn a_first_action_is_run_when_it_is_asked_for_and_when_a_door_opens() {
                 reader.types(&line);
                 reader.spad.says_times("serving", 2);
             }
-            // What the journal has, without the times of a day and of a client.
-            log if log.starts_with("INFO ") => {
-                let words = log.trim_start_matches("INFO ").replace("192.0.2.7", A.v4);
+            // What the journal has, but for how long it took.
+            log if log.starts_with("action=") => {
+                let words = log.replace("192.0.2.7", A.v4);
                 let words = words.split(" after ").next().unwrap_or_default();
                 reader.lab.wait_for("said", words);
             }

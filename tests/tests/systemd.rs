@@ -197,3 +197,75 @@ fn at_a_boot_the_guard_stands_before_there_is_a_network_and_spad_serves_before_i
     lab.stays_shut(B, SSH);
     lab.stays_shut(A, SSH);
 }
+
+/// What a command says of itself.
+const PROBE: &str = "#!/bin/sh
+id -u; grep '^CapEff\\|^Seccomp:\\|^NoNewPrivs' /proc/self/status | tr '\\t' ' '
+for file in /etc/spad/site.toml /etc/spad/profiles /var/lib/spad /etc/shadow; do ls $file/ >/dev/null 2>&1 || cat $file >/dev/null 2>&1 || echo no $file; done
+for folder in / /usr /var /etc; do touch $folder/probe 2>/dev/null || echo kept $folder; done
+echo $SPAD_EVENT $SPAD_ADDRESS >/tmp/told && cat /tmp/told
+bash -c ': >/dev/udp/127.0.0.1/9' && echo sends
+setsid sleep 600 & sleep 0.2
+[ \"$1\" ] || exec sleep 600
+";
+
+#[test]
+fn actions_are_run_by_the_unit_of_the_runner_in_its_sandbox() {
+    let Some(lab) = Lab::new() else { return };
+    let Some(machine) = installed(&lab) else { return };
+    lab.write("root/usr/local/sbin/probe", PROBE);
+    machine.sh(SERVER, "chmod 755 /usr/local/sbin/probe; systemctl enable spad-runner 2>&1
+        printf '[action.probe]\\nargv = [\"/usr/local/sbin/probe\"]\\narguments = [\"end\"]\\nlimit = \"1s\"\\n[hooks]\\non_open = [\"probe\"]\\n' >>/etc/spad/spad.toml
+        echo 'invoke = [\"probe\"]' >>/etc/spad/profiles/laptop.toml");
+    let _service = lab.serve(SERVER, &["tcp/22"]);
+    let booted = machine.boot(SERVER);
+    assert_eq!(
+        booted.property("spad-runner", "ActiveState"),
+        "active",
+        "{}",
+        booted.sh("journalctl --no-pager")
+    );
+    let said = || booted.run("journalctl -u spad-runner -o cat --no-pager").out;
+    eventually("it hears", SOON, || said().contains("can be run=1"));
+    let check = booted.sh("spad check");
+    assert!(check.contains("in order"), "{check}");
+
+    machine.sh(A, "spa-client --profile laptop --invoke probe end");
+    eventually("it is run", SOON, || said().contains("action=probe event=invoke: done after"));
+    for line in [
+        "65534",
+        "CapEff: 0000000000000000",
+        "NoNewPrivs: 1",
+        "Seccomp: 2",
+        "no /etc/spad/site.toml",
+        "no /etc/spad/profiles",
+        "no /var/lib/spad",
+        "no /etc/shadow",
+        "kept /",
+        "kept /usr",
+        "kept /var",
+        "kept /etc",
+        "invoke 10.77.0.2",
+        "sends",
+    ] {
+        let line = format!("action=probe: {line}\n");
+        assert!(said().contains(&line), "no {line:?} in {}", said());
+    }
+    let sleeping = || booted.run("pgrep -c sleep").out.trim().to_owned();
+    assert_eq!(sleeping(), "0", "its end is that of what it left behind");
+    machine.sh(A, "spa-client --profile laptop");
+    eventually("its limit ends it", SOON, || {
+        said().contains("action=probe event=open: killed after its limit of 1s")
+    });
+    assert_eq!(sleeping(), "0");
+    let status = booted.sh("spad status");
+    assert!(status.contains("a runner is there") && status.contains("all is well"), "{status}");
+
+    // It goes and comes with spad, and is started again.
+    booted.sh("systemctl kill -s KILL spad-runner");
+    eventually("systemd starts it again", SOON, || said().matches("can be run=1").count() == 2);
+    booted.sh("systemctl stop spad");
+    assert_eq!(booted.property("spad-runner", "ActiveState"), "inactive");
+    booted.sh("systemctl start spad");
+    eventually("it comes with it", SOON, || said().matches("can be run=1").count() == 3);
+}
