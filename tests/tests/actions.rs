@@ -331,7 +331,7 @@ fn the_limit_ends_a_command_with_all_that_came_from_it_and_its_end_does_so_too()
                (setsid setsid sh -c 'sleep 601 & echo $! >>/run/told/pids; wait' &); sleep 0.3; [ \"$SPAD_ARGUMENT\" ] || sleep 602";
     script(&lab, "leave", run);
     let more = more_as_daemon(
-        "[action.leave]\nargv = [\"/run/actions/leave\"]\narguments = [\"behind\"]\nlimit = \"1s\"\n",
+        "[action.leave]\nargv = [\"/run/actions/leave\"]\narguments = [\"behind\"]\nlimit = \"2s\"\n",
     );
     let (_service, _spad) = guard(&lab, more, "[\"leave\"]");
     let (mut running, _in) = runner(&lab, "said");
@@ -339,7 +339,7 @@ fn the_limit_ends_a_command_with_all_that_came_from_it_and_its_end_does_so_too()
     invoke(&lab, &["leave"]);
     tells(&lab, "pids", 2);
     assert!(sleeping() >= 2);
-    lab.wait_for("said", "action=leave event=invoke: killed after its limit of 1s");
+    lab.wait_for("said", "action=leave event=invoke: killed after its limit of 2s");
     assert_eq!(sleeping(), 0, "whoever calls setsid is found too");
     // Its own end is the end of what it left behind.
     invoke(&lab, &["leave", "behind"]);

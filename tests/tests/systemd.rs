@@ -215,7 +215,7 @@ fn actions_are_run_by_the_unit_of_the_runner_in_its_sandbox() {
     let Some(machine) = installed(&lab) else { return };
     lab.write("root/usr/local/sbin/probe", PROBE);
     machine.sh(SERVER, "chmod 755 /usr/local/sbin/probe; systemctl enable spad-runner 2>&1
-        printf '[action.probe]\\nargv = [\"/usr/local/sbin/probe\"]\\narguments = [\"end\"]\\nlimit = \"1s\"\\n[hooks]\\non_open = [\"probe\"]\\n' >>/etc/spad/spad.toml
+        printf '[action.probe]\\nargv = [\"/usr/local/sbin/probe\"]\\narguments = [\"end\"]\\nlimit = \"4s\"\\n[hooks]\\non_open = [\"probe\"]\\n' >>/etc/spad/spad.toml
         echo 'invoke = [\"probe\"]' >>/etc/spad/profiles/laptop.toml");
     let _service = lab.serve(SERVER, &["tcp/22"]);
     let booted = machine.boot(SERVER);
@@ -255,7 +255,7 @@ fn actions_are_run_by_the_unit_of_the_runner_in_its_sandbox() {
     assert_eq!(sleeping(), "0", "its end is that of what it left behind");
     machine.sh(A, "spa-client --profile laptop");
     eventually("its limit ends it", SOON, || {
-        said().contains("action=probe event=open: killed after its limit of 1s")
+        said().contains("action=probe event=open: killed after its limit of 4s")
     });
     assert_eq!(sleeping(), "0");
     let status = booted.sh("spad status");
