@@ -4,6 +4,8 @@
 use std::fmt;
 use std::str::FromStr;
 
+use crate::name::is_name;
+
 /// 1 to 32 letters, digits, dots, dashes and underscores, the first no dot and no dash.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub struct ActionName(String);
@@ -32,9 +34,7 @@ impl FromStr for ActionName {
     type Err = BadActionName;
 
     fn from_str(text: &str) -> Result<Self, BadActionName> {
-        let sign = |b: u8| b.is_ascii_alphanumeric() || b"._-".contains(&b);
-        let good = (1..=32).contains(&text.len()) && text.bytes().all(sign) && !text.starts_with(['.', '-']);
-        if good { Ok(Self(text.to_owned())) } else { Err(BadActionName(text.to_owned())) }
+        if is_name(text) { Ok(Self(text.to_owned())) } else { Err(BadActionName(text.to_owned())) }
     }
 }
 

@@ -31,10 +31,14 @@ impl FromStr for ProfileName {
     type Err = BadName;
 
     fn from_str(text: &str) -> Result<Self, BadName> {
-        let sign = |b: u8| b.is_ascii_alphanumeric() || b"._-".contains(&b);
-        let good = (1..=32).contains(&text.len()) && text.bytes().all(sign) && !text.starts_with(['.', '-']);
-        if good { Ok(Self(text.to_owned())) } else { Err(BadName) }
+        if is_name(text) { Ok(Self(text.to_owned())) } else { Err(BadName) }
     }
+}
+
+/// The rule for all names that an operator gives: they stand in files, in logs and in environments.
+pub(crate) fn is_name(text: &str) -> bool {
+    let sign = |b: u8| b.is_ascii_alphanumeric() || b"._-".contains(&b);
+    (1..=32).contains(&text.len()) && text.bytes().all(sign) && !text.starts_with(['.', '-'])
 }
 
 #[cfg(test)]

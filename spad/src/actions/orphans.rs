@@ -13,8 +13,12 @@ const GOES: Duration = Duration::from_secs(5);
 const PAUSE: Duration = Duration::from_millis(1);
 
 /// From now on the orphans below this process are its children.
+///
+/// # Errors
+/// A kernel that cannot list them (built without CONFIG_PROC_CHILDREN).
 pub(super) fn adopt() -> io::Result<()> {
-    Ok(rustix::process::set_child_subreaper(Some(rustix::process::getpid()))?)
+    rustix::process::set_child_subreaper(Some(rustix::process::getpid()))?;
+    children().map(drop).map_err(|error| io::Error::other(format!("children cannot be listed: {error}")))
 }
 
 /// Kills and buries all children but these, and whoever comes up in their place, until there is none. Returns whether none is

@@ -51,6 +51,7 @@ fn a_rotated_key_leaves_the_one_before_valid_until_its_time() {
             let (id, key, open) = (KeyId(7), ProfileKey::new([7; 32]), vec!["tcp/22".parse().unwrap()]);
             let mut file = ProfileFile::new(id, key, Suite::Aes256Gcm, open, at(1_000), freshness);
             file.expires = expires;
+            file.invoke = vec!["wake-nas".parse().unwrap()];
             let later = match freshness {
                 Freshness::Clock => Freshness::Clock,
                 Freshness::Monotonic(_) => Freshness::Monotonic(JournalEpoch([4; 8])),
@@ -61,10 +62,11 @@ fn a_rotated_key_leaves_the_one_before_valid_until_its_time() {
             let before = read.previous_profile("laptop".into(), site);
             let seen = before.as_ref().map(|one| (one.key_id, one.created, one.freshness, &*one.name));
             assert_eq!(seen, end.map(|_| (KeyId(7), at(1_000), freshness, "laptop")));
+            assert!(before.iter().all(|one| one.invoke == file.invoke), "by either key");
             assert_eq!(before.map(|one| one.expires), end);
             let now = read.into_profile("laptop".into(), site);
             assert_eq!((now.key_id, now.created, now.expires), (KeyId(8), at(2_000), expires));
-            assert_eq!(now.freshness, later);
+            assert_eq!((now.freshness, &now.invoke), (later, &file.invoke));
         }
     }
 }
