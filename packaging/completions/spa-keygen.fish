@@ -62,7 +62,7 @@ complete -c spa-keygen -n "__fish_spa_keygen_using_subcommand accept" -l receipt
 complete -c spa-keygen -n "__fish_spa_keygen_using_subcommand accept" -s h -l help -d 'Print help'
 complete -c spa-keygen -n "__fish_spa_keygen_using_subcommand accept" -s V -l version -d 'Print version'
 complete -c spa-keygen -n "__fish_spa_keygen_using_subcommand rotate" -l server -d 'Name or address of this server, as its clients reach it' -r
-complete -c spa-keygen -n "__fish_spa_keygen_using_subcommand rotate" -l overlap -d 'For how long the present key still works, beside the new one; 0s ends it at once' -r
+complete -c spa-keygen -n "__fish_spa_keygen_using_subcommand rotate" -l overlap -d 'For how long the present key still works, beside the new one: a time, or `until-used`; 0s ends it at once' -r
 complete -c spa-keygen -n "__fish_spa_keygen_using_subcommand rotate" -l out -d 'File of the client\'s half, or a folder for it [default: ./NAME.spa.toml]' -r -F
 complete -c spa-keygen -n "__fish_spa_keygen_using_subcommand rotate" -l config-dir -d 'Folder of site.toml and profiles' -r -F
 complete -c spa-keygen -n "__fish_spa_keygen_using_subcommand rotate" -l state-dir -d 'Folder of the replay journal' -r -F

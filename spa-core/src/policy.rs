@@ -135,6 +135,9 @@ impl Admission {
 /// `now`: the server's clock, for the profile's expiry, which no window outlasts: nothing has to be watched for a door to
 /// be shut by then. The expiry of a monotonic profile is as right as the clock of its server, which may not know the time.
 pub fn authorize(fresh: Fresh<'_>, now: UnixMillis) -> Result<Admission, Forbidden> {
+    if fresh.is_superseded() {
+        return Err(Forbidden::Superseded);
+    }
     let (profile, request, grantees) = fresh.into_parts();
     if profile.expires.is_some_and(|expires| now >= expires) {
         return Err(Forbidden::Expired);

@@ -8,11 +8,12 @@ use serde::Serialize;
 use spa_core::crypto::key::KeyId;
 use spa_core::file::profile::ProfileFile;
 use spa_core::name::ProfileName;
-use spa_core::profile::Freshness;
+use spa_core::profile::{Freshness, Profile, Successor};
 use spa_core::time::UnixMillis;
 
 use super::args::List;
 use super::folder::{Folders, cannot};
+use super::journal::Journal;
 use super::site::Site;
 use crate::clock;
 use crate::failure::Failure;
@@ -79,6 +80,8 @@ struct Line {
     created: String,
     expires: Option<String>,
     expired: bool,
+    /// It ends sooner if the present key is used.
+    until_used: bool,
     /// By the client's clock.
     last_used: Option<String>,
 }
@@ -117,30 +120,49 @@ pub(super) fn run(list: &List, now: UnixMillis) -> Result<(), Failure> {
 
 /// A line for each key of a profile that is valid, or that will be missed.
 fn lines(name: &ProfileName, file: &ProfileFile, site: &Site, now: UnixMillis) -> Vec<Line> {
-    let line = |key_id: KeyId, expires: Option<UnixMillis>, created: UnixMillis, previous: bool| Line {
-        profile: name.to_string(),
-        key_id: format!("{:08x}", key_id.0),
-        previous,
-        open: file.open.iter().map(ToString::to_string).collect(),
-        freshness: match file.freshness() {
-            Freshness::Clock => "clock",
-            Freshness::Monotonic(_) => "monotonic",
-        },
-        created: clock::utc(created),
-        expires: expires.map(clock::utc),
-        expired: expires.is_some_and(|expires| expires <= now),
-        last_used: site
-            .journal
-            .as_ref()
-            .ok()
-            .and_then(|journal| journal.last.get(&key_id))
-            .map(|&at| clock::utc(at)),
-    };
-    let mut lines = vec![line(file.key_id(), file.expires, file.created, false)];
-    if let Some(old) = file.previous_profile(name.as_str().into(), site.file.id) {
-        lines.extend((old.expires > Some(now)).then(|| line(old.key_id, old.expires, old.created, true)));
+    let line =
+        |key_id: KeyId, expires: Option<UnixMillis>, created: UnixMillis, previous: Option<&Profile>| Line {
+            profile: name.to_string(),
+            key_id: format!("{:08x}", key_id.0),
+            previous: previous.is_some(),
+            open: file.open.iter().map(ToString::to_string).collect(),
+            freshness: match file.freshness() {
+                Freshness::Clock => "clock",
+                Freshness::Monotonic(_) => "monotonic",
+            },
+            created: clock::utc(created),
+            expires: expires.map(clock::utc),
+            expired: expires.is_some_and(|expires| expires <= now),
+            until_used: previous.is_some_and(|old| old.successor.is_some()),
+            last_used: site
+                .journal
+                .as_ref()
+                .ok()
+                .and_then(|journal| journal.last.get(&key_id))
+                .map(|&at| clock::utc(at)),
+        };
+    let mut lines = vec![line(file.key_id(), file.expires, file.created, None)];
+    if let Some(old) = previous(name, file, site, now) {
+        lines.push(line(old.key_id, old.expires, old.created, Some(&old)));
     }
     lines
+}
+
+/// The profile by its key before, as long as that works: as long as it may, where the journal cannot be read.
+pub(super) fn previous(
+    name: &ProfileName,
+    file: &ProfileFile,
+    site: &Site,
+    now: UnixMillis,
+) -> Option<Profile> {
+    let old = file.previous_profile(name.as_str().into(), site.file.id)?;
+    let superseded = |successor: Successor| {
+        let ends = |journal: &Journal| {
+            journal.epoch != successor.epoch || journal.last.contains_key(&successor.key_id)
+        };
+        site.journal.as_ref().is_ok_and(ends)
+    };
+    (old.expires > Some(now) && !old.successor.is_some_and(superseded)).then_some(old)
 }
 
 fn table(lines: &[Line]) -> String {
@@ -149,6 +171,7 @@ fn table(lines: &[Line]) -> String {
     for line in lines {
         let until = match (&line.expires, line.expired) {
             (Some(at), true) => format!("expired {}", short(at)),
+            (Some(at), false) if line.until_used => format!("{} or new one used", short(at)),
             (Some(at), false) => short(at).to_owned(),
             (None, _) => NONE.to_owned(),
         };

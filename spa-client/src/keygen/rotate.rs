@@ -1,16 +1,17 @@
 //! New keys for old, with a time in which both are valid: nobody is ever without a way in.
 
 use std::path::{Path, PathBuf};
+use std::time::Duration;
 
 use spa_core::crypto::key::{ProfileKey, SiteKey};
 use spa_core::file::client::{ClientFile, NewClient};
-use spa_core::file::profile::{FreshnessName, ProfileFile};
+use spa_core::file::profile::{FreshnessName, Overlap, ProfileFile};
 use spa_core::name::ProfileName;
-use spa_core::profile::Freshness;
+use spa_core::profile::{Freshness, JournalEpoch};
 use spa_core::time::UnixMillis;
 use zeroize::Zeroizing;
 
-use super::args::{Kind, Rotate};
+use super::args::{Kind, Rotate, Wished};
 use super::folder::{self, Folders, cannot};
 use super::freshness::Choice;
 use super::key_id::Used;
@@ -26,6 +27,9 @@ use crate::output::{complain, say};
 use crate::owner::owner_in;
 use crate::random::{Random, random};
 use crate::secret_file::{self, quoted};
+
+/// What `until-used` ends with when the new key is never used: a stolen one must not work for ever.
+const LONGEST_UNUSED: Duration = Duration::from_secs(30 * 24 * 60 * 60);
 
 /// `spa-keygen rotate`.
 pub(super) fn run(rotate: &Rotate, now: UnixMillis) -> Result<(), Failure> {
@@ -72,8 +76,9 @@ fn profile(
         let sentence = format!("{name} has expired at {}; a new key would open nothing", clock::utc(expires));
         return Err(Failure::new(Status::File, sentence, "change expires in its file first"));
     }
-    if let Some(old) = file.previous.as_ref().filter(|old| old.until > now && !rotate.overlap.is_zero()) {
-        let until = clock::utc(old.until);
+    let working = list::previous(name, &file, site, now).and_then(|old| old.expires);
+    if let Some(until) = working.filter(|_| rotate.overlap != Wished::Nothing) {
+        let until = clock::utc(until);
         let sentence =
             format!("the key of {name} was rotated before, and the one before it works until {until}");
         let hint = "wait until then; or end both that one and the present one at once with --overlap 0s";
@@ -86,20 +91,39 @@ fn profile(
     let output = outputs(std::slice::from_ref(name), rotate.out.as_deref())?;
     refuse_existing(output.iter().map(PathBuf::as_path))?;
     let key_id = Used::at(&folders.profiles(), site.key_ids()).draw(random);
-    let until = (!rotate.overlap.is_zero()).then(|| now.plus(rotate.overlap));
-    file.rotate(key_id, ProfileKey::random(random), now, freshness, until);
+    let overlap = match rotate.overlap {
+        Wished::Nothing => Overlap::None,
+        Wished::For(time) => Overlap::Until(now.plus(time)),
+        Wished::UntilUsed => Overlap::UntilUsed(remembering(site)?, now.plus(LONGEST_UNUSED)),
+    };
+    file.rotate(key_id, ProfileKey::random(random), now, freshness, overlap);
 
     // The client's half first: no key counts that nobody can have.
     let made = halves(&[(name, &file)], &output, server, site, random)?;
     replace(&path, &file.to_text(), random)?;
     made.into_iter().for_each(Created::keep);
-    let ends = match until {
-        Some(until) => format!("the one before works until {}", clock::utc(until)),
-        None => "the one before has ended".to_owned(),
+    let ends = match overlap {
+        Overlap::None => "the one before has ended".to_owned(),
+        Overlap::Until(until) => format!("the one before works until {}", clock::utc(until)),
+        Overlap::UntilUsed(_, until) => {
+            format!("the one before works until this one is used, {} at the latest", clock::utc(until))
+        }
     };
     say(&format!("{name} has a new key, {:08x}; {ends}", key_id.0));
     tell(&output);
     Ok(())
+}
+
+/// The life of the journal that will know of the first use of a new key.
+fn remembering(site: &Site) -> Result<JournalEpoch, Failure> {
+    site.journal.as_ref().map(|journal| journal.epoch).map_err(|why| {
+        let sentence = format!("nobody would know when the new key is used: the replay journal {why}");
+        Failure::new(
+            Status::File,
+            sentence,
+            "start spad, which begins a new one; or say a time: --overlap 7days",
+        )
+    })
 }
 
 /// A new key for the site, and every client's half anew with it.

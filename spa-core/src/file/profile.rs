@@ -12,7 +12,7 @@ use crate::ceiling::MAX_EXTENDED;
 use crate::crypto::key::{KeyId, ProfileKey, SiteId, to_base64};
 use crate::crypto::suite::{ReceiptKeys, Suite, SuiteKeys};
 use crate::prefix::PrefixLength;
-use crate::profile::{DEFAULT_MAX_WINDOW, DEFAULT_WINDOW, Freshness, JournalEpoch, Profile};
+use crate::profile::{DEFAULT_MAX_WINDOW, DEFAULT_WINDOW, Freshness, JournalEpoch, Profile, Successor};
 use crate::service::{Service, Transport};
 use crate::target::Target;
 use crate::terms::{Ends, Forward, OnClose, SourceNat};
@@ -119,6 +119,9 @@ pub struct PreviousKey {
     /// From then on it opens nothing.
     #[serde(deserialize_with = "fields::moment")]
     pub until: UnixMillis,
+    /// It ends with the first use of the key that takes its place, as this life of the journal remembers it.
+    #[serde(default, deserialize_with = "fields::some_base64")]
+    until_used: Option<[u8; 8]>,
     /// Its own: what it was used for in a life of the journal that is lost must not be fresh in this one.
     #[serde(default, deserialize_with = "fields::some_base64")]
     journal: Option<[u8; 8]>,
@@ -130,9 +133,25 @@ impl PreviousKey {
         KeyId(self.key_id)
     }
 
+    /// The life of the journal that knows whether the key that takes its place was used, if that ends it.
+    pub fn until_used(&self) -> Option<JournalEpoch> {
+        self.until_used.map(JournalEpoch)
+    }
+
     const fn freshness(&self) -> Freshness {
         freshness(self.journal)
     }
+}
+
+/// How long a key that is rotated stays valid beside the new one.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Overlap {
+    /// It has ended.
+    None,
+    /// Until this moment.
+    Until(UnixMillis),
+    /// Until the new one is used, as this life of the journal remembers it, and no longer than until this moment.
+    UntilUsed(JournalEpoch, UnixMillis),
 }
 
 const fn freshness(journal: Option<[u8; 8]>) -> Freshness {
@@ -149,6 +168,7 @@ struct Held<'a> {
     freshness: Freshness,
     created: UnixMillis,
     expires: Option<UnixMillis>,
+    successor: Option<Successor>,
 }
 
 fn default_window() -> Duration {
@@ -257,24 +277,30 @@ impl ProfileFile {
         }
     }
 
-    /// Puts a new key in place of the present one, which stays valid until `until`, or ends at once.
+    /// Puts a new key in place of the present one.
     pub fn rotate(
         &mut self,
         key_id: KeyId,
         key: ProfileKey,
         created: UnixMillis,
         freshness: Freshness,
-        until: Option<UnixMillis>,
+        overlap: Overlap,
     ) {
         let journal = match freshness {
             Freshness::Clock => None,
             Freshness::Monotonic(epoch) => Some(epoch.0),
+        };
+        let (until, until_used) = match overlap {
+            Overlap::None => (None, None),
+            Overlap::Until(until) => (Some(until), None),
+            Overlap::UntilUsed(epoch, until) => (Some(until), Some(epoch.0)),
         };
         let old = PreviousKey {
             key_id: std::mem::replace(&mut self.key_id, key_id.0),
             key: std::mem::replace(&mut self.key, key),
             created: std::mem::replace(&mut self.created, created),
             until: until.unwrap_or(created),
+            until_used,
             journal: std::mem::replace(&mut self.journal, journal),
         };
         self.previous = until.map(|_| old);
@@ -294,7 +320,9 @@ impl ProfileFile {
     pub fn into_profile(self, name: Arc<str>, site: SiteId) -> Profile {
         let (key_id, freshness) = (self.key_id(), self.freshness());
         let key = &self.key;
-        self.with(Held { key_id, key, freshness, created: self.created, expires: self.expires }, name, site)
+        let held =
+            Held { key_id, key, freshness, created: self.created, expires: self.expires, successor: None };
+        self.with(held, name, site)
     }
 
     /// The same by the key before, if there is one: a profile of the same name, with an earlier end.
@@ -303,7 +331,8 @@ impl ProfileFile {
         let expires = Some(self.expires.map_or(previous.until, |expires| expires.min(previous.until)));
         let (key_id, freshness) = (previous.key_id(), previous.freshness());
         let (key, created) = (&previous.key, previous.created);
-        Some(self.with(Held { key_id, key, freshness, created, expires }, name, site))
+        let successor = previous.until_used().map(|epoch| Successor { key_id: self.key_id(), epoch });
+        Some(self.with(Held { key_id, key, freshness, created, expires, successor }, name, site))
     }
 
     fn with(&self, held: Held<'_>, name: Arc<str>, site: SiteId) -> Profile {
@@ -319,6 +348,7 @@ impl ProfileFile {
             ends: Ends { once: self.once, on_close: self.on_close, extend_to: self.extend_while_used },
             created: held.created,
             expires: held.expires,
+            successor: held.successor,
             any_address: self.any_address,
             require_stated: self.require_stated,
             prefixes: self.prefixes.clone(),
@@ -385,6 +415,9 @@ impl ProfileFile {
                 fields::write_moment(previous.created),
                 fields::write_moment(previous.until),
             ));
+            if let Some(epoch) = previous.until_used {
+                text.push_str(&format!("until_used = \"{}\"\n", to_base64(&epoch)));
+            }
             if let Some(epoch) = previous.journal {
                 text.push_str(&format!("journal = \"{}\"\n", to_base64(&epoch)));
             }

@@ -120,6 +120,7 @@ impl Device {
             ends: Ends::default(),
             created: self.created,
             expires: None,
+            successor: None,
             freshness: self.freshness,
             any_address: false,
             require_stated: false,
