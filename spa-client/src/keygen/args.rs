@@ -67,6 +67,10 @@ pub(super) struct Args {
           hide_possible_values = true)]
     pub(super) qr: Option<Qr>,
 
+    /// Print one JSON object on one line, also when it fails; for scripts
+    #[arg(long, conflicts_with = "qr")]
+    pub(super) json: bool,
+
     #[command(subcommand)]
     pub(super) task: Option<Task>,
 }
@@ -103,6 +107,10 @@ pub(super) struct Accept {
     #[arg(long)]
     pub(super) yes: bool,
 
+    /// Print one JSON object on one line, also when it fails; for scripts
+    #[arg(long, requires = "yes")]
+    pub(super) json: bool,
+
     #[command(flatten)]
     pub(super) terms: Terms,
 }
@@ -134,6 +142,10 @@ pub(super) struct Rotate {
     #[arg(long, value_name = "FILE")]
     pub(super) out: Option<PathBuf>,
 
+    /// Print one JSON object on one line, also when it fails; for scripts
+    #[arg(long)]
+    pub(super) json: bool,
+
     #[command(flatten)]
     pub(super) place: Place,
 }
@@ -144,6 +156,10 @@ pub(super) struct Revoke {
     /// Names of the profiles
     #[arg(value_name = "NAME", required = true)]
     pub(super) names: Vec<ProfileName>,
+
+    /// Print one JSON object on one line, also when it fails; for scripts
+    #[arg(long)]
+    pub(super) json: bool,
 
     #[command(flatten)]
     pub(super) place: Place,

@@ -1,7 +1,5 @@
 //! Which profiles there are. Reads, and changes nothing; no key is shown.
 
-use std::fs;
-use std::io::ErrorKind;
 use std::path::PathBuf;
 
 use serde::Serialize;
@@ -12,50 +10,13 @@ use spa_core::profile::{Freshness, Profile, Successor};
 use spa_core::time::UnixMillis;
 
 use super::args::List;
-use super::folder::{Folders, cannot};
+use super::folder::Folders;
+use super::halves::{self, Half, Place};
 use super::journal::Journal;
 use super::site::Site;
 use crate::clock;
 use crate::failure::Failure;
 use crate::output::{complain, say};
-use crate::secret_file;
-
-/// A file of the folder of profiles.
-pub(super) enum Entry {
-    /// A profile.
-    Good(ProfileName, Box<ProfileFile>),
-    /// None, and why: spad leaves it out.
-    Bad(PathBuf, String),
-}
-
-/// The files that spad would read, by name.
-pub(super) fn entries(folders: &Folders) -> Result<Vec<Entry>, Failure> {
-    let folder = folders.profiles();
-    let mut paths: Vec<PathBuf> = match fs::read_dir(&folder) {
-        Ok(entries) => entries.filter_map(|entry| Some(entry.ok()?.path())).collect(),
-        Err(error) if error.kind() == ErrorKind::NotFound => Vec::new(),
-        Err(error) => return Err(cannot("read", &folder, &error)),
-    };
-    paths.retain(|path| {
-        let hidden = path.file_name().is_some_and(|name| name.as_encoded_bytes().starts_with(b"."));
-        !hidden && path.extension().is_some_and(|ending| ending == "toml")
-    });
-    paths.sort();
-    Ok(paths.into_iter().map(entry).collect())
-}
-
-fn entry(path: PathBuf) -> Entry {
-    let stem = path.file_stem().unwrap_or_default().to_string_lossy();
-    let read = stem.parse::<ProfileName>().map_err(|bad| bad.to_string()).and_then(|name| {
-        let text = secret_file::read(&path).map_err(|failure| failure.sentence)?.text;
-        let file = ProfileFile::parse(&text).map_err(|bad| bad.reason)?;
-        Ok((name, Box::new(file)))
-    });
-    match read {
-        Ok((name, file)) => Entry::Good(name, file),
-        Err(why) => Entry::Bad(path, why),
-    }
-}
 
 /// What `--json` prints.
 #[derive(Serialize)]
@@ -72,6 +33,8 @@ struct Listed {
 #[derive(Serialize)]
 struct Line {
     profile: String,
+    /// Where the server's half stands.
+    file: PathBuf,
     key_id: String,
     /// The key before the present one.
     previous: bool,
@@ -97,10 +60,12 @@ pub(super) fn run(list: &List, now: UnixMillis) -> Result<(), Failure> {
         profiles: Vec::new(),
         unreadable: Vec::new(),
     };
-    for entry in entries(&folders)? {
-        match entry {
-            Entry::Good(name, file) => listed.profiles.extend(lines(&name, &file, &site, now)),
-            Entry::Bad(path, why) => listed.unreadable.push(format!("{}: {why}", path.display())),
+    for Half { place, name, profile } in halves::all(&folders)? {
+        match (name, profile) {
+            (Some(name), Ok(file)) => listed.profiles.extend(lines(&name, &place, &file, &site, now)),
+            (_, Err(why)) => listed.unreadable.push(format!("{place}: {why}")),
+            // Whoever has no name has a reason for that.
+            (None, Ok(_)) => {}
         }
     }
     if list.json {
@@ -119,10 +84,11 @@ pub(super) fn run(list: &List, now: UnixMillis) -> Result<(), Failure> {
 }
 
 /// A line for each key of a profile that is valid, or that will be missed.
-fn lines(name: &ProfileName, file: &ProfileFile, site: &Site, now: UnixMillis) -> Vec<Line> {
+fn lines(name: &ProfileName, place: &Place, file: &ProfileFile, site: &Site, now: UnixMillis) -> Vec<Line> {
     let line =
         |key_id: KeyId, expires: Option<UnixMillis>, created: UnixMillis, previous: Option<&Profile>| Line {
             profile: name.to_string(),
+            file: place.path.clone(),
             key_id: format!("{:08x}", key_id.0),
             previous: previous.is_some(),
             open: file.open.iter().map(ToString::to_string).collect(),

@@ -1,4 +1,4 @@
-//! `profiles/NAME.toml`: the server's half of a profile. Secret.
+//! The server's half of a profile, as it stands in `profiles/NAME.toml` or, among others, in a file of several. Secret.
 
 use std::num::NonZeroU32;
 use std::sync::Arc;
@@ -11,6 +11,7 @@ use super::{BadFile, Secrecy, fields, parse};
 use crate::ceiling::MAX_EXTENDED;
 use crate::crypto::key::{KeyId, ProfileKey, SiteId, to_base64};
 use crate::crypto::suite::{ReceiptKeys, Suite, SuiteKeys};
+use crate::name::ProfileName;
 use crate::prefix::PrefixLength;
 use crate::profile::{DEFAULT_MAX_WINDOW, DEFAULT_WINDOW, Freshness, JournalEpoch, Profile, Successor};
 use crate::service::{Service, Transport};
@@ -43,8 +44,10 @@ impl FreshnessName {
 #[derive(Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct ProfileFile {
-    #[serde(rename = "format", deserialize_with = "fields::format")]
-    _format: (),
+    #[serde(default, deserialize_with = "fields::some_format")]
+    format: Option<()>,
+    #[serde(default, deserialize_with = "fields::some_text")]
+    name: Option<ProfileName>,
     #[serde(deserialize_with = "fields::key_id")]
     key_id: u32,
     /// Shared with one client.
@@ -180,9 +183,30 @@ fn default_max_window() -> Duration {
 }
 
 impl ProfileFile {
-    /// Reads the text of a profile.
+    /// Reads the text of a profile that has its file for itself.
     pub fn parse(text: &str) -> Result<Self, BadFile> {
         let file: Self = parse(text, Secrecy::Secret)?;
+        let refuse = |reason: &str| Err(BadFile { line: None, reason: reason.to_owned() });
+        match (file.format, &file.name) {
+            (None, _) => refuse("missing field `format`"),
+            (_, Some(_)) => refuse("name is for a file of several profiles; this one is called as its file"),
+            _ => file.checked(),
+        }
+    }
+
+    /// The same of a profile among others, and its name.
+    pub(super) fn among_others(self) -> Result<(ProfileName, Self), BadFile> {
+        let refuse = |reason: &str| Err(BadFile { line: None, reason: reason.to_owned() });
+        match (self.format, self.name.clone()) {
+            (Some(()), _) => refuse("format stands once, before the first [[profile]]"),
+            (_, None) => refuse("missing field `name`"),
+            (_, Some(name)) => Ok((name, self.checked()?)),
+        }
+    }
+
+    /// What the fields must be together.
+    fn checked(self) -> Result<Self, BadFile> {
+        let file = self;
         let refuse = |reason: &str| Err(BadFile { line: None, reason: reason.to_owned() });
         if file.window > file.max_window {
             return refuse("window is longer than max_window; shorten the one or lengthen the other");
@@ -252,7 +276,8 @@ impl ProfileFile {
             Freshness::Monotonic(epoch) => (FreshnessName::Monotonic, Some(epoch.0)),
         };
         Self {
-            _format: (),
+            format: Some(()),
+            name: None,
             key_id: key_id.0,
             key,
             suite,
