@@ -14,6 +14,7 @@ use spa_core::enrolment::{Answer, Begun, Request as EnrolmentRequest};
 use spa_core::file::client::ClientFile;
 use spa_core::file::encrypted::EncryptedFile;
 use spa_core::file::profile::ProfileFile;
+use spa_core::file::profiles::Profiles;
 use spa_core::file::site::SiteFile;
 use spa_core::frame::{Datagram, Link};
 use spa_core::gate::{Gate, Verdict};
@@ -145,11 +146,15 @@ pub fn site(bytes: &[u8]) {
 
 /// A profile that is read is written, and read as the same.
 pub fn profile(bytes: &[u8]) {
-    let Some(file) = text(bytes).and_then(|text| ProfileFile::parse(text).ok()) else { return };
-    assert!(file.window <= file.max_window && !file.open.is_empty());
-    let written = file.to_text();
-    let again = ProfileFile::parse(&written).unwrap_or_else(|error| panic!("{error}"));
-    assert_eq!(again.to_text(), written);
+    let Some(held) = text(bytes).and_then(|text| Profiles::parse(text).ok()) else { return };
+    let alone = matches!(held, Profiles::One(_));
+    for (name, file) in held.into_good() {
+        assert_eq!(name.is_none(), alone, "of several, each that is good has a name");
+        assert!(file.window <= file.max_window && !file.open.is_empty());
+        let written = file.to_text();
+        let again = ProfileFile::parse(&written).unwrap_or_else(|error| panic!("{error}"));
+        assert_eq!(again.to_text(), written);
+    }
 }
 
 /// A client's half that is read can seal.

@@ -94,6 +94,7 @@ impl Site {
             ends: Ends::default(),
             created: UnixMillis::EPOCH,
             expires: None,
+            successor: None,
             freshness: Freshness::Clock,
             any_address: false,
             require_stated: false,

@@ -53,7 +53,7 @@ _spa__keygen() {
 
     case "${cmd}" in
         spa__keygen)
-            opts="-h -V --server --open --port --config-dir --state-dir --suite --window --max-window --expires --freshness --receipt --out --qr --help --version accept rotate revoke list help"
+            opts="-h -V --server --open --port --config-dir --state-dir --suite --window --max-window --expires --freshness --receipt --out --qr --json --help --version accept rotate revoke list help"
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 1 ]] ; then
                 COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
                 return 0
@@ -115,7 +115,7 @@ _spa__keygen() {
             return 0
             ;;
         spa__keygen__subcmd__accept)
-            opts="-h -V --name --server --yes --open --port --config-dir --state-dir --suite --window --max-window --expires --freshness --receipt --help --version"
+            opts="-h -V --name --server --yes --json --open --port --config-dir --state-dir --suite --window --max-window --expires --freshness --receipt --help --version"
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 2 ]] ; then
                 COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
                 return 0
@@ -279,7 +279,7 @@ _spa__keygen() {
             return 0
             ;;
         spa__keygen__subcmd__revoke)
-            opts="-h -V --config-dir --state-dir --help --version"
+            opts="-h -V --json --config-dir --state-dir --help --version"
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 2 ]] ; then
                 COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
                 return 0
@@ -301,7 +301,7 @@ _spa__keygen() {
             return 0
             ;;
         spa__keygen__subcmd__rotate)
-            opts="-h -V --site --finish --server --overlap --out --config-dir --state-dir --help --version"
+            opts="-h -V --site --finish --server --overlap --out --json --config-dir --state-dir --help --version"
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 2 ]] ; then
                 COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
                 return 0

@@ -1,6 +1,6 @@
 # Print an optspec for argparse to handle cmd's options that are independent of any subcommand.
 function __fish_spa_keygen_global_optspecs
-    string join \n server= open= port= config-dir= state-dir= suite= window= max-window= expires= freshness= receipt out= qr= h/help V/version
+    string join \n server= open= port= config-dir= state-dir= suite= window= max-window= expires= freshness= receipt out= qr= json h/help V/version
 end
 
 function __fish_spa_keygen_needs_command
@@ -38,6 +38,7 @@ monotonic\t'By the order of the client\'s own times'"
 complete -c spa-keygen -n "__fish_spa_keygen_needs_command" -l out -d 'File of the client\'s half, or a folder for it [default: ./NAME.spa.toml]' -r -F
 complete -c spa-keygen -n "__fish_spa_keygen_needs_command" -l qr -d 'Also show the client\'s half as a QR code, on a terminal; with =always wherever the output goes' -r -f -a "always\t'Into a file or a pipe as well'"
 complete -c spa-keygen -n "__fish_spa_keygen_needs_command" -l receipt -d 'The server tells the client what became of each knock, if spad.toml allows receipts'
+complete -c spa-keygen -n "__fish_spa_keygen_needs_command" -l json -d 'Print one JSON object on one line, also when it fails; for scripts'
 complete -c spa-keygen -n "__fish_spa_keygen_needs_command" -s h -l help -d 'Print help'
 complete -c spa-keygen -n "__fish_spa_keygen_needs_command" -s V -l version -d 'Print version'
 complete -c spa-keygen -n "__fish_spa_keygen_needs_command" -a "accept" -d 'Answer the line that spa-client enrol printed: makes the server\'s half, and prints a line for the client'
@@ -58,20 +59,23 @@ complete -c spa-keygen -n "__fish_spa_keygen_using_subcommand accept" -l expires
 complete -c spa-keygen -n "__fish_spa_keygen_using_subcommand accept" -l freshness -d 'How old is told from new [default: clock, or monotonic on a machine without a real-time clock]' -r -f -a "clock\t'By the server\'s clock'
 monotonic\t'By the order of the client\'s own times'"
 complete -c spa-keygen -n "__fish_spa_keygen_using_subcommand accept" -l yes -d 'Do not ask whether the client shows the same fingerprint; compare it before the profile is relied on'
+complete -c spa-keygen -n "__fish_spa_keygen_using_subcommand accept" -l json -d 'Print one JSON object on one line, also when it fails; for scripts'
 complete -c spa-keygen -n "__fish_spa_keygen_using_subcommand accept" -l receipt -d 'The server tells the client what became of each knock, if spad.toml allows receipts'
 complete -c spa-keygen -n "__fish_spa_keygen_using_subcommand accept" -s h -l help -d 'Print help'
 complete -c spa-keygen -n "__fish_spa_keygen_using_subcommand accept" -s V -l version -d 'Print version'
 complete -c spa-keygen -n "__fish_spa_keygen_using_subcommand rotate" -l server -d 'Name or address of this server, as its clients reach it' -r
-complete -c spa-keygen -n "__fish_spa_keygen_using_subcommand rotate" -l overlap -d 'For how long the present key still works, beside the new one; 0s ends it at once' -r
+complete -c spa-keygen -n "__fish_spa_keygen_using_subcommand rotate" -l overlap -d 'For how long the present key still works, beside the new one: a time, or `until-used`; 0s ends it at once' -r
 complete -c spa-keygen -n "__fish_spa_keygen_using_subcommand rotate" -l out -d 'File of the client\'s half, or a folder for it [default: ./NAME.spa.toml]' -r -F
 complete -c spa-keygen -n "__fish_spa_keygen_using_subcommand rotate" -l config-dir -d 'Folder of site.toml and profiles' -r -F
 complete -c spa-keygen -n "__fish_spa_keygen_using_subcommand rotate" -l state-dir -d 'Folder of the replay journal' -r -F
 complete -c spa-keygen -n "__fish_spa_keygen_using_subcommand rotate" -l site -d 'The key of the site instead: makes every client\'s half anew; the one before is valid until --finish'
 complete -c spa-keygen -n "__fish_spa_keygen_using_subcommand rotate" -l finish -d 'End the validity of the site\'s key before the present one'
+complete -c spa-keygen -n "__fish_spa_keygen_using_subcommand rotate" -l json -d 'Print one JSON object on one line, also when it fails; for scripts'
 complete -c spa-keygen -n "__fish_spa_keygen_using_subcommand rotate" -s h -l help -d 'Print help'
 complete -c spa-keygen -n "__fish_spa_keygen_using_subcommand rotate" -s V -l version -d 'Print version'
 complete -c spa-keygen -n "__fish_spa_keygen_using_subcommand revoke" -l config-dir -d 'Folder of site.toml and profiles' -r -F
 complete -c spa-keygen -n "__fish_spa_keygen_using_subcommand revoke" -l state-dir -d 'Folder of the replay journal' -r -F
+complete -c spa-keygen -n "__fish_spa_keygen_using_subcommand revoke" -l json -d 'Print one JSON object on one line, also when it fails; for scripts'
 complete -c spa-keygen -n "__fish_spa_keygen_using_subcommand revoke" -s h -l help -d 'Print help'
 complete -c spa-keygen -n "__fish_spa_keygen_using_subcommand revoke" -s V -l version -d 'Print version'
 complete -c spa-keygen -n "__fish_spa_keygen_using_subcommand list" -l config-dir -d 'Folder of site.toml and profiles' -r -F

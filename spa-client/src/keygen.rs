@@ -3,8 +3,10 @@
 
 mod accept;
 mod args;
+mod edit;
 mod folder;
 mod freshness;
+mod halves;
 mod journal;
 mod key_id;
 mod list;
@@ -17,6 +19,7 @@ mod report;
 mod revoke;
 mod rotate;
 mod site;
+mod told;
 
 use std::ffi::OsString;
 use std::process::ExitCode;
@@ -28,10 +31,10 @@ use freshness::Choice;
 use profile::Wish;
 use report::Report;
 use site::Site;
+use told::Told;
 
 use crate::failure::{Failure, exit};
 use crate::new_file::Created;
-use crate::output::say;
 use crate::random::random;
 use crate::{clock, usage};
 
@@ -47,14 +50,32 @@ pub fn main() -> ExitCode {
 }
 
 fn run(arguments: impl IntoIterator<Item = OsString>) -> Result<(), Failure> {
-    let Some(mut args) = usage::parse::<Args>(arguments, command_line, &args::HABITS)? else {
+    let Some(args) = usage::parse::<Args>(arguments, command_line, &args::HABITS)? else {
         return Ok(());
     };
+    let json = match &args.task {
+        None => args.json,
+        Some(Task::Accept(accept)) => accept.json,
+        Some(Task::Rotate(rotate)) => rotate.json,
+        Some(Task::Revoke(revoke)) => revoke.json,
+        Some(Task::List(list)) => list.json,
+    };
+    let lists = matches!(args.task, Some(Task::List(_)));
+    let mut told = Told::new(json);
+    let end = carry_out(args, &mut told);
+    // A list is an object of its own, unless it could not be made.
+    if !lists || end.is_err() {
+        told.end(&end);
+    }
+    end
+}
+
+fn carry_out(mut args: Args, told: &mut Told) -> Result<(), Failure> {
     let now = clock::now();
     match args.task.take() {
-        Some(Task::Accept(accept)) => return accept::run(&accept, now),
-        Some(Task::Rotate(rotate)) => return rotate::run(&rotate, now),
-        Some(Task::Revoke(revoke)) => return revoke::run(&revoke),
+        Some(Task::Accept(accept)) => return accept::run(&accept, now, told),
+        Some(Task::Rotate(rotate)) => return rotate::run(&rotate, now, told),
+        Some(Task::Revoke(revoke)) => return revoke::run(&revoke, told),
         Some(Task::List(list)) => return list::run(&list, now),
         None => {}
     }
@@ -65,6 +86,7 @@ fn run(arguments: impl IntoIterator<Item = OsString>) -> Result<(), Failure> {
     let outputs = wish.outputs()?;
     let servers: Vec<_> = args.names.iter().map(|name| folders.profile(name.as_str())).collect();
     profile::refuse_existing(servers.iter().zip(&outputs).flat_map(|(ours, theirs)| [&**ours, &**theirs]))?;
+    halves::refuse_taken(&folders, &args.names)?;
     let machine_id = machine::id();
     let mut random = random()?;
     let choice = Choice::of(args.terms.freshness);
@@ -78,12 +100,13 @@ fn run(arguments: impl IntoIterator<Item = OsString>) -> Result<(), Failure> {
     };
     let report = Report { wish: &wish, folders: &folders, outputs: &outputs, site: &site, choice };
     made.files.into_iter().for_each(Created::keep);
-    say(&report.text(&machine_id));
+    told.say(&report.text(&machine_id));
+    report.tell(&machine_id, &made.key_ids, told);
     for (name, picture) in args.names.iter().zip(pictures) {
-        say(&format!(
+        told.say(&format!(
             "\nThe client's half of {name}, for whoever sees it (on the device: spa-client profiles import -):\n"
         ));
-        say(&picture);
+        told.say(&picture);
     }
     Ok(())
 }

@@ -23,6 +23,11 @@ pub(crate) struct SecretFile {
 /// # Errors
 /// When it cannot be read, or others than its owner can read or write it.
 pub(crate) fn read(path: &Path) -> Result<SecretFile, Failure> {
+    read_up_to(path, LARGEST)
+}
+
+/// The same of a file that may be so large, in bytes.
+pub(crate) fn read_up_to(path: &Path, largest: u64) -> Result<SecretFile, Failure> {
     let name = path.display();
     let unreadable = |error: io::Error| {
         let hint = match error.kind() {
@@ -48,8 +53,12 @@ pub(crate) fn read(path: &Path) -> Result<SecretFile, Failure> {
     }
     let mut text = Zeroizing::new(String::new());
     // At once in its whole size: a string that grows leaves copies of the keys behind.
-    text.reserve_exact(usize::try_from(metadata.len().min(LARGEST)).unwrap_or(0) + 1);
-    (&mut file).take(LARGEST).read_to_string(&mut text).map_err(unreadable)?;
+    text.reserve_exact(usize::try_from(metadata.len().min(largest)).unwrap_or(0) + 1);
+    // What is cut off could be read as a whole file with less in it.
+    if (&mut file).take(largest + 1).read_to_string(&mut text).map_err(unreadable)? as u64 > largest {
+        let sentence = format!("{name} is larger than {} KiB, so it is none of ours", largest / 1024);
+        return Err(Failure::new(Status::File, sentence, "check the name"));
+    }
     Ok(SecretFile { text, file })
 }
 
@@ -120,5 +129,19 @@ mod tests {
         assert_eq!(quoted(Path::new("/home/a/laptop.spa.toml")), "/home/a/laptop.spa.toml");
         assert_eq!(quoted(Path::new("/home/a b/it's")), r"'/home/a b/it'\''s'");
         assert_eq!(shell_word("$(true)"), "'$(true)'");
+    }
+
+    #[test]
+    #[cfg(unix)]
+    fn a_file_that_is_too_large_is_refused_and_not_cut_off() {
+        use std::os::unix::fs::PermissionsExt as _;
+        let path = std::env::temp_dir().join(format!("spa-secret-file-{}", std::process::id()));
+        for (size, read) in [(99, true), (100, true), (101, false)] {
+            std::fs::write(&path, "a".repeat(size)).unwrap();
+            std::fs::set_permissions(&path, std::fs::Permissions::from_mode(0o600)).unwrap();
+            let found = read_up_to(&path, 100).map(|secret| secret.text.len());
+            assert_eq!(found.ok(), read.then_some(size), "{size}");
+        }
+        std::fs::remove_file(&path).unwrap();
     }
 }

@@ -6,6 +6,7 @@ pub mod encrypted;
 pub mod fields;
 pub mod pending;
 pub mod profile;
+pub mod profiles;
 pub mod site;
 
 use std::fmt;
@@ -46,19 +47,24 @@ pub enum Secrecy {
 /// # Errors
 /// [`BadFile`] with the line, for syntax, unknown or missing or repeated fields, and values that are none.
 pub fn parse<T: DeserializeOwned>(text: &str, secrecy: Secrecy) -> Result<T, BadFile> {
-    toml::from_str(text).map_err(|error| {
-        let line = error.span().map(|span| {
-            let before = text.as_bytes().get(..span.start).unwrap_or_default();
-            before.iter().filter(|&&byte| byte == b'\n').count() + 1
-        });
-        // What is missing is missing everywhere; the span would be the whole file.
-        let line = line.filter(|_| !error.message().starts_with("missing field"));
-        let reason = match secrecy {
-            Secrecy::Public => error.message().to_owned(),
-            Secrecy::Secret => without_values(error.message()),
-        };
-        BadFile { line, reason: reason.replace('\n', "; ") }
-    })
+    toml::from_str(text).map_err(|error| bad(&error, text, secrecy))
+}
+
+fn bad(error: &toml::de::Error, text: &str, secrecy: Secrecy) -> BadFile {
+    let line = error.span().map(|span| line_at(text, span.start));
+    // What is missing is missing everywhere; the span would be the whole file.
+    let line = line.filter(|_| !error.message().starts_with("missing field"));
+    let reason = match secrecy {
+        Secrecy::Public => error.message().to_owned(),
+        Secrecy::Secret => without_values(error.message()),
+    };
+    BadFile { line, reason: reason.replace('\n', "; ") }
+}
+
+/// The line of a byte, counted from 1.
+fn line_at(text: &str, byte: usize) -> usize {
+    let before = text.as_bytes().get(..byte).unwrap_or_default();
+    before.iter().filter(|&&byte| byte == b'\n').count() + 1
 }
 
 /// The TOML reader quotes what it did not understand, which may be a key that was pasted onto the wrong line.

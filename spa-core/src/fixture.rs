@@ -21,6 +21,8 @@ use crate::time::{BootTime, Now, UnixMillis};
 pub(crate) const SITE: SiteId = SiteId([1; 16]);
 pub(crate) const EPOCH: JournalEpoch = JournalEpoch([2; 8]);
 pub(crate) const LAPTOP: KeyId = KeyId(0x1a2b_3c4d);
+/// The key that takes the place of that one, in tests of keys that are rotated.
+pub(crate) const NEXT: KeyId = KeyId(0x5e6f_7081);
 /// 2026-11-20T10:10:00Z, ten minutes after the profiles were made.
 pub(crate) const NOON: u64 = 1_795_169_400_000;
 /// Where the server runs.
@@ -68,6 +70,7 @@ pub(crate) fn profile(id: KeyId) -> Profile {
         ends: Ends::default(),
         created: at(-600_000),
         expires: None,
+        successor: None,
         freshness: Freshness::Clock,
         any_address: false,
         require_stated: false,

@@ -140,6 +140,9 @@ impl Admission {
 ///
 /// `actions`: those of the server; which of them the profile may have run, the profile says.
 pub fn authorize(fresh: Fresh<'_>, now: UnixMillis, actions: &Actions) -> Result<Admission, Forbidden> {
+    if fresh.is_superseded() {
+        return Err(Forbidden::Superseded);
+    }
     let (profile, request, grantees) = fresh.into_parts();
     if profile.expires.is_some_and(|expires| now >= expires) {
         return Err(Forbidden::Expired);

@@ -31,6 +31,15 @@ pub enum Freshness {
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub struct JournalEpoch(pub [u8; 8]);
 
+/// The key that takes another's place: once it was used, the other has ended.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Successor {
+    /// Names it.
+    pub key_id: KeyId,
+    /// The life of the journal that remembers its use. What another does not remember may have been all the same.
+    pub epoch: JournalEpoch,
+}
+
 /// What the gate knows of a profile.
 pub struct Profile {
     /// File name without its ending; for the operator.
@@ -55,6 +64,8 @@ pub struct Profile {
     pub created: UnixMillis,
     /// From this moment on nothing is allowed.
     pub expires: Option<UnixMillis>,
+    /// From the first use of this key on nothing is allowed.
+    pub successor: Option<Successor>,
     /// How its requests are judged fresh.
     pub freshness: Freshness,
     /// May open for another address than the packet's source.

@@ -45,7 +45,7 @@ pub enum Outcome {
 pub enum Refusal {
     /// A service that the profile may not open.
     Service = 1,
-    /// The profile has expired.
+    /// The profile, or its key, has ended.
     Expired,
     /// A prefix of a length that the profile may not ask for.
     Prefix,
@@ -68,7 +68,7 @@ impl From<Forbidden> for Refusal {
     fn from(what: Forbidden) -> Self {
         match what {
             Forbidden::Service => Self::Service,
-            Forbidden::Expired => Self::Expired,
+            Forbidden::Expired | Forbidden::Superseded => Self::Expired,
             Forbidden::Prefix => Self::Prefix,
             Forbidden::Target | Forbidden::Family => Self::Target,
             Forbidden::Narrowing => Self::Narrowing,

@@ -50,6 +50,9 @@ pub enum Forbidden {
     /// The profile has expired.
     #[error("something after the profile expired")]
     Expired,
+    /// The key that takes the place of this one was used.
+    #[error("something by a key whose successor is in use")]
+    Superseded,
     /// A prefix of a length that is not in the profile's `prefixes`.
     #[error("a prefix of a length that the profile does not allow")]
     Prefix,

@@ -9,7 +9,7 @@ use crate::address::Bound;
 use crate::crypto::key::KeyId;
 use crate::grantee::Grantee;
 use crate::keyring::Keyring;
-use crate::profile::{Freshness, JournalEpoch, Profile};
+use crate::profile::{Freshness, JournalEpoch, Profile, Successor};
 use crate::rate::Bucket;
 use crate::reject::Reject;
 use crate::request::{Request, RequestId, Verb};
@@ -52,6 +52,7 @@ pub struct Fresh<'k> {
     profile: &'k Profile,
     request: Request,
     grantees: Vec<Grantee>,
+    superseded: bool,
 }
 
 impl<'k> Fresh<'k> {
@@ -73,6 +74,11 @@ impl<'k> Fresh<'k> {
     /// For whom.
     pub fn grantees(&self) -> &[Grantee] {
         &self.grantees
+    }
+
+    /// Whether the key that takes the place of this one's was used before.
+    pub const fn is_superseded(&self) -> bool {
+        self.superseded
     }
 }
 
@@ -104,6 +110,7 @@ impl Memory {
         self.seen.first().map(|&(time, _)| time)
     }
 
+    /// Of anything that was ever admitted, something is left: forgetting raises the floor.
     fn newest(&self) -> Option<UnixMillis> {
         self.seen.last().map(|&(time, _)| time).or(self.floor)
     }
@@ -162,6 +169,14 @@ impl Replay {
         matches!(profile.freshness, Freshness::Monotonic(epoch) if epoch != self.epoch)
     }
 
+    /// Whether the profile's key has ended with the first use of its successor. A memory that was lost does not know of
+    /// that use, so the key has ended with it: a stolen one must not come back because a disk failed.
+    fn is_superseded(&self, profile: &Profile) -> bool {
+        profile.successor.is_some_and(|Successor { key_id, epoch }| {
+            epoch != self.epoch || self.memories.get(&key_id).is_some_and(|memory| memory.newest().is_some())
+        })
+    }
+
     /// Steps 8 to 10: admits a request once, within the profile's rate, and remembers it.
     ///
     /// The rate counts fresh requests only. Before freshness, a stranger who replays one captured datagram often enough
@@ -196,8 +211,9 @@ impl Replay {
         if profile.freshness == Freshness::Clock && now.synchronised {
             self.age(key_id, now.wall);
         }
+        let superseded = self.is_superseded(profile);
         let (profile, request, grantees) = bound.into_parts();
-        Ok((Fresh { profile, request, grantees }, record))
+        Ok((Fresh { profile, request, grantees, superseded }, record))
     }
 
     fn judge(&self, profile: &Profile, time: UnixMillis, id: RequestId, now: Now) -> Result<(), Reject> {

@@ -144,10 +144,10 @@ fn next(capture: &mut Capture<Offline>) -> Result<Option<(UnixMillis, Vec<u8>)>,
 
 /// The memory of a daemon whose first day it is.
 fn fresh(site: &Site, config: &Config) -> Replay {
-    // Whichever life of the journal the monotonic profiles belong to, it is taken to go on.
+    // Whichever life of the journal the profiles belong to, it is taken to go on.
     let epoch = site.profiles.iter().find_map(|profile| match profile.freshness {
         Freshness::Monotonic(epoch) => Some(epoch),
-        Freshness::Clock => None,
+        Freshness::Clock => profile.successor.map(|successor| successor.epoch),
     });
     Replay::restore(epoch.unwrap_or(JournalEpoch([0; 8])), true, config.skew, [])
 }

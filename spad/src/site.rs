@@ -1,13 +1,15 @@
 //! The secret files: `site.toml` and the profiles beside it.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::fs;
 use std::io;
 use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
+use spa_core::crypto::key::KeyId;
 use spa_core::file::profile::ProfileFile;
+use spa_core::file::profiles::{Entry, Profiles};
 use spa_core::file::site::SiteFile;
 use spa_core::journal::MachineHash;
 use spa_core::profile::Profile;
@@ -106,33 +108,94 @@ fn profiles(
     let mut left_out = Vec::new();
     let mut good = Vec::with_capacity(paths.len());
     for path in paths {
-        match profile(&path, site, now, owners) {
-            Ok(profiles) => good.extend(profiles),
+        match read_profiles(&path, site, now, owners) {
+            Ok(held) => {
+                for (place, profiles) in held {
+                    match profiles {
+                        Ok(profiles) => good.push(Placed { place, profiles }),
+                        Err(reason) => left_out.push(format!("{place}: {reason}")),
+                    }
+                }
+            }
             Err(reason) => left_out.push(format!("{}: {reason}", path.display())),
         }
     }
-    // Which of several with one key is meant cannot be known.
-    good.sort_by_key(|profile: &Profile| profile.key_id);
-    let mut doubtful = BTreeSet::new();
-    for same in good.chunk_by(|one, next| one.key_id == next.key_id).filter(|same| same.len() > 1) {
-        let mut names: Vec<&str> = same.iter().map(|profile| &*profile.name).collect();
-        names.sort_unstable();
-        left_out.push(format!("profiles {}: have the same key_id, all are left out", names.join(", ")));
-        doubtful.extend(same.iter().map(|profile| profile.key_id));
-    }
-    good.retain(|profile| !doubtful.contains(&profile.key_id));
-    Ok((good, left_out))
+    Ok((unambiguous(good, &mut left_out), left_out))
 }
 
-/// The profile of a file; as long as the key before its present one is valid, twice.
-fn profile(path: &Path, site: &SiteFile, now: UnixMillis, owners: &[u32]) -> Result<Vec<Profile>, String> {
+/// A profile, by its present key and the one before, and where that stands.
+struct Placed {
+    place: String,
+    profiles: Vec<Profile>,
+}
+
+/// Those of which it is known who is meant: a key id names one key, and a name one profile. `left_out` gets the others.
+fn unambiguous(good: Vec<Placed>, left_out: &mut Vec<String>) -> Vec<Profile> {
+    let (mut names, mut ids) = (BTreeMap::<Arc<str>, Vec<&str>>::new(), BTreeMap::<KeyId, Vec<&str>>::new());
+    for Placed { place, profiles } in &good {
+        for profile in profiles {
+            ids.entry(profile.key_id).or_default().push(place);
+        }
+        if let Some(profile) = profiles.first() {
+            names.entry(profile.name.clone()).or_default().push(place);
+        }
+    }
+    names.retain(|_, places| places.len() > 1);
+    ids.retain(|_, places| places.len() > 1);
+    for (name, places) in &names {
+        left_out.push(format!("{}: have the same name, {name}, all are left out", places.join(" and ")));
+    }
+    for places in ids.values() {
+        left_out.push(format!("{}: have the same key_id, all are left out", places.join(" and ")));
+    }
+    let (names, ids): (BTreeSet<Arc<str>>, BTreeSet<KeyId>) =
+        (names.into_keys().collect(), ids.into_keys().collect());
+    let clear = |profile: &Profile| !names.contains(&profile.name) && !ids.contains(&profile.key_id);
+    good.into_iter().flat_map(|one| one.profiles).filter(clear).collect()
+}
+
+/// What stands where, and what is wrong with it, if anything is.
+type Held = Vec<(String, Result<Vec<Profile>, String>)>;
+
+/// The profile of a file, or all of a file of several.
+fn read_profiles(path: &Path, site: &SiteFile, now: UnixMillis, owners: &[u32]) -> Result<Held, String> {
     let text = read_secret(path, owners).map_err(|fault| fault.to_string())?;
-    let file = ProfileFile::parse(&text).map_err(|fault| fault.to_string())?;
+    let place = path.display();
+    let held = match Profiles::parse(&text).map_err(|fault| fault.to_string())? {
+        Profiles::One(file) => {
+            let name = path.file_stem().unwrap_or_default().to_string_lossy().into();
+            vec![(place.to_string(), valid(*file, name, site, now))]
+        }
+        Profiles::Several(entries) => entries
+            .into_iter()
+            .map(|Entry { name, line, profile }| match name {
+                Some(name) => {
+                    let profile = profile.map_err(|fault| fault.to_string());
+                    let valid = profile.and_then(|file| valid(file, name.as_str().into(), site, now));
+                    (format!("{place}, profile {name}"), valid)
+                }
+                None => {
+                    let fault =
+                        profile.err().map_or_else(|| format!("line {line}"), |fault| fault.to_string());
+                    (place.to_string(), Err(fault))
+                }
+            })
+            .collect(),
+    };
+    Ok(held)
+}
+
+/// A profile that has not expired; as long as the key before its present one is valid, twice.
+fn valid(
+    file: ProfileFile,
+    name: Arc<str>,
+    site: &SiteFile,
+    now: UnixMillis,
+) -> Result<Vec<Profile>, String> {
     let ended = |expires: Option<UnixMillis>| expires.is_some_and(|expires| now >= expires);
     if ended(file.expires) {
         return Err("has expired".to_owned());
     }
-    let name: Arc<str> = path.file_stem().unwrap_or_default().to_string_lossy().into();
     let previous = file.previous_profile(name.clone(), site.id).filter(|profile| !ended(profile.expires));
     Ok(previous.into_iter().chain([file.into_profile(name, site.id)]).collect())
 }

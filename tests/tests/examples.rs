@@ -6,6 +6,7 @@ use std::fs;
 use std::path::{Path, PathBuf};
 
 use spa_core::file::profile::ProfileFile;
+use spa_core::file::profiles::Profiles;
 use spa_core::file::site::SiteFile;
 use spad::config::Config;
 
@@ -28,7 +29,7 @@ fn entries(folder: &Path) -> Vec<PathBuf> {
 fn every_example_is_read_as_the_programs_read_it() {
     let folders = entries(&at("profiles"));
     assert!(folders.len() >= 4, "{folders:?}");
-    let mut key_ids = BTreeSet::new();
+    let (mut key_ids, mut several) = (BTreeSet::new(), 0);
     for folder in folders {
         let file = folder.join("spad.toml");
         let config = Config::parse(&read(&file)).unwrap_or_else(|bad| panic!("{}: {bad}", file.display()));
@@ -37,18 +38,26 @@ fn every_example_is_read_as_the_programs_read_it() {
         for path in profiles {
             let name = path.display();
             let text = read(&path);
-            let profile = ProfileFile::parse(&text).unwrap_or_else(|bad| panic!("{name}: {bad}"));
-            for service in &profile.open {
-                assert!(config.ceiling.services.contains(service), "{name}: {service} is not protected");
+            let held = Profiles::parse(&text).unwrap_or_else(|bad| panic!("{name}: {bad}"));
+            several += usize::from(matches!(&held, Profiles::Several(_)));
+            if let Profiles::Several(entries) = &held {
+                let bad = entries.iter().find_map(|entry| entry.profile.as_ref().err());
+                assert_eq!(bad, None, "{name}");
             }
-            assert!(profile.max_window <= config.ceiling.max_window, "{name}: max_window would be cut");
-            assert!(key_ids.insert(profile.key_id()), "{name}: another example has this key_id");
+            for (_, profile) in held.into_good() {
+                for service in &profile.open {
+                    assert!(config.ceiling.services.contains(service), "{name}: {service} is not protected");
+                }
+                assert!(profile.max_window <= config.ceiling.max_window, "{name}: max_window would be cut");
+                assert!(key_ids.insert(profile.key_id()), "{name}: another example has this key_id");
+            }
             assert!(
                 text.contains("An example to read, not to use"),
                 "{name} does not say that its key is known"
             );
         }
     }
+    assert!(several > 0, "one example is a file of several");
 }
 
 /// The fields that a parser knows, from what it says to one that it does not.

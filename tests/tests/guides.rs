@@ -102,6 +102,22 @@ fn the_key_of_a_profile_is_changed_and_there_is_always_a_way_in() {
 }
 
 #[test]
+fn the_key_before_ends_with_the_first_use_of_the_new_one() {
+    let Some(mut reader) = Reader::new() else { return };
+    let half = |name: &str| Lab::inside(&format!("home/.config/spa/profiles/{name}.spa.toml"));
+    reader.lab.sh(SERVER, &format!("cp -p {} {}", half("laptop"), half("before")));
+    let lines = commands("key-rotation.md", "Until the new key is used");
+    let [rotates, imports, knocks] = &lines[..] else { panic!("{lines:?}") };
+    reader.types(rotates);
+    assert_eq!(reader.waits("before"), Some(0), "nothing was used yet");
+    reader.types(imports);
+    reader.types(knocks);
+    reader.lab.shuts(A, SSH, SOON);
+    assert_eq!(reader.waits("before"), Some(7), "the key before has ended");
+    reader.spad.says("a key whose successor is in use");
+}
+
+#[test]
 fn the_site_key_is_changed_with_an_overlap() {
     let Some(mut reader) = Reader::new() else { return };
     let lines = commands("key-rotation.md", "The site's key");

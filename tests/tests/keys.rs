@@ -3,7 +3,7 @@
 use std::thread::sleep;
 use std::time::Duration;
 
-use lab::{A, Config, Lab, SSH};
+use lab::{A, Config, Lab, SSH, eventually};
 use serde_json::Value;
 
 /// Longer than the windows of these tests.
@@ -64,6 +64,56 @@ fn a_rotated_key_opens_and_the_one_before_it_as_long_as_was_said() {
     sleep(Duration::from_millis(1100));
     knocks_in_vain(&lab, "third");
     knocks_and_opens(&lab, "fourth");
+}
+
+#[test]
+fn a_key_that_works_until_the_new_one_is_used_never_works_again() {
+    let Some(lab) = Lab::new() else { return };
+    lab.configure(&Config { skew: "2s", ..Config::default() });
+    lab.profile("laptop");
+    let _service = lab.serve(lab::SERVER, &["tcp/22"]);
+    let mut spad = lab.spad();
+    // As if the server had known nothing before: the new key has no memory at all.
+    let done = rotate(&lab, "second", "until-used").ok();
+    assert!(done.out.contains("works until this one is used"), "{}", done.out);
+    knocks_and_opens(&lab, "laptop");
+    spad.kill();
+    let mut spad = lab.spad();
+    knocks_and_opens(&lab, "laptop");
+    let keys = |lab: &Lab| listed(lab)["profiles"].as_array().map(Vec::len);
+    assert_eq!(keys(&lab), Some(2));
+    assert!(listed(&lab)["profiles"][1]["until_used"] == true);
+    assert_eq!(rotate(&lab, "third", "until-used").status, Some(3), "both still work");
+
+    knocks_and_opens(&lab, "second");
+    knocks_in_vain(&lab, "laptop");
+    spad.says("asked for something by a key whose successor is in use");
+    assert_eq!(keys(&lab), Some(1));
+    lab.spad_command(&["reload"]).ok();
+    knocks_in_vain(&lab, "laptop");
+    spad.kill();
+    let mut spad = lab.spad();
+    knocks_in_vain(&lab, "laptop");
+
+    // A journal that is lost does not know of that use, and the stolen key does not come back with the loss.
+    spad.kill();
+    for file in ["state/journal.a", "state/journal.b"] {
+        std::fs::remove_file(lab.path(file)).expect("a journal has two files");
+    }
+    let _spad = lab.spad();
+    eventually("the present key opens", Duration::from_secs(20), || {
+        lab.knock_with(A, &["-4", "--profile", "laptop"]);
+        lab.stays_shut(A, SSH);
+        lab.knock_with(A, &["-4", "--profile", "second"]);
+        lab.probe(A, SSH) == "open"
+    });
+    assert_eq!(keys(&lab), Some(1));
+    lab.shuts(A, SSH, SHUT);
+    // Nor is another rotation held up by it.
+    rotate(&lab, "third", "until-used").ok();
+    knocks_and_opens(&lab, "second");
+    knocks_and_opens(&lab, "third");
+    knocks_in_vain(&lab, "second");
 }
 
 #[test]

@@ -86,11 +86,14 @@ fn libraries() -> Vec<(String, PathBuf)> {
         for file in message["filenames"].as_array().into_iter().flatten().filter_map(Value::as_str) {
             if [".rlib", ".so"].iter().any(|end| file.ends_with(end)) {
                 let name = message["target"]["name"].as_str().expect("a target has a name");
-                libraries.push((name.replace('-', "_"), file.into()));
+                let features = message["features"].as_array().map_or(0, Vec::len);
+                libraries.push((features, name.replace('-', "_"), file.into()));
             }
         }
     }
-    libraries
+    // Some are built a second time, with less in them, for what runs while the client is built.
+    libraries.sort_by_key(|(features, ..)| std::cmp::Reverse(*features));
+    libraries.into_iter().map(|(_, name, file)| (name, file)).collect()
 }
 
 /// Checks the types of the client's sources after each line went through `change`.

@@ -49,7 +49,7 @@ fn every_flaw_is_caught() {
     let mut sentences_used = BTreeSet::new();
     let mut missed = Vec::new();
     for flaw in Flaw::ALL {
-        match (0..number("WORLD_STORIES").unwrap_or(400)).find_map(|seed| play(seed, Some(flaw)).err()) {
+        match (0..number("WORLD_STORIES").unwrap_or(3000)).find_map(|seed| play(seed, Some(flaw)).err()) {
             Some(broken) => {
                 println!("{flaw:?}: seed {}: {}", broken.seed, broken.violation.sentence);
                 sentences_used.insert(broken.violation.sentence);

@@ -61,7 +61,10 @@ fn words(why: Refusal) -> (&'static str, &'static str) {
             "the profile may not open all of these services",
             "ask for others with -A, or have the profile's `open` extended at the server",
         ),
-        Refusal::Expired => ("the profile has expired", "have a new one made with spa-keygen at the server"),
+        Refusal::Expired => (
+            "the profile has expired, or its key has ended",
+            "use the client's half that was made last; or have a new one made with spa-keygen at the server",
+        ),
         Refusal::Prefix => (
             "the profile may not open for prefixes of this length",
             "ask for an address with -a, or have the profile's `prefixes` extended at the server",

@@ -7,19 +7,21 @@ use spa_core::time::UnixMillis;
 use super::args::Accept;
 use super::folder::Folders;
 use super::freshness::Choice;
+use super::halves;
 use super::key_id::Used;
 use super::machine;
 use super::profile::{Pair, Wish, refuse_existing};
 use super::report::Report;
 use super::site::Site;
+use super::told::Told;
 use crate::ask;
 use crate::failure::{Failure, Status};
 use crate::host::Host;
-use crate::output::{complain, say};
+use crate::output::complain;
 use crate::random::random;
 
 /// `spa-keygen accept`.
-pub(super) fn run(accept: &Accept, now: UnixMillis) -> Result<(), Failure> {
+pub(super) fn run(accept: &Accept, now: UnixMillis, told: &mut Told) -> Result<(), Failure> {
     accept.terms.check(now)?;
     // Before there is an answer that somebody could use, and no profile for it.
     if !accept.yes && !ask::is_somebody_there() {
@@ -53,15 +55,17 @@ pub(super) fn run(accept: &Accept, now: UnixMillis) -> Result<(), Failure> {
         ));
     }
     refuse_existing([&*target])?;
+    halves::refuse_taken(&folders, std::slice::from_ref(name))?;
     let reply = request.reply(&mut random).map_err(|bad| refused(&bad))?;
     let pair = Pair { name, key_id, key: reply.profile_key(), freshness, created: now };
     let sealed = reply.seal(&wish.client_half(&pair, &site));
     let (answer, fingerprint) = sealed.map_err(|bad| refused(&bad))?;
 
     let report = Report { wish: &wish, folders: &folders, outputs: &[], site: &site, choice };
-    report.made().into_iter().chain(report.notes(&machine_id)).for_each(|line| complain(&line));
+    let notes = report.notes(&machine_id).into_iter().map(|note| format!("note: {note}"));
+    report.made().into_iter().chain(notes).for_each(|line| complain(&line));
     complain(&format!("Give this line to the client {name}, with spa-client enrol --finish LINE:"));
-    say(&answer.to_string());
+    told.say(&answer.to_string());
     complain(&format!("It must show this fingerprint: {fingerprint}"));
     // Until that is known the profile is not there: it may be somebody else's who changed the line.
     match (accept.yes, accept.yes || ask::sure("Does it?").ok_or_else(nobody)?) {
@@ -77,6 +81,9 @@ pub(super) fn run(accept: &Accept, now: UnixMillis) -> Result<(), Failure> {
         (false, _) => {}
     }
     wish.write_server_half(&pair, &folders, &mut random)?.keep();
+    report.tell(&machine_id, &[key_id], told);
+    told.object().answer = Some(answer.to_string());
+    told.object().fingerprint = Some(fingerprint.to_string());
     report.profile(name).into_iter().chain(report.ends()).for_each(|line| complain(&line));
     Ok(())
 }

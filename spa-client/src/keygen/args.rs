@@ -67,6 +67,10 @@ pub(super) struct Args {
           hide_possible_values = true)]
     pub(super) qr: Option<Qr>,
 
+    /// Print one JSON object on one line, also when it fails; for scripts
+    #[arg(long, conflicts_with = "qr")]
+    pub(super) json: bool,
+
     #[command(subcommand)]
     pub(super) task: Option<Task>,
 }
@@ -103,6 +107,10 @@ pub(super) struct Accept {
     #[arg(long)]
     pub(super) yes: bool,
 
+    /// Print one JSON object on one line, also when it fails; for scripts
+    #[arg(long, requires = "yes")]
+    pub(super) json: bool,
+
     #[command(flatten)]
     pub(super) terms: Terms,
 }
@@ -126,13 +134,17 @@ pub(super) struct Rotate {
     #[arg(long, value_name = "HOST", required_unless_present = "finish")]
     pub(super) server: Option<Host>,
 
-    /// For how long the present key still works, beside the new one; 0s ends it at once
+    /// For how long the present key still works, beside the new one: a time, or `until-used`; 0s ends it at once
     #[arg(long, value_name = "TIME", value_parser = overlap, default_value = "7days")]
-    pub(super) overlap: Duration,
+    pub(super) overlap: Wished,
 
     /// File of the client's half, or a folder for it [default: ./NAME.spa.toml]
     #[arg(long, value_name = "FILE")]
     pub(super) out: Option<PathBuf>,
+
+    /// Print one JSON object on one line, also when it fails; for scripts
+    #[arg(long)]
+    pub(super) json: bool,
 
     #[command(flatten)]
     pub(super) place: Place,
@@ -144,6 +156,10 @@ pub(super) struct Revoke {
     /// Names of the profiles
     #[arg(value_name = "NAME", required = true)]
     pub(super) names: Vec<ProfileName>,
+
+    /// Print one JSON object on one line, also when it fails; for scripts
+    #[arg(long)]
+    pub(super) json: bool,
 
     #[command(flatten)]
     pub(super) place: Place,
@@ -280,9 +296,23 @@ impl Terms {
 // The help text names the defaults of the files; they are one and the same.
 const _: () = assert!(DEFAULT_WINDOW.as_secs() == 30 && DEFAULT_MAX_WINDOW.as_secs() == 300);
 
-/// A span of time, which may be none.
-fn overlap(text: &str) -> Result<Duration, BadDuration> {
-    if text == "0s" { Ok(Duration::ZERO) } else { usage::duration(text) }
+/// How long a key is to work beside the one that takes its place.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Wished {
+    /// Not at all.
+    Nothing,
+    /// For so long.
+    For(Duration),
+    /// Until the new one is used.
+    UntilUsed,
+}
+
+fn overlap(text: &str) -> Result<Wished, BadDuration> {
+    match text {
+        "0s" => Ok(Wished::Nothing),
+        "until-used" => Ok(Wished::UntilUsed),
+        _ => usage::duration(text).map(Wished::For),
+    }
 }
 
 /// A moment, or the beginning of a day in UTC.

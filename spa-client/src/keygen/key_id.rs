@@ -6,7 +6,7 @@ use std::path::Path;
 
 use rand::Rng as _;
 use spa_core::crypto::key::KeyId;
-use spa_core::file::profile::ProfileFile;
+use spa_core::file::profiles::Profiles;
 use zeroize::Zeroizing;
 
 use crate::random::Random;
@@ -24,10 +24,11 @@ impl Used {
             let Ok(entries) = fs::read_dir(folder) else { continue };
             for path in entries.filter_map(|entry| Some(entry.ok()?.path())).filter(|path| path.is_file()) {
                 let text = fs::read_to_string(path).map(Zeroizing::new);
-                let Some(file) = text.ok().and_then(|text| ProfileFile::parse(&text).ok()) else { continue };
-                used.extend(
-                    [Some(file.key_id()), file.previous.map(|old| old.key_id())].into_iter().flatten(),
-                );
+                let Some(file) = text.ok().and_then(|text| Profiles::parse(&text).ok()) else { continue };
+                for (_, profile) in file.into_good() {
+                    used.insert(profile.key_id());
+                    used.extend(profile.previous.map(|old| old.key_id()));
+                }
             }
         }
         Self(used)

@@ -1,60 +1,22 @@
 //! Which profiles there are. Reads, and changes nothing; no key is shown.
 
-use std::fs;
-use std::io::ErrorKind;
 use std::path::PathBuf;
 
 use serde::Serialize;
 use spa_core::crypto::key::KeyId;
 use spa_core::file::profile::ProfileFile;
 use spa_core::name::ProfileName;
-use spa_core::profile::Freshness;
+use spa_core::profile::{Freshness, Profile, Successor};
 use spa_core::time::UnixMillis;
 
 use super::args::List;
-use super::folder::{Folders, cannot};
+use super::folder::Folders;
+use super::halves::{self, Half, Place};
+use super::journal::Journal;
 use super::site::Site;
 use crate::clock;
 use crate::failure::Failure;
 use crate::output::{complain, say};
-use crate::secret_file;
-
-/// A file of the folder of profiles.
-pub(super) enum Entry {
-    /// A profile.
-    Good(ProfileName, Box<ProfileFile>),
-    /// None, and why: spad leaves it out.
-    Bad(PathBuf, String),
-}
-
-/// The files that spad would read, by name.
-pub(super) fn entries(folders: &Folders) -> Result<Vec<Entry>, Failure> {
-    let folder = folders.profiles();
-    let mut paths: Vec<PathBuf> = match fs::read_dir(&folder) {
-        Ok(entries) => entries.filter_map(|entry| Some(entry.ok()?.path())).collect(),
-        Err(error) if error.kind() == ErrorKind::NotFound => Vec::new(),
-        Err(error) => return Err(cannot("read", &folder, &error)),
-    };
-    paths.retain(|path| {
-        let hidden = path.file_name().is_some_and(|name| name.as_encoded_bytes().starts_with(b"."));
-        !hidden && path.extension().is_some_and(|ending| ending == "toml")
-    });
-    paths.sort();
-    Ok(paths.into_iter().map(entry).collect())
-}
-
-fn entry(path: PathBuf) -> Entry {
-    let stem = path.file_stem().unwrap_or_default().to_string_lossy();
-    let read = stem.parse::<ProfileName>().map_err(|bad| bad.to_string()).and_then(|name| {
-        let text = secret_file::read(&path).map_err(|failure| failure.sentence)?.text;
-        let file = ProfileFile::parse(&text).map_err(|bad| bad.reason)?;
-        Ok((name, Box::new(file)))
-    });
-    match read {
-        Ok((name, file)) => Entry::Good(name, file),
-        Err(why) => Entry::Bad(path, why),
-    }
-}
 
 /// What `--json` prints.
 #[derive(Serialize)]
@@ -71,6 +33,8 @@ struct Listed {
 #[derive(Serialize)]
 struct Line {
     profile: String,
+    /// Where the server's half stands.
+    file: PathBuf,
     key_id: String,
     /// The key before the present one.
     previous: bool,
@@ -79,6 +43,8 @@ struct Line {
     created: String,
     expires: Option<String>,
     expired: bool,
+    /// It ends sooner if the present key is used.
+    until_used: bool,
     /// By the client's clock.
     last_used: Option<String>,
 }
@@ -94,10 +60,12 @@ pub(super) fn run(list: &List, now: UnixMillis) -> Result<(), Failure> {
         profiles: Vec::new(),
         unreadable: Vec::new(),
     };
-    for entry in entries(&folders)? {
-        match entry {
-            Entry::Good(name, file) => listed.profiles.extend(lines(&name, &file, &site, now)),
-            Entry::Bad(path, why) => listed.unreadable.push(format!("{}: {why}", path.display())),
+    for Half { place, name, profile } in halves::all(&folders)? {
+        match (name, profile) {
+            (Some(name), Ok(file)) => listed.profiles.extend(lines(&name, &place, &file, &site, now)),
+            (_, Err(why)) => listed.unreadable.push(format!("{place}: {why}")),
+            // Whoever has no name has a reason for that.
+            (None, Ok(_)) => {}
         }
     }
     if list.json {
@@ -116,31 +84,51 @@ pub(super) fn run(list: &List, now: UnixMillis) -> Result<(), Failure> {
 }
 
 /// A line for each key of a profile that is valid, or that will be missed.
-fn lines(name: &ProfileName, file: &ProfileFile, site: &Site, now: UnixMillis) -> Vec<Line> {
-    let line = |key_id: KeyId, expires: Option<UnixMillis>, created: UnixMillis, previous: bool| Line {
-        profile: name.to_string(),
-        key_id: format!("{:08x}", key_id.0),
-        previous,
-        open: file.open.iter().map(ToString::to_string).collect(),
-        freshness: match file.freshness() {
-            Freshness::Clock => "clock",
-            Freshness::Monotonic(_) => "monotonic",
-        },
-        created: clock::utc(created),
-        expires: expires.map(clock::utc),
-        expired: expires.is_some_and(|expires| expires <= now),
-        last_used: site
-            .journal
-            .as_ref()
-            .ok()
-            .and_then(|journal| journal.last.get(&key_id))
-            .map(|&at| clock::utc(at)),
-    };
-    let mut lines = vec![line(file.key_id(), file.expires, file.created, false)];
-    if let Some(old) = file.previous_profile(name.as_str().into(), site.file.id) {
-        lines.extend((old.expires > Some(now)).then(|| line(old.key_id, old.expires, old.created, true)));
+fn lines(name: &ProfileName, place: &Place, file: &ProfileFile, site: &Site, now: UnixMillis) -> Vec<Line> {
+    let line =
+        |key_id: KeyId, expires: Option<UnixMillis>, created: UnixMillis, previous: Option<&Profile>| Line {
+            profile: name.to_string(),
+            file: place.path.clone(),
+            key_id: format!("{:08x}", key_id.0),
+            previous: previous.is_some(),
+            open: file.open.iter().map(ToString::to_string).collect(),
+            freshness: match file.freshness() {
+                Freshness::Clock => "clock",
+                Freshness::Monotonic(_) => "monotonic",
+            },
+            created: clock::utc(created),
+            expires: expires.map(clock::utc),
+            expired: expires.is_some_and(|expires| expires <= now),
+            until_used: previous.is_some_and(|old| old.successor.is_some()),
+            last_used: site
+                .journal
+                .as_ref()
+                .ok()
+                .and_then(|journal| journal.last.get(&key_id))
+                .map(|&at| clock::utc(at)),
+        };
+    let mut lines = vec![line(file.key_id(), file.expires, file.created, None)];
+    if let Some(old) = previous(name, file, site, now) {
+        lines.push(line(old.key_id, old.expires, old.created, Some(&old)));
     }
     lines
+}
+
+/// The profile by its key before, as long as that works: as long as it may, where the journal cannot be read.
+pub(super) fn previous(
+    name: &ProfileName,
+    file: &ProfileFile,
+    site: &Site,
+    now: UnixMillis,
+) -> Option<Profile> {
+    let old = file.previous_profile(name.as_str().into(), site.file.id)?;
+    let superseded = |successor: Successor| {
+        let ends = |journal: &Journal| {
+            journal.epoch != successor.epoch || journal.last.contains_key(&successor.key_id)
+        };
+        site.journal.as_ref().is_ok_and(ends)
+    };
+    (old.expires > Some(now) && !old.successor.is_some_and(superseded)).then_some(old)
 }
 
 fn table(lines: &[Line]) -> String {
@@ -149,6 +137,7 @@ fn table(lines: &[Line]) -> String {
     for line in lines {
         let until = match (&line.expires, line.expired) {
             (Some(at), true) => format!("expired {}", short(at)),
+            (Some(at), false) if line.until_used => format!("{} or new one used", short(at)),
             (Some(at), false) => short(at).to_owned(),
             (None, _) => NONE.to_owned(),
         };

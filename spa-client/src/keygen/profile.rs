@@ -43,6 +43,7 @@ pub(super) struct Pair<'a> {
 pub(super) struct Made {
     pub(super) files: Vec<Created>,
     pub(super) clients: Vec<Zeroizing<String>>,
+    pub(super) key_ids: Vec<KeyId>,
 }
 
 impl Wish<'_> {
@@ -66,7 +67,7 @@ impl Wish<'_> {
             folder::make(out, caller())?;
         }
         let mut used = Used::at(&folders.profiles(), site.key_ids());
-        let mut made = Made { files: Vec::new(), clients: Vec::new() };
+        let mut made = Made { files: Vec::new(), clients: Vec::new(), key_ids: Vec::new() };
         for (name, output) in self.names.iter().zip(outputs) {
             let (key_id, key) = (used.draw(random), ProfileKey::random(random));
             let pair = Pair { name, key_id, key: &key, freshness, created };
@@ -75,6 +76,7 @@ impl Wish<'_> {
             made.files.push(write(output, &text, caller(), random)?);
             made.files.push(self.write_server_half(&pair, folders, random)?);
             made.clients.push(text);
+            made.key_ids.push(key_id);
         }
         Ok(made)
     }

@@ -5,6 +5,7 @@ use std::net::IpAddr;
 use std::path::{Path, PathBuf};
 
 use humantime::format_duration;
+use spa_core::crypto::key::KeyId;
 use spa_core::name::ProfileName;
 use spa_core::service;
 
@@ -13,6 +14,7 @@ use super::folder::Folders;
 use super::freshness::Choice;
 use super::profile::Wish;
 use super::site::Site;
+use super::told::{Told, Touched};
 use super::{machine, port};
 use crate::host::Host;
 use crate::owner::is_root;
@@ -31,7 +33,7 @@ impl Report<'_> {
     /// The text, in several lines.
     pub(super) fn text(&self, machine_id: &str) -> String {
         let mut lines = self.made();
-        lines.extend(self.notes(machine_id));
+        lines.extend(self.notes(machine_id).into_iter().map(|note| format!("note: {note}")));
         lines.push(String::new());
         for (name, output) in self.wish.names.iter().zip(self.outputs) {
             lines.push(format!("On the client {name}:"));
@@ -41,6 +43,21 @@ impl Report<'_> {
         }
         lines.extend(self.ends());
         lines.join("\n")
+    }
+
+    /// The same for scripts. `key_ids`: one for each name.
+    pub(super) fn tell(&self, machine_id: &str, key_ids: &[KeyId], told: &mut Told) {
+        let object = told.object();
+        object.made_site = Some(self.site.is_new);
+        object.port = Some(self.site.file.port.get());
+        object.notes = self.notes(machine_id);
+        let mut outputs = self.outputs.iter();
+        for (name, key_id) in self.wish.names.iter().zip(key_ids) {
+            let file = self.folders.profile(name.as_str());
+            let mut touched = Touched::new(name, Some(*key_id), file);
+            touched.client_half = outputs.next().cloned();
+            object.profiles.push(touched);
+        }
     }
 
     /// What is left to do on this side.
@@ -114,7 +131,7 @@ impl Report<'_> {
         if self.choice != Choice::Said(Kind::Clock) && self.wish.terms.expires.is_some() {
             notes.push("--expires goes by this machine's clock, right or wrong".to_owned());
         }
-        notes.into_iter().map(|note| format!("note: {note}")).collect()
+        notes
     }
 
     /// The line that fetches a client's half to where spa-client looks for it, under the name that it looks for.

@@ -22,9 +22,23 @@ pub fn format<'de, D: Deserializer<'de>>(d: D) -> Result<(), D::Error> {
     }
 }
 
+/// The same, where it may be absent.
+pub fn some_format<'de, D: Deserializer<'de>>(d: D) -> Result<Option<()>, D::Error> {
+    format(d).map(Some)
+}
+
 /// A value that is written as text.
 pub fn text<'de, D: Deserializer<'de>, T: FromStr<Err: std::fmt::Display>>(d: D) -> Result<T, D::Error> {
     String::deserialize(d)?.parse().map_err(D::Error::custom)
+}
+
+/// The same, where it may be absent.
+pub fn some_text<'de, D, T>(d: D) -> Result<Option<T>, D::Error>
+where
+    D: Deserializer<'de>,
+    T: FromStr<Err: std::fmt::Display>,
+{
+    text(d).map(Some)
 }
 
 /// A list of values that are written as text.

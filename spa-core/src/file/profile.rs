@@ -1,4 +1,4 @@
-//! `profiles/NAME.toml`: the server's half of a profile. Secret.
+//! The server's half of a profile, as it stands in `profiles/NAME.toml` or, among others, in a file of several. Secret.
 
 use std::num::NonZeroU32;
 use std::sync::Arc;
@@ -12,8 +12,9 @@ use crate::action::ActionName;
 use crate::ceiling::MAX_EXTENDED;
 use crate::crypto::key::{KeyId, ProfileKey, SiteId, to_base64};
 use crate::crypto::suite::{ReceiptKeys, Suite, SuiteKeys};
+use crate::name::ProfileName;
 use crate::prefix::PrefixLength;
-use crate::profile::{DEFAULT_MAX_WINDOW, DEFAULT_WINDOW, Freshness, JournalEpoch, Profile};
+use crate::profile::{DEFAULT_MAX_WINDOW, DEFAULT_WINDOW, Freshness, JournalEpoch, Profile, Successor};
 use crate::service::{Service, Transport};
 use crate::target::Target;
 use crate::terms::{Ends, Forward, OnClose, SourceNat};
@@ -44,8 +45,10 @@ impl FreshnessName {
 #[derive(Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct ProfileFile {
-    #[serde(rename = "format", deserialize_with = "fields::format")]
-    _format: (),
+    #[serde(default, deserialize_with = "fields::some_format")]
+    format: Option<()>,
+    #[serde(default, deserialize_with = "fields::some_text")]
+    name: Option<ProfileName>,
     #[serde(deserialize_with = "fields::key_id")]
     key_id: u32,
     /// Shared with one client.
@@ -123,6 +126,9 @@ pub struct PreviousKey {
     /// From then on it opens nothing.
     #[serde(deserialize_with = "fields::moment")]
     pub until: UnixMillis,
+    /// It ends with the first use of the key that takes its place, as this life of the journal remembers it.
+    #[serde(default, deserialize_with = "fields::some_base64")]
+    until_used: Option<[u8; 8]>,
     /// Its own: what it was used for in a life of the journal that is lost must not be fresh in this one.
     #[serde(default, deserialize_with = "fields::some_base64")]
     journal: Option<[u8; 8]>,
@@ -134,9 +140,25 @@ impl PreviousKey {
         KeyId(self.key_id)
     }
 
+    /// The life of the journal that knows whether the key that takes its place was used, if that ends it.
+    pub fn until_used(&self) -> Option<JournalEpoch> {
+        self.until_used.map(JournalEpoch)
+    }
+
     const fn freshness(&self) -> Freshness {
         freshness(self.journal)
     }
+}
+
+/// How long a key that is rotated stays valid beside the new one.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Overlap {
+    /// It has ended.
+    None,
+    /// Until this moment.
+    Until(UnixMillis),
+    /// Until the new one is used, as this life of the journal remembers it, and no longer than until this moment.
+    UntilUsed(JournalEpoch, UnixMillis),
 }
 
 const fn freshness(journal: Option<[u8; 8]>) -> Freshness {
@@ -153,6 +175,7 @@ struct Held<'a> {
     freshness: Freshness,
     created: UnixMillis,
     expires: Option<UnixMillis>,
+    successor: Option<Successor>,
 }
 
 fn default_window() -> Duration {
@@ -164,9 +187,30 @@ fn default_max_window() -> Duration {
 }
 
 impl ProfileFile {
-    /// Reads the text of a profile.
+    /// Reads the text of a profile that has its file for itself.
     pub fn parse(text: &str) -> Result<Self, BadFile> {
         let file: Self = parse(text, Secrecy::Secret)?;
+        let refuse = |reason: &str| Err(BadFile { line: None, reason: reason.to_owned() });
+        match (file.format, &file.name) {
+            (None, _) => refuse("missing field `format`"),
+            (_, Some(_)) => refuse("name is for a file of several profiles; this one is called as its file"),
+            _ => file.checked(),
+        }
+    }
+
+    /// The same of a profile among others, and its name.
+    pub(super) fn among_others(self) -> Result<(ProfileName, Self), BadFile> {
+        let refuse = |reason: &str| Err(BadFile { line: None, reason: reason.to_owned() });
+        match (self.format, self.name.clone()) {
+            (Some(()), _) => refuse("format stands once, before the first [[profile]]"),
+            (_, None) => refuse("missing field `name`"),
+            (_, Some(name)) => Ok((name, self.checked()?)),
+        }
+    }
+
+    /// What the fields must be together.
+    fn checked(self) -> Result<Self, BadFile> {
+        let file = self;
         let refuse = |reason: &str| Err(BadFile { line: None, reason: reason.to_owned() });
         if file.window > file.max_window {
             return refuse("window is longer than max_window; shorten the one or lengthen the other");
@@ -236,7 +280,8 @@ impl ProfileFile {
             Freshness::Monotonic(epoch) => (FreshnessName::Monotonic, Some(epoch.0)),
         };
         Self {
-            _format: (),
+            format: Some(()),
+            name: None,
             key_id: key_id.0,
             key,
             suite,
@@ -262,24 +307,30 @@ impl ProfileFile {
         }
     }
 
-    /// Puts a new key in place of the present one, which stays valid until `until`, or ends at once.
+    /// Puts a new key in place of the present one.
     pub fn rotate(
         &mut self,
         key_id: KeyId,
         key: ProfileKey,
         created: UnixMillis,
         freshness: Freshness,
-        until: Option<UnixMillis>,
+        overlap: Overlap,
     ) {
         let journal = match freshness {
             Freshness::Clock => None,
             Freshness::Monotonic(epoch) => Some(epoch.0),
+        };
+        let (until, until_used) = match overlap {
+            Overlap::None => (None, None),
+            Overlap::Until(until) => (Some(until), None),
+            Overlap::UntilUsed(epoch, until) => (Some(until), Some(epoch.0)),
         };
         let old = PreviousKey {
             key_id: std::mem::replace(&mut self.key_id, key_id.0),
             key: std::mem::replace(&mut self.key, key),
             created: std::mem::replace(&mut self.created, created),
             until: until.unwrap_or(created),
+            until_used,
             journal: std::mem::replace(&mut self.journal, journal),
         };
         self.previous = until.map(|_| old);
@@ -299,7 +350,9 @@ impl ProfileFile {
     pub fn into_profile(self, name: Arc<str>, site: SiteId) -> Profile {
         let (key_id, freshness) = (self.key_id(), self.freshness());
         let key = &self.key;
-        self.with(Held { key_id, key, freshness, created: self.created, expires: self.expires }, name, site)
+        let held =
+            Held { key_id, key, freshness, created: self.created, expires: self.expires, successor: None };
+        self.with(held, name, site)
     }
 
     /// The same by the key before, if there is one: a profile of the same name, with an earlier end.
@@ -308,7 +361,8 @@ impl ProfileFile {
         let expires = Some(self.expires.map_or(previous.until, |expires| expires.min(previous.until)));
         let (key_id, freshness) = (previous.key_id(), previous.freshness());
         let (key, created) = (&previous.key, previous.created);
-        Some(self.with(Held { key_id, key, freshness, created, expires }, name, site))
+        let successor = previous.until_used().map(|epoch| Successor { key_id: self.key_id(), epoch });
+        Some(self.with(Held { key_id, key, freshness, created, expires, successor }, name, site))
     }
 
     fn with(&self, held: Held<'_>, name: Arc<str>, site: SiteId) -> Profile {
@@ -325,6 +379,7 @@ impl ProfileFile {
             ends: Ends { once: self.once, on_close: self.on_close, extend_to: self.extend_while_used },
             created: held.created,
             expires: held.expires,
+            successor: held.successor,
             any_address: self.any_address,
             require_stated: self.require_stated,
             prefixes: self.prefixes.clone(),
@@ -394,6 +449,9 @@ impl ProfileFile {
                 fields::write_moment(previous.created),
                 fields::write_moment(previous.until),
             ));
+            if let Some(epoch) = previous.until_used {
+                text.push_str(&format!("until_used = \"{}\"\n", to_base64(&epoch)));
+            }
             if let Some(epoch) = previous.journal {
                 text.push_str(&format!("journal = \"{}\"\n", to_base64(&epoch)));
             }

@@ -4,7 +4,7 @@ use super::*;
 use crate::action::Action;
 use crate::fixture::*;
 use crate::keyring::Keyring;
-use crate::profile::Freshness;
+use crate::profile::{Freshness, Successor};
 use crate::replay::{DEFAULT_SKEW, Replay};
 use crate::request::{Open, Request, Stated};
 use crate::terms::{Ends, OnClose, SourceNat};
@@ -255,4 +255,16 @@ fn an_admission_says_who_asked_when_and_for_whom() {
     assert_eq!(admission.grantees(), [ip(HOME).into()]);
     assert_eq!((admission.key_id(), admission.time()), (LAPTOP, at(5)));
     assert_eq!(admission.profile(), &profile(LAPTOP).name);
+}
+
+#[test]
+fn a_key_whose_successor_is_in_use_opens_nothing_and_closes_nothing() {
+    let successor = Some(Successor { key_id: NEXT, epoch: EPOCH });
+    let keyring = Keyring::new([Profile { successor, ..profile(LAPTOP) }, profile(NEXT)]);
+    for verb in [open("tcp/22"), Verb::Close(Vec::new()), Verb::Ping] {
+        let mut replay = Replay::restore(EPOCH, true, DEFAULT_SKEW, []);
+        replay.admit(bound(&keyring, NEXT, &request(0, 1, open("tcp/22"))), now(0)).ok().unwrap();
+        let (fresh, _) = replay.admit(bound(&keyring, LAPTOP, &request(1, 2, verb)), now(0)).ok().unwrap();
+        assert_eq!(authorize(fresh, now(0).wall, &actions()), Err(Forbidden::Superseded));
+    }
 }

@@ -245,3 +245,71 @@ mod random {
         }
     }
 }
+
+/// A profile with two keys: the present one, and the one before it, which ends when the present one is used.
+fn rotated(epoch: JournalEpoch) -> Keyring {
+    let successor = Some(Successor { key_id: NEXT, epoch });
+    Keyring::new([Profile { successor, ..profile(LAPTOP) }, profile(NEXT)])
+}
+
+/// Whether a fresh request by the key before is known to be superseded; `time` makes it fresh.
+fn is_superseded(replay: &mut Replay, keyring: &Keyring, time: i64) -> bool {
+    let bound = bound(keyring, LAPTOP, &request(time, 1, open("tcp/22")));
+    replay.admit(bound, now(time)).ok().unwrap().0.is_superseded()
+}
+
+fn use_the_present(replay: &mut Replay, keyring: &Keyring, time: i64, closes: bool) {
+    let verb = if closes { Verb::Close(Vec::new()) } else { open("tcp/22") };
+    let bound = bound(keyring, NEXT, &request(time, 2, verb));
+    assert!(!replay.admit(bound, now(time)).ok().unwrap().0.is_superseded());
+}
+
+#[test]
+fn the_key_before_ends_with_the_first_use_of_the_present_one_and_never_comes_back() {
+    const DAY: i64 = 24 * 60 * 60_000;
+    for closes in [OPEN, CLOSE] {
+        let keyring = rotated(EPOCH);
+        let mut replay = settled();
+        for time in [0, 1000] {
+            assert!(!is_superseded(&mut replay, &keyring, time), "the present one was not used");
+        }
+        use_the_present(&mut replay, &keyring, 2000, closes);
+        assert!(is_superseded(&mut replay, &keyring, 3000), "it was used");
+
+        // Whatever is forgotten, that it was used is not.
+        type Forget = fn(&mut Replay);
+        #[rustfmt::skip]
+        let rows: [(&str, Forget); 5] = [
+            ("nothing",                  |_| ()),
+            ("a disk without room",      |replay| replay.forget_down_to(0)),
+            ("its file is not there",    |replay| replay.forget_absent(&Keyring::default())),
+            ("more than is remembered",  |replay| (1..=5000).for_each(|n| {
+                let (time, id) = (at(3000 + n), RequestId([9; 8]));
+                replay.apply(Record::Admitted { key_id: NEXT, time, id });
+            })),
+            ("the journal, after a loss", |replay| replay.apply(Record::SiteFloor(at(4000)))),
+        ];
+        for (what, forget) in rows {
+            let mut replay = Replay::restore(EPOCH, true, DEFAULT_SKEW, replay.snapshot());
+            forget(&mut replay);
+            let mut replay = Replay::restore(EPOCH, true, DEFAULT_SKEW, replay.snapshot());
+            assert!(is_superseded(&mut replay, &keyring, DAY), "{what}: a restart later");
+        }
+    }
+}
+
+#[test]
+fn the_key_before_ends_where_nobody_knows_any_more_whether_the_present_one_was_used() {
+    let keyring = rotated(EPOCH);
+    let mut replay = Replay::restore(JournalEpoch([99; 8]), true, DEFAULT_SKEW, []);
+    assert!(is_superseded(&mut replay, &keyring, 0));
+}
+
+#[test]
+fn what_is_refused_by_the_present_key_ends_nothing() {
+    let keyring = rotated(EPOCH);
+    let mut replay = settled();
+    let skewed = bound(&keyring, NEXT, &request(0, 2, open("tcp/22")));
+    assert!(replay.admit(skewed, now(600_000)).is_err());
+    assert!(!is_superseded(&mut replay, &keyring, 700_000));
+}

@@ -172,6 +172,7 @@ impl Scenario {
             ends: Ends::default(),
             created: time(self.field("created")),
             expires: self.get("expires").map(time),
+            successor: None,
             freshness,
             any_address: self.flag("any-address"),
             require_stated: self.flag("require-stated"),

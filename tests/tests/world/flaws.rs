@@ -37,11 +37,15 @@ pub enum Flaw {
     OneFileIsBlankedFirst,
     /// Does not look at the mark in /run.
     RollbackIsNotSeen,
+    /// A key goes on beside the one that took its place.
+    TheKeyBeforeGoesOn,
+    /// A journal that was lost, and with it the use of the key that took its place, brings a key back.
+    TheKeyBeforeSurvivesALoss,
 }
 
 impl Flaw {
     /// All of them.
-    pub const ALL: [Self; 17] = [
+    pub const ALL: [Self; 19] = [
         Self::RestartForgetsAll,
         Self::RestartForgetsFloors,
         Self::AsksBeforeItIsOnDisk,
@@ -59,5 +63,7 @@ impl Flaw {
         Self::LastGrantWins,
         Self::OneFileIsBlankedFirst,
         Self::RollbackIsNotSeen,
+        Self::TheKeyBeforeGoesOn,
+        Self::TheKeyBeforeSurvivesALoss,
     ];
 }

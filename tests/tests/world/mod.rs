@@ -24,6 +24,7 @@ use std::net::IpAddr;
 
 use rand::SeedableRng as _;
 use rand::rngs::StdRng;
+use spa_core::crypto::key::KeyId;
 use spa_core::profile::{Freshness, JournalEpoch};
 use spa_core::request::Verb;
 use spa_core::time::UnixMillis;
@@ -217,6 +218,19 @@ impl World {
                 self.oracle.absent(device.key_id);
             }
         }
+    }
+
+    /// The operator gives a device a second key, with whose first use the present one ends.
+    pub fn rotate(&mut self, device: usize) -> Verdict {
+        let Some(epoch) = self.server.epoch() else { return Ok(()) };
+        let before = self.devices[device].key_id;
+        let key_id = KeyId(1000 + u32::try_from(self.devices.len()).expect("few"));
+        let after = self.devices[device].rotated(key_id, self.clocks.truth, epoch);
+        self.tell(format!("a second key, {}, for {} with {}", key_id.0, after.name, before.0));
+        self.oracle.rotated(before, key_id, after.created);
+        self.devices.push(after);
+        self.server.present.push(true);
+        self.reload()
     }
 
     /// The operator gives a device a new key.

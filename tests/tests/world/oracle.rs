@@ -9,7 +9,7 @@ use spa_core::lease::Door;
 use spa_core::policy::{Admission, Effect};
 use spa_core::replay::DEFAULT_SKEW;
 use spa_core::request::Verb;
-use spa_core::time::{BootTime, Now};
+use spa_core::time::{BootTime, Now, UnixMillis};
 
 use super::sentences::*;
 use super::server::Outcome;
@@ -80,6 +80,10 @@ pub struct Oracle {
     newest: BTreeMap<KeyId, u64>,
     newest_done: BTreeMap<KeyId, u64>,
     shut: BTreeSet<KeyId>,
+    /// Which key takes the place of which.
+    successors: BTreeMap<KeyId, KeyId>,
+    /// Keys that ended with a journal that was lost.
+    ended: BTreeSet<KeyId>,
     /// How many were carried out, so that a world in which nothing happens is not taken for a good one.
     pub carried_out: usize,
     /// How many the oracle itself demanded.
@@ -169,6 +173,10 @@ impl Oracle {
         } else if at.now.wall.get().abs_diff(time) > skew() {
             return broken(SKEW, "clocks are further apart");
         }
+        let used = self.successors.get(&command.key_id).is_some_and(|by| self.newest_done.contains_key(by));
+        if used || self.ended.contains(&command.key_id) {
+            return broken(SUPERSEDED, format!("{} opens, used: {used}", command.key_id.0));
+        }
         let below = |close: &Close| close.key_id == command.key_id && time <= close.time;
         if self.closes.iter().any(below) {
             return broken(WITHHELD, format!("{time} after a close of a later time"));
@@ -194,6 +202,9 @@ impl Oracle {
             }
             _ => true,
         };
+        let successor = self.successors.get(&command.key_id);
+        let superseded =
+            self.ended.contains(&command.key_id) || successor.is_some_and(|by| self.newest.contains_key(by));
         let addressed = request.addresses.iter().all(|stated| holds(stated, source));
         at.settled
             && at.present
@@ -203,6 +214,7 @@ impl Oracle {
             && time > floor
             && allowed
             && addressed
+            && !superseded
     }
 
     /// What the memory may hold from now on.
@@ -288,6 +300,13 @@ impl Oracle {
         self.closes.retain(|close| close.right);
         let monotonic = self.commands.iter().filter(|command| command.monotonic);
         self.shut.extend(monotonic.map(|command| command.key_id));
+        self.ended.extend(self.successors.keys());
+    }
+
+    /// A key was made, at this time, with whose first use the one before ends.
+    pub fn rotated(&mut self, before: KeyId, after: KeyId, created: UnixMillis) {
+        self.successors.insert(before, after);
+        self.may_stand.insert(after, created.get());
     }
 
     /// Keys that were made before a loss, whether they were used or not.

@@ -15,6 +15,8 @@ use super::site::{ATTACKER, SERVICES, close, ip, open, open_from};
 
 /// How many things happen in one story.
 const EVENTS: usize = 120;
+/// How many keys there are at most.
+const MOST_KEYS: usize = 7;
 
 /// A story in which a sentence did not hold.
 pub struct Broken {
@@ -338,6 +340,10 @@ impl Schedule {
         let monotonic = self.world.devices[device].freshness != Freshness::Clock;
         if monotonic && self.chance(0.5) {
             return self.world.make_anew(device);
+        }
+        let once = self.world.devices[device].successor.is_none() && self.world.devices.len() < MOST_KEYS;
+        if !monotonic && once && self.chance(0.2) {
+            return self.world.rotate(device);
         }
         let there = &mut self.world.server.present[device];
         *there = !*there;

@@ -20,8 +20,10 @@ pub const WINDOW: &str = "nothing is open after its window, whether the server l
 pub const CLOSED: &str = "ends the grants of this profile, whoever the grantee";
 pub const UNION: &str = "It is open until the latest of them ends";
 
+pub const SUPERSEDED: &str = "so no restart brings the key back";
+
 /// All of them.
-pub const ALL: [&str; 15] = [
+pub const ALL: [&str; 16] = [
     ONCE, AS_SEALED, STRANGERS, FORWARDED, OWN_COPY, ADMITTED, FLOOD, SKEW, WITHHELD, BEHIND, UNSETTLED,
-    SHUT, WINDOW, CLOSED, UNION,
+    SHUT, WINDOW, CLOSED, UNION, SUPERSEDED,
 ];

@@ -10,7 +10,7 @@ use spa_core::gate::{Gate, Verdict};
 use spa_core::keyring::Keyring;
 use spa_core::lease::{Door, LeaseTable};
 use spa_core::policy::{Admission, Effect};
-use spa_core::profile::{Freshness, JournalEpoch, Profile};
+use spa_core::profile::{Freshness, JournalEpoch, Profile, Successor};
 use spa_core::rate::Bucket;
 use spa_core::reject::Reject;
 use spa_core::replay::{DEFAULT_SKEW, Record, Replay};
@@ -122,7 +122,7 @@ impl Server {
         let opened = Journal::open(&mut self.disk, self.boot, epoch, self.flaw, &mut self.lost);
         let Ok((mut journal, past)) = opened else { return self.kill() };
         let there = devices.iter().zip(&self.present).filter(|(_, present)| **present);
-        let keyring = Keyring::new(there.map(|(device, _)| self.profile(device)));
+        let keyring = Keyring::new(there.map(|(device, _)| self.profile(device, journal.epoch())));
         let replay = self.recall(past, &keyring);
         if self.has(Flaw::AbsentProfilesAreForgotten) && journal.rewrite(&mut self.disk, &replay).is_err() {
             return self.kill();
@@ -134,8 +134,11 @@ impl Server {
         self.look_at_the_clock(now);
     }
 
-    fn profile(&self, device: &Device) -> Profile {
-        Profile { any_address: self.has(Flaw::AnyAddressWillDo), ..device.profile() }
+    fn profile(&self, device: &Device, now: JournalEpoch) -> Profile {
+        let successor = device.successor.filter(|_| !self.has(Flaw::TheKeyBeforeGoesOn));
+        let believed = |epoch| if self.has(Flaw::TheKeyBeforeSurvivesALoss) { now } else { epoch };
+        let successor = successor.map(|it| Successor { epoch: believed(it.epoch), ..it });
+        Profile { any_address: self.has(Flaw::AnyAddressWillDo), successor, ..device.profile() }
     }
 
     fn recall(&self, past: Past, keyring: &Keyring) -> Replay {

@@ -6,7 +6,7 @@ use spa_core::ceiling::Ceiling;
 use spa_core::crypto::header::HeaderKey;
 use spa_core::crypto::key::{KeyId, ProfileKey, SiteId, SiteKey};
 use spa_core::crypto::suite::{Suite, SuiteKeys};
-use spa_core::profile::{DEFAULT_MAX_WINDOW, DEFAULT_WINDOW, Freshness, Profile};
+use spa_core::profile::{DEFAULT_MAX_WINDOW, DEFAULT_WINDOW, Freshness, JournalEpoch, Profile, Successor};
 use spa_core::request::{Open, Request, RequestId, Stated, Verb};
 use spa_core::scheme::native::{SealingKeys, seal};
 use spa_core::service::Service;
@@ -63,6 +63,8 @@ pub struct Device {
     pub clock_error: i64,
     /// The last time used, kept by monotonic profiles.
     last: u64,
+    /// The key that takes its place, once that is used.
+    pub successor: Option<Successor>,
 }
 
 /// What somebody wanted, once.
@@ -87,6 +89,7 @@ impl Device {
             states,
             clock_error: 0,
             last: 0,
+            successor: None,
         }
     }
 
@@ -121,6 +124,7 @@ impl Device {
             ends: Ends::default(),
             created: self.created,
             expires: None,
+            successor: self.successor,
             freshness: self.freshness,
             any_address: false,
             require_stated: false,
@@ -161,6 +165,14 @@ impl Device {
     pub fn seal(&self, command: &Command, random: &mut StdRng) -> Vec<u8> {
         let keys = SealingKeys { header: header_key(), key_id: self.key_id, suite: self.suite_keys() };
         seal(&keys, &command.request, random).expect("it fits")
+    }
+
+    /// The same device by another key, made now, in whose favour this one ends, as this epoch of the journal remembers it.
+    pub fn rotated(&mut self, key_id: KeyId, truth: i64, epoch: JournalEpoch) -> Self {
+        self.successor = Some(Successor { key_id, epoch });
+        let created = UnixMillis::clamped(std::time::Duration::from_millis(truth.unsigned_abs()));
+        let suite = Suite::ALL[key_id.0 as usize % 2];
+        Self { name: self.name, key_id, suite, created, home: self.home, successor: None, ..*self }
     }
 
     /// A new key, made now, in this epoch of the journal.

@@ -41,13 +41,14 @@ fn a_rotated_key_leaves_the_one_before_valid_until_its_time() {
     let site = SiteId([1; 16]);
     #[rustfmt::skip]
     let rows = [
-        // expires,      until,          end of the one before
-        (None,           Some(at(9_000)), Some(Some(at(9_000)))),
-        (Some(at(5_000)), Some(at(9_000)), Some(Some(at(5_000)))),
-        (Some(at(5_000)), None,           None),
+        // expires,       overlap,                                            end of the one before, and its successor
+        (None,            Overlap::Until(at(9_000)),                          Some((at(9_000), None))),
+        (Some(at(5_000)), Overlap::Until(at(9_000)),                          Some((at(5_000), None))),
+        (Some(at(5_000)), Overlap::UntilUsed(JournalEpoch([5; 8]), at(9_000)), Some((at(5_000), Some(JournalEpoch([5; 8]))))),
+        (Some(at(5_000)), Overlap::None,                                      None),
     ];
     for freshness in [Freshness::Clock, Freshness::Monotonic(JournalEpoch([3; 8]))] {
-        for (expires, until, end) in rows {
+        for (expires, overlap, end) in rows {
             let (id, key, open) = (KeyId(7), ProfileKey::new([7; 32]), vec!["tcp/22".parse().unwrap()]);
             let mut file = ProfileFile::new(id, key, Suite::Aes256Gcm, open, at(1_000), freshness);
             file.expires = expires;
@@ -56,16 +57,21 @@ fn a_rotated_key_leaves_the_one_before_valid_until_its_time() {
                 Freshness::Clock => Freshness::Clock,
                 Freshness::Monotonic(_) => Freshness::Monotonic(JournalEpoch([4; 8])),
             };
-            file.rotate(KeyId(8), ProfileKey::new([8; 32]), at(2_000), later, until);
+            file.rotate(KeyId(8), ProfileKey::new([8; 32]), at(2_000), later, overlap);
             let read = ProfileFile::parse(&file.to_text()).map_err(|bad| bad.reason).unwrap();
             assert_eq!(read.to_text(), file.to_text());
             let before = read.previous_profile("laptop".into(), site);
             let seen = before.as_ref().map(|one| (one.key_id, one.created, one.freshness, &*one.name));
             assert_eq!(seen, end.map(|_| (KeyId(7), at(1_000), freshness, "laptop")));
             assert!(before.iter().all(|one| one.invoke == file.invoke), "by either key");
-            assert_eq!(before.map(|one| one.expires), end);
+            let successor = |epoch| Successor { key_id: KeyId(8), epoch };
+            assert_eq!(
+                before.map(|one| (one.expires, one.successor)),
+                end.map(|(at, epoch)| (Some(at), epoch.map(successor)))
+            );
             let now = read.into_profile("laptop".into(), site);
             assert_eq!((now.key_id, now.created, now.expires), (KeyId(8), at(2_000), expires));
+            assert_eq!(now.successor, None);
             assert_eq!((now.freshness, &now.invoke), (later, &file.invoke));
         }
     }
