@@ -25,6 +25,9 @@ _spad() {
             spad,check)
                 cmd="spad__subcmd__check"
                 ;;
+            spad,clock)
+                cmd="spad__subcmd__clock"
+                ;;
             spad,confirm)
                 cmd="spad__subcmd__confirm"
                 ;;
@@ -70,6 +73,9 @@ _spad() {
             spad__subcmd__help,check)
                 cmd="spad__subcmd__help__subcmd__check"
                 ;;
+            spad__subcmd__help,clock)
+                cmd="spad__subcmd__help__subcmd__clock"
+                ;;
             spad__subcmd__help,confirm)
                 cmd="spad__subcmd__help__subcmd__confirm"
                 ;;
@@ -113,7 +119,7 @@ _spad() {
 
     case "${cmd}" in
         spad)
-            opts="-v -q -h -V --config --state-dir --verbose --quiet --observe --help --version check doctor guard apply confirm status grants revoke watch audit metrics reload explain teardown help"
+            opts="-v -q -h -V --config --state-dir --verbose --quiet --observe --help --version check doctor guard apply confirm status grants revoke watch audit metrics clock reload explain teardown help"
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 1 ]] ; then
                 COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
                 return 0
@@ -187,6 +193,28 @@ _spad() {
             return 0
             ;;
         spad__subcmd__check)
+            opts="-v -q -h -V --config --state-dir --verbose --quiet --help --version"
+            if [[ ${cur} == -* || ${COMP_CWORD} -eq 2 ]] ; then
+                COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+                return 0
+            fi
+            case "${prev}" in
+                --config)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --state-dir)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                *)
+                    COMPREPLY=()
+                    ;;
+            esac
+            COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+            return 0
+            ;;
+        spad__subcmd__clock)
             opts="-v -q -h -V --config --state-dir --verbose --quiet --help --version"
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 2 ]] ; then
                 COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
@@ -327,7 +355,7 @@ _spad() {
             return 0
             ;;
         spad__subcmd__help)
-            opts="check doctor guard apply confirm status grants revoke watch audit metrics reload explain teardown help"
+            opts="check doctor guard apply confirm status grants revoke watch audit metrics clock reload explain teardown help"
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 2 ]] ; then
                 COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
                 return 0
@@ -369,6 +397,20 @@ _spad() {
             return 0
             ;;
         spad__subcmd__help__subcmd__check)
+            opts=""
+            if [[ ${cur} == -* || ${COMP_CWORD} -eq 3 ]] ; then
+                COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+                return 0
+            fi
+            case "${prev}" in
+                *)
+                    COMPREPLY=()
+                    ;;
+            esac
+            COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+            return 0
+            ;;
+        spad__subcmd__help__subcmd__clock)
             opts=""
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 3 ]] ; then
                 COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
