@@ -141,7 +141,7 @@ _spad() {
             return 0
             ;;
         spad__subcmd__apply)
-            opts="-v -q -h -V --confirm --config --state-dir --verbose --quiet --help --version"
+            opts="-v -q -h --confirm --config --state-dir --verbose --quiet --help"
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 2 ]] ; then
                 COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
                 return 0
@@ -167,7 +167,7 @@ _spad() {
             return 0
             ;;
         spad__subcmd__audit)
-            opts="-v -q -h -V --file --journald --config --state-dir --verbose --quiet --help --version"
+            opts="-v -q -h --file --journald --config --state-dir --verbose --quiet --help"
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 2 ]] ; then
                 COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
                 return 0
@@ -193,7 +193,7 @@ _spad() {
             return 0
             ;;
         spad__subcmd__check)
-            opts="-v -q -h -V --config --state-dir --verbose --quiet --help --version"
+            opts="-v -q -h --config --state-dir --verbose --quiet --help"
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 2 ]] ; then
                 COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
                 return 0
@@ -215,7 +215,7 @@ _spad() {
             return 0
             ;;
         spad__subcmd__clock)
-            opts="-v -q -h -V --config --state-dir --verbose --quiet --help --version"
+            opts="-v -q -h --config --state-dir --verbose --quiet --help"
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 2 ]] ; then
                 COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
                 return 0
@@ -237,7 +237,7 @@ _spad() {
             return 0
             ;;
         spad__subcmd__confirm)
-            opts="-v -q -h -V --config --state-dir --verbose --quiet --help --version"
+            opts="-v -q -h --config --state-dir --verbose --quiet --help"
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 2 ]] ; then
                 COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
                 return 0
@@ -259,7 +259,7 @@ _spad() {
             return 0
             ;;
         spad__subcmd__doctor)
-            opts="-v -q -h -V --json --self-test --config --state-dir --verbose --quiet --help --version"
+            opts="-v -q -h --json --self-test --config --state-dir --verbose --quiet --help"
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 2 ]] ; then
                 COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
                 return 0
@@ -281,7 +281,7 @@ _spad() {
             return 0
             ;;
         spad__subcmd__explain)
-            opts="-v -q -h -V --at --journal --json --config --state-dir --verbose --quiet --help --version"
+            opts="-v -q -h --at --journal --json --config --state-dir --verbose --quiet --help"
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 2 ]] ; then
                 COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
                 return 0
@@ -311,7 +311,7 @@ _spad() {
             return 0
             ;;
         spad__subcmd__grants)
-            opts="-v -q -h -V --json --config --state-dir --verbose --quiet --help --version"
+            opts="-v -q -h --json --config --state-dir --verbose --quiet --help"
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 2 ]] ; then
                 COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
                 return 0
@@ -333,7 +333,7 @@ _spad() {
             return 0
             ;;
         spad__subcmd__guard)
-            opts="-v -q -h -V --config --state-dir --verbose --quiet --help --version"
+            opts="-v -q -h --config --state-dir --verbose --quiet --help"
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 2 ]] ; then
                 COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
                 return 0
@@ -593,7 +593,7 @@ _spad() {
             return 0
             ;;
         spad__subcmd__metrics)
-            opts="-v -q -h -V --textfile --every --listen --config --state-dir --verbose --quiet --help --version"
+            opts="-v -q -h --textfile --every --listen --config --state-dir --verbose --quiet --help"
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 2 ]] ; then
                 COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
                 return 0
@@ -627,7 +627,7 @@ _spad() {
             return 0
             ;;
         spad__subcmd__reload)
-            opts="-v -q -h -V --json --config --state-dir --verbose --quiet --help --version"
+            opts="-v -q -h --json --config --state-dir --verbose --quiet --help"
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 2 ]] ; then
                 COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
                 return 0
@@ -649,7 +649,7 @@ _spad() {
             return 0
             ;;
         spad__subcmd__revoke)
-            opts="-v -q -h -V --json --config --state-dir --verbose --quiet --help --version"
+            opts="-v -q -h --json --config --state-dir --verbose --quiet --help"
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 2 ]] ; then
                 COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
                 return 0
@@ -671,7 +671,7 @@ _spad() {
             return 0
             ;;
         spad__subcmd__status)
-            opts="-v -q -h -V --json --config --state-dir --verbose --quiet --help --version"
+            opts="-v -q -h --json --config --state-dir --verbose --quiet --help"
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 2 ]] ; then
                 COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
                 return 0
@@ -693,7 +693,7 @@ _spad() {
             return 0
             ;;
         spad__subcmd__teardown)
-            opts="-v -q -h -V --config --state-dir --verbose --quiet --help --version"
+            opts="-v -q -h --config --state-dir --verbose --quiet --help"
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 2 ]] ; then
                 COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
                 return 0
@@ -715,7 +715,7 @@ _spad() {
             return 0
             ;;
         spad__subcmd__watch)
-            opts="-v -q -h -V --json --config --state-dir --verbose --quiet --help --version"
+            opts="-v -q -h --json --config --state-dir --verbose --quiet --help"
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 2 ]] ; then
                 COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
                 return 0
