@@ -38,6 +38,9 @@ pub struct Arguments {
     /// Which of the daemon's processes this is to be; the starter gives it, never a person
     #[arg(long, hide = true)]
     pub role: Option<RoleName>,
+    /// The worker before could not begin: whatever this one finds is said only if it is something else
+    #[arg(long, hide = true)]
+    pub again: bool,
     /// What else there is to do than to serve
     #[command(subcommand)]
     pub command: Option<Command>,

@@ -36,6 +36,7 @@ fn main() -> ExitCode {
             .map(|(_, flag)| OsString::from(flag))
             .collect(),
         observe: arguments.observe,
+        again: arguments.again,
     };
     let status = match (arguments.role, arguments.command) {
         (Some(RoleName::Monitor), _) => enter(Role::Monitor, &options),

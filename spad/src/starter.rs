@@ -64,6 +64,8 @@ pub struct Options {
     pub log: Vec<OsString>,
     /// The firewall is left alone, and no receipt is sent.
     pub observe: bool,
+    /// To a worker: the one before could not begin, and that was said.
+    pub again: bool,
 }
 
 /// Runs the daemon until it is asked to end, or cannot be started at all.
@@ -86,6 +88,8 @@ struct Starter {
     monitor_backoff: Backoff,
     workers: Workers,
     worker_backoff: Backoff,
+    /// No worker serves nor can begin, which was said.
+    helpless: bool,
     sender: Sender,
     /// The monitor whose control channel is closed, until its end was noticed.
     leaving: Vec<Child>,
@@ -112,6 +116,7 @@ impl Starter {
             monitor_backoff: Backoff::default(),
             workers: Workers::default(),
             worker_backoff: Backoff::default(),
+            helpless: false,
             sender: Sender::default(),
             leaving: Vec::new(),
             renew: false,
@@ -161,7 +166,7 @@ impl Starter {
             self.renew = false;
             let asked = std::mem::take(&mut self.asked);
             self.worker_backoff.started(now);
-            let options = self.trial.options(&self.options);
+            let options = Options { again: self.helpless, ..self.trial.options(&self.options).into_owned() };
             match start_worker(&options, &monitor.control, &mut self.workers, asked, now) {
                 Ok(()) => {}
                 Err(StartError::Config(error)) if !self.workers.has_served() => {

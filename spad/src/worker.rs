@@ -87,7 +87,11 @@ pub fn run(options: &Options, channel: Seqpacket) -> ExitStatus {
         }
         Err(Unfit::Channel(ChannelError::Closed)) => ExitStatus::Done,
         Err(unfit) => {
-            error!("{unfit}");
+            if options.again {
+                debug!("{unfit}");
+            } else {
+                error!("{unfit}");
+            }
             for piece in Message::unfit(&unfit.to_string()) {
                 let _ = send(&channel, &piece);
             }

@@ -106,9 +106,25 @@ fn a_state_folder_that_is_gone_or_read_only_keeps_nobody_out_for_longer_than_tha
             !spad.lines(&["no worker serves"]).is_empty()
         });
         lab.shuts(A, SSH, Duration::from_secs(4));
+        // Others were tried meanwhile, and more are. Each says it once: worker, monitor and starter.
+        std::thread::sleep(Duration::from_secs(3));
+        assert_eq!(spad.lines(&["no worker serves"]).len(), 1, "{}", spad.log());
+        assert_eq!(
+            spad.lines(&["nobody hears a knock", "journal cannot be opened"]).len(),
+            1,
+            "{}",
+            spad.log()
+        );
+        assert_eq!(spad.lines(&["journal cannot be opened"]).len(), 3, "once by the reload: {}", spad.log());
         there(&end);
         knock_opens(&lab, SSH);
         eventually("it is well again", SOON, || is_well(&lab));
+        // The next time is said anew.
+        let before = spad.lines(&["no worker serves"]).len();
+        there(&trouble);
+        spad.kill_role("worker");
+        eventually("it is said", SOON, || spad.lines(&["no worker serves"]).len() > before);
+        there(&end);
     }
 }
 

@@ -8,7 +8,7 @@ use spa_core::crypto::key::KeyId;
 use spa_core::file::fields::write_moment;
 use spa_core::lease::{Change, Door};
 use spa_core::time::{BootTime, UnixMillis};
-use tracing::{info, warn};
+use tracing::{error, info, warn};
 
 use rustix::event::{PollFd, PollFlags};
 
@@ -55,6 +55,8 @@ pub(super) struct Desk {
     pub(super) reloads: Reloads,
     /// How the last reload ended, whoever asked for it.
     pub(super) reloaded: Option<(BootTime, Reloaded)>,
+    /// Why nobody serves, as it was said last.
+    helpless: Option<String>,
 }
 
 struct Caller {
@@ -103,6 +105,7 @@ impl Desk {
             counts: [0; Kind::ALL.len()],
             reloads: Reloads::default(),
             reloaded: None,
+            helpless: None,
         }
     }
 
@@ -346,22 +349,41 @@ impl Monitor<'_> {
             });
         }
         let taken = Facts { taken: Some(outcome.taken), ..Facts::default() };
+        let line = match &outcome.reason {
+            // Nobody is left whom it could have replaced.
+            Some(reason) if !self.is_heard() => return self.nobody_serves(reason, taken),
+            Some(reason) => format!("reload refused, everything stays as it was: {reason}"),
+            None => "a new worker takes over".to_owned(),
+        };
+        if outcome.taken {
+            self.desk.helpless = None;
+        }
         // The first worker of all is no reload.
         if self.serving.is_none() {
-            match &outcome.reason {
-                None => self.desk.tell(Kind::Serving, "the first worker of this monitor takes over", taken),
-                Some(reason) => self.desk.tell(Kind::Trouble, &format!("nobody serves: {reason}"), taken),
-            }
-        } else {
-            let reloads = &mut self.desk.reloads;
-            let count = if outcome.taken { &mut reloads.taken } else { &mut reloads.refused };
-            *count = count.saturating_add(1);
-            let line = match &outcome.reason {
-                None => "a new worker takes over".to_owned(),
-                Some(reason) => format!("reload refused, everything stays as it was: {reason}"),
-            };
-            self.desk.tell(Kind::Reload, &line, taken);
-            self.desk.reloaded = Some((now, outcome));
+            return self.desk.tell(Kind::Serving, "the first worker of this monitor takes over", taken);
         }
+        let reloads = &mut self.desk.reloads;
+        let count = if outcome.taken { &mut reloads.taken } else { &mut reloads.refused };
+        *count = count.saturating_add(1);
+        self.desk.tell(Kind::Reload, &line, taken);
+        self.desk.reloaded = Some((now, outcome));
+    }
+
+    /// No worker serves, and another could not begin. They are started every second: what each finds is said once.
+    fn nobody_serves(&mut self, reason: &str, facts: Facts) {
+        if self.desk.helpless.as_deref() == Some(reason) {
+            return;
+        }
+        self.desk.helpless = Some(reason.to_owned());
+        // The first worker of all says it itself.
+        if self.serving.is_some() {
+            error!("nobody hears a knock: {reason}");
+        }
+        self.desk.tell(Kind::Trouble, &format!("nobody serves: {reason}"), facts);
+    }
+
+    /// Whether a worker serves.
+    pub(super) fn is_heard(&self) -> bool {
+        self.serving.as_ref().is_some_and(|serving| serving.channel.is_some())
     }
 }

@@ -99,7 +99,7 @@ impl Monitor<'_> {
         };
         let Some(candidate) = self.candidate.take() else { return Ok(()) };
         let Ok(ready) = message else {
-            if self.serving.is_some() {
+            if self.is_heard() {
                 warn!("reload refused; everything stays as it was");
             }
             self.notify(Notice::Refused(candidate.number));
@@ -118,7 +118,9 @@ impl Monitor<'_> {
         self.notify(Notice::Refused(number));
         self.reload_ended(number, Some(refusal.to_string()), BootTime::new(clock::boottime()));
         if self.serving.is_some() {
-            error!("reload refused; everything stays as it was: {refusal}");
+            if self.is_heard() {
+                error!("reload refused; everything stays as it was: {refusal}");
+            }
             self.helpless |= matches!(refusal, Refusal::Firewall(FirewallError::LoaderGone(_)));
             // It may have come as far as the new table.
             self.repair = Some(BootTime::new(clock::boottime()));

@@ -61,6 +61,7 @@ impl Child {
             .arg(&options.state_dir)
             .args(&options.log)
             .args(options.observe.then_some("--observe"))
+            .args(options.again.then_some("--again"))
             .env_remove(manager::VARIABLE)
             .stdin(channel)
             .stdout(Stdio::null())

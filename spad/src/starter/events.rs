@@ -57,6 +57,7 @@ impl Starter {
                 self.workers.took_over(number, now);
                 self.pulse.took_over();
                 self.trial.took_over();
+                self.helpless = false;
                 self.manager.serving(self.renew);
             }
             Notice::Retired(number) => self.workers.dismiss(number, now + GRACE),
@@ -118,9 +119,10 @@ impl Starter {
     pub(super) fn report_refusal(&mut self, why: &str) {
         self.renew |= self.trial.was_refused();
         self.manager.refused(self.workers.serving(), self.renew);
-        match self.workers.serving() {
-            true => warn!("reload refused: {why}; the old worker goes on"),
-            false => warn!("no worker serves: {why}; starting another"),
+        if self.workers.serving() {
+            warn!("reload refused: {why}; the old worker goes on");
+        } else if !std::mem::replace(&mut self.helpless, true) {
+            warn!("no worker serves: {why}; starting others until one does");
         }
     }
 

@@ -115,6 +115,7 @@ mod tests {
             config: "/etc/spad/spad.toml".into(),
             state_dir: "/state".into(),
             log: Vec::new(),
+            again: false,
             observe: false,
         }
     }

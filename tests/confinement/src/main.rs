@@ -27,7 +27,8 @@ fn main() -> ExitCode {
         }
         ["--config", config, "--state-dir", state] => {
             let (config, state_dir) = (config.into(), state.into());
-            starter::run(Options { config, state_dir, log: vec!["-v".into()], observe: false }).into()
+            starter::run(Options { config, state_dir, log: vec!["-v".into()], observe: false, again: false })
+                .into()
         }
         _ => panic!("arguments: {arguments:?}"),
     }

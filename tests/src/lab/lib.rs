@@ -11,10 +11,12 @@
 //! programs.rs  where the programs under test are         site.rs      configuration, keys, the client
 //! spad.rs      the daemon: start, log, kill              clock.rs     a clock and a disk that tests may spoil
 //! watch.rs     when a door was open, and for whom        rules.rs     the rules of others
+//! machine.rs   a machine with a root folder and a systemd of its own
 //! ```
 
 mod clock;
 mod lab;
+mod machine;
 mod network;
 mod probes;
 mod process;
@@ -27,6 +29,7 @@ mod watch;
 
 pub use clock::{Clock, Disk, Synchronised, no_clock};
 pub use lab::{Lab, OUTPUT_LIMIT};
+pub use machine::{Booted, Machine, control_groups};
 pub use network::{A, B, BOX, Extra, Host, INNER, NAT, NAT_A, NAT_B, SERVER, SSH, SSH6};
 pub use probes::{Reaction, Session};
 pub use process::{Done, Running};
