@@ -30,7 +30,7 @@ step sh packaging/build.sh static
 step sh -c "! readelf -l $out/spa-client-static | grep INTERP"
 step "$out/spa-client-static" --version
 # What would be skipped elsewhere fails here.
-step env CI=true cargo test --locked --package spad-tests --test packages -- --include-ignored
+step env CI=true cargo test --locked --package spad-tests --test packages --test systemd -- --include-ignored
 
 # Alerts, dashboard and metrics: our own parser, and Prometheus' where Debian brings it (unpacked, so that nothing is started).
 if ! command -v promtool >/dev/null && [ ! -x target/tools/bin/promtool ] && command -v apt-get >/dev/null; then

@@ -6,10 +6,7 @@ use std::fs;
 use std::path::PathBuf;
 use std::process::{Command, Stdio};
 
-use lab::{A, B, Config, Done, Host, Lab, SERVER, SSH, repository, skip};
-
-/// Where the copy is: changes to it go to memory, and vanish with the laboratory.
-const ROOT: &str = "/run/lab/root";
+use lab::{A, B, Config, Lab, Machine, Running, SERVER, SSH, repository, skip};
 
 /// A kind of packages, and what its package manager is told.
 struct Kind {
@@ -57,72 +54,40 @@ impl Kind {
     }
 }
 
-struct Machine<'l> {
-    lab: &'l Lab,
-}
-
-impl<'l> Machine<'l> {
-    /// The root of this machine, without its /etc/spad and the like, over which everything is written in memory.
-    fn new(lab: &'l Lab) -> Self {
-        lab.outside(&format!(
-            "mkdir -p /run/lab/over {ROOT}; mount -t tmpfs lab /run/lab/over; mkdir /run/lab/over/up /run/lab/over/work
-             mount -t overlay -o lowerdir=/,upperdir=/run/lab/over/up,workdir=/run/lab/over/work lab {ROOT}
-             mount -t proc proc {ROOT}/proc; mount --rbind /dev {ROOT}/dev; mount -t tmpfs lab {ROOT}/run
-             mount -t tmpfs lab {ROOT}/tmp; rm -rf {ROOT}/etc/spad {ROOT}/var/lib/spad {ROOT}/root/.config/spa
-             mkdir -p {ROOT}/run/packages"
-        ));
-        Self { lab }
+/// Starts what `ExecStart` of the unit says, with the user, the capabilities and the folders that the unit gives it.
+fn start_unit(lab: &Lab, machine: &Machine<'_>) -> Running {
+    let unit = machine.sh(SERVER, "cat /usr/lib/systemd/system/spad.service");
+    // The first line of that name: none of these has two.
+    let one = |name: &str| {
+        let value = |line: &str| Some(line.strip_prefix(name)?.strip_prefix('=')?.to_owned());
+        unit.lines().find_map(value).unwrap_or_default()
+    };
+    let capabilities = |name: &str| {
+        let words = one(name).to_lowercase().replace("cap_", "+");
+        format!("-all {words}").trim().replace(' ', ",")
+    };
+    assert_eq!(one("NoNewPrivileges"), "yes");
+    assert_eq!((one("StateDirectory").as_str(), one("RuntimeDirectory").as_str()), ("spad", "spad"));
+    let user = Some(one("User")).filter(|user| !user.is_empty());
+    let whose = user.as_deref().unwrap_or("root");
+    machine.sh(
+        SERVER,
+        &format!("for d in /var/lib/spad /run/spad; do mkdir -p -m 700 $d; chown -R {whose}: $d; done"),
+    );
+    let mut words = vec!["setpriv".to_owned(), "--no-new-privs".to_owned()];
+    if let Some(user) = &user {
+        words.extend([format!("--reuid={user}"), format!("--regid={user}"), "--init-groups".to_owned()]);
+        let ambient = capabilities("AmbientCapabilities");
+        words.extend([format!("--inh-caps={ambient}"), format!("--ambient-caps={ambient}")]);
     }
-
-    fn run(&self, host: Host, script: &str) -> Done {
-        self.lab.run(
-            host,
-            "chroot",
-            &[ROOT, "env", "-u", "XDG_CONFIG_HOME", "HOME=/root", "sh", "-e", "-c", script],
-        )
-    }
-
-    fn sh(&self, host: Host, script: &str) -> String {
-        let done = self.run(host, script);
-        assert_eq!(done.status, Some(0), "{script}:\n{}", done.text());
-        done.out
-    }
-
-    /// Starts what `ExecStart` of the unit says, with the user, the capabilities and the folders that the unit gives it.
-    fn start_unit(&self) -> lab::Running {
-        let unit = self.sh(SERVER, "cat /usr/lib/systemd/system/spad.service");
-        // The first line of that name: none of these has two.
-        let one = |name: &str| {
-            let value = |line: &str| Some(line.strip_prefix(name)?.strip_prefix('=')?.to_owned());
-            unit.lines().find_map(value).unwrap_or_default()
-        };
-        let capabilities = |name: &str| {
-            let words = one(name).to_lowercase().replace("cap_", "+");
-            format!("-all {words}").trim().replace(' ', ",")
-        };
-        assert_eq!(one("NoNewPrivileges"), "yes");
-        assert_eq!((one("StateDirectory").as_str(), one("RuntimeDirectory").as_str()), ("spad", "spad"));
-        let user = Some(one("User")).filter(|user| !user.is_empty());
-        let whose = user.as_deref().unwrap_or("root");
-        self.sh(
-            SERVER,
-            &format!("for d in /var/lib/spad /run/spad; do mkdir -p -m 700 $d; chown -R {whose}: $d; done"),
-        );
-        let mut words = vec!["setpriv".to_owned(), "--no-new-privs".to_owned()];
-        if let Some(user) = &user {
-            words.extend([format!("--reuid={user}"), format!("--regid={user}"), "--init-groups".to_owned()]);
-            let ambient = capabilities("AmbientCapabilities");
-            words.extend([format!("--inh-caps={ambient}"), format!("--ambient-caps={ambient}")]);
-        }
-        words.push(format!("--bounding-set={}", capabilities("CapabilityBoundingSet")));
-        words.push(one("ExecStart"));
-        let mut command = self.lab.command(SERVER, "chroot");
-        // The laboratory's kernel clock is not synchronised: see Config.
-        command.args([ROOT, "sh", "-c"]).arg(format!("exec {}", words.join(" ")));
-        let log = fs::File::create(self.lab.path("unit.log")).expect("the laboratory has room");
-        command.stdin(Stdio::null()).stdout(Stdio::null()).stderr(log);
-        self.lab.start(command)
-    }
+    words.push(format!("--bounding-set={}", capabilities("CapabilityBoundingSet")));
+    words.push(one("ExecStart"));
+    let mut command = lab.command(SERVER, "chroot");
+    // The laboratory's kernel clock is not synchronised: see Config.
+    command.args([Machine::ROOT, "sh", "-c"]).arg(format!("exec {}", words.join(" ")));
+    let log = fs::File::create(lab.path("unit.log")).expect("the laboratory has room");
+    command.stdin(Stdio::null()).stdout(Stdio::null()).stderr(log);
+    lab.start(command)
 }
 
 #[test]
@@ -189,7 +154,7 @@ fn guard_nothing_open_for_a_knock_and_leave_no_table_behind(kind: &Kind) {
         "sed -i 's|^protect = .*|protect = [\"tcp/22\"]|; s|\"default-route\"|\"eth0\"|' /etc/spad/spad.toml
          printf '[freshness]\\nclock = \"trusted\"\\n' >>/etc/spad/spad.toml; spad check",
     );
-    let mut unit = machine.start_unit();
+    let mut unit = start_unit(&lab, &machine);
     lab::eventually("the unit's program serves", std::time::Duration::from_secs(20), || {
         lab.read("unit.log").contains("serving")
     });

@@ -193,7 +193,7 @@ fn the_units_expose_little() {
     let rows = [
         // unit, drop-ins, most, why not less
         ("spad.service",       &[][..],                  15, "captures and the firewall of the host"),
-        ("spad-clock.service", &[],                       5, "the question to the clock is that which sets it"),
+        ("spad-clock.service", &[],                       7, "the question to the clock is that which sets it"),
         ("spad-guard.service", &[],                      11, "the firewall of the host"),
         ("spad-audit.service", &[],                       8, "the sockets of the daemon and of the kernel"),
         ("spad-metrics.service", &[],                    11, "IP sockets of this host"),
