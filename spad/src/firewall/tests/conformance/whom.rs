@@ -162,12 +162,14 @@ pub(super) fn a_link_local_door_is_of_one_link(case: &Case) {
     let mut firewall = case.prepared(&everywhere);
     let [outside, inside] = ["outside", "inside"].map(|name| index(&world.host, name));
     assert_eq!(who(), [false; 3]);
-    firewall.apply(&[set(on(outside), MINUTE, "here")]).unwrap();
+    world.host.run(|| firewall.apply(&[set(on(outside), MINUTE, "here")]).unwrap());
     assert_eq!(who(), [true, false, false], "on the link of the knock only");
     let read = firewall.grants().unwrap();
     assert_eq!((read.len(), read[0].door, &*read[0].comment), (1, on(outside), "here"), "read back");
     assert!(firewall.holds(&on(outside)).unwrap() && !firewall.holds(&on(inside)).unwrap());
-    firewall.apply(&[Change::Remove { door: on(outside) }, set(on(inside), MINUTE, "")]).unwrap();
+    world.host.run(|| {
+        firewall.apply(&[Change::Remove { door: on(outside) }, set(on(inside), MINUTE, "")]).unwrap()
+    });
     assert_eq!(who(), [false, false, true], "on the other");
 
     // Made anew under its name, it is another interface.
@@ -181,10 +183,10 @@ pub(super) fn a_link_local_door_is_of_one_link(case: &Case) {
     if case.candidate.infix().is_some() {
         // ipset knows it by its name: the monitor, which hears of the end of an interface, shuts what led to it, and so does
         // a monitor that begins.
-        firewall.apply(&[Change::Remove { door: on(inside) }]).unwrap();
+        world.host.run(|| firewall.apply(&[Change::Remove { door: on(inside) }]).unwrap());
         assert_eq!(who(), [false; 3], "shut");
         let before = index(&world.host, "inside");
-        firewall.apply(&[set(on(before), MINUTE, "")]).unwrap();
+        world.host.run(|| firewall.apply(&[set(on(before), MINUTE, "")]).unwrap());
         assert_eq!(who(), [false, false, true]);
         anew();
         firewall = case.prepared(&everywhere);
@@ -194,9 +196,11 @@ pub(super) fn a_link_local_door_is_of_one_link(case: &Case) {
     let again = index(&world.host, "inside");
     assert_ne!(again, inside);
     // What was the old one's goes, whatever it is called now.
-    firewall.apply(&[set(on(again), MINUTE, ""), Change::Remove { door: on(inside) }]).unwrap();
+    world
+        .host
+        .run(|| firewall.apply(&[set(on(again), MINUTE, ""), Change::Remove { door: on(inside) }]).unwrap());
     assert_eq!(who(), [false, false, true]);
-    firewall.apply(&[set(on(inside), MINUTE, "an interface that is gone")]).unwrap();
+    world.host.run(|| firewall.apply(&[set(on(inside), MINUTE, "an interface that is gone")]).unwrap());
     assert_eq!(who(), [false, false, true]);
 }
 
@@ -230,7 +234,9 @@ pub(super) fn narrow_doors_end_by_the_kernel(case: &Case) {
     let link = on(index(&world.host, "outside"));
     assert_eq!((hears(6000), neighbours(world)), ([false; 2], [false; 3]));
     let doors = [&bound_to(6000, "udp/5300")[..], &bound_to(6000, "tcp/22"), &[link]].concat();
-    firewall.apply(&doors.iter().map(|door| set(*door, 3 * SECOND, "")).collect::<Vec<_>>()).unwrap();
+    world.host.run(|| {
+        firewall.apply(&doors.iter().map(|door| set(*door, 3 * SECOND, "")).collect::<Vec<_>>()).unwrap()
+    });
     let start = Instant::now();
     drop(firewall);
     assert_eq!(hears(6000), [true; 2], "in the window");
@@ -254,7 +260,7 @@ pub(super) fn narrow_doors_last(case: &Case) {
     let doors = [&bound_to(41_000, "tcp/22")[..], &[on(index(&world.host, "outside"))]].concat();
     let all: Vec<_> = doors.iter().map(|door| set(*door, MINUTE, "profile=laptop")).collect();
     let start = Instant::now();
-    firewall.apply(&all).unwrap();
+    world.host.run(|| firewall.apply(&all).unwrap());
     for family in [0, 1] {
         let from = SocketAddr::new(address(CLIENT[family]), 41_000);
         let to = SocketAddr::new(address(HOST[family]), 22);
@@ -300,7 +306,9 @@ pub(super) fn narrow_doors_last(case: &Case) {
     // A service that is not protected has no doors, and gets none back.
     let other = Plan { protect: vec!["udp/5300".parse().unwrap()], ..everywhere() };
     world.host.run(|| firewall.prepare(&other).unwrap());
-    firewall.apply(&doors.iter().map(|door| Change::Remove { door: *door }).collect::<Vec<_>>()).unwrap();
+    world.host.run(|| {
+        firewall.apply(&doors.iter().map(|door| Change::Remove { door: *door }).collect::<Vec<_>>()).unwrap()
+    });
     assert!(!lost_soon(&mut *firewall, SECOND / 2), "it is whole without them");
     world.host.run(|| firewall.prepare(&everywhere()).unwrap());
     assert_eq!(firewall.grants().unwrap(), []);
