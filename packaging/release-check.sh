@@ -35,7 +35,7 @@ step env CI=true cargo test --locked --package spad-tests --test packages --test
 # Alerts, dashboard and metrics: our own parser, and Prometheus' where Debian brings it (unpacked, so that nothing is started).
 if ! command -v promtool >/dev/null && [ ! -x target/tools/bin/promtool ] && command -v apt-get >/dev/null; then
     mkdir -p target/tools/bin target/tools/prometheus
-    (cd target/tools/prometheus && apt-get -qq download prometheus && dpkg-deb -x prometheus_*.deb . && cp usr/bin/promtool ../bin)
+    (cd target/tools/prometheus && apt-get -qq -o APT::Sandbox::User=root download prometheus && dpkg-deb -x prometheus_*.deb . && cp usr/bin/promtool ../bin)
 fi
 if PATH="$PATH:$PWD/target/tools/bin" command -v promtool >/dev/null; then
     step env PATH="$PATH:$PWD/target/tools/bin" promtool check rules packaging/prometheus/spad.rules.yml

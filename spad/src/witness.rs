@@ -47,7 +47,9 @@ impl Witness {
 
     /// Whoever holds the lock of that file, if there is one.
     pub fn beside(path: &Path) -> Self {
-        File::open(path).map_or(Self::Nobody, Self::Holder)
+        // Root may be asking, in a folder of another user's, who could lead elsewhere or let him wait.
+        let flags = libc::O_NOFOLLOW | libc::O_NONBLOCK;
+        OpenOptions::new().read(true).custom_flags(flags).open(path).map_or(Self::Nobody, Self::Holder)
     }
 
     /// Whether the clock is synchronised for all that is known.
