@@ -25,6 +25,9 @@ _spad() {
             spad,check)
                 cmd="spad__subcmd__check"
                 ;;
+            spad,clock)
+                cmd="spad__subcmd__clock"
+                ;;
             spad,confirm)
                 cmd="spad__subcmd__confirm"
                 ;;
@@ -70,6 +73,9 @@ _spad() {
             spad__subcmd__help,check)
                 cmd="spad__subcmd__help__subcmd__check"
                 ;;
+            spad__subcmd__help,clock)
+                cmd="spad__subcmd__help__subcmd__clock"
+                ;;
             spad__subcmd__help,confirm)
                 cmd="spad__subcmd__help__subcmd__confirm"
                 ;;
@@ -113,7 +119,7 @@ _spad() {
 
     case "${cmd}" in
         spad)
-            opts="-v -q -h -V --config --state-dir --verbose --quiet --observe --help --version check doctor guard apply confirm status grants revoke watch audit metrics reload explain teardown help"
+            opts="-v -q -h -V --config --state-dir --verbose --quiet --observe --help --version check doctor guard apply confirm status grants revoke watch audit metrics clock reload explain teardown help"
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 1 ]] ; then
                 COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
                 return 0
@@ -135,7 +141,7 @@ _spad() {
             return 0
             ;;
         spad__subcmd__apply)
-            opts="-v -q -h -V --confirm --config --state-dir --verbose --quiet --help --version"
+            opts="-v -q -h --confirm --config --state-dir --verbose --quiet --help"
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 2 ]] ; then
                 COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
                 return 0
@@ -161,7 +167,7 @@ _spad() {
             return 0
             ;;
         spad__subcmd__audit)
-            opts="-v -q -h -V --file --journald --config --state-dir --verbose --quiet --help --version"
+            opts="-v -q -h --file --journald --config --state-dir --verbose --quiet --help"
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 2 ]] ; then
                 COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
                 return 0
@@ -187,7 +193,29 @@ _spad() {
             return 0
             ;;
         spad__subcmd__check)
-            opts="-v -q -h -V --config --state-dir --verbose --quiet --help --version"
+            opts="-v -q -h --config --state-dir --verbose --quiet --help"
+            if [[ ${cur} == -* || ${COMP_CWORD} -eq 2 ]] ; then
+                COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+                return 0
+            fi
+            case "${prev}" in
+                --config)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --state-dir)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                *)
+                    COMPREPLY=()
+                    ;;
+            esac
+            COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+            return 0
+            ;;
+        spad__subcmd__clock)
+            opts="-v -q -h --config --state-dir --verbose --quiet --help"
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 2 ]] ; then
                 COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
                 return 0
@@ -209,7 +237,7 @@ _spad() {
             return 0
             ;;
         spad__subcmd__confirm)
-            opts="-v -q -h -V --config --state-dir --verbose --quiet --help --version"
+            opts="-v -q -h --config --state-dir --verbose --quiet --help"
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 2 ]] ; then
                 COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
                 return 0
@@ -231,7 +259,7 @@ _spad() {
             return 0
             ;;
         spad__subcmd__doctor)
-            opts="-v -q -h -V --json --self-test --config --state-dir --verbose --quiet --help --version"
+            opts="-v -q -h --json --self-test --config --state-dir --verbose --quiet --help"
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 2 ]] ; then
                 COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
                 return 0
@@ -253,7 +281,7 @@ _spad() {
             return 0
             ;;
         spad__subcmd__explain)
-            opts="-v -q -h -V --at --journal --json --config --state-dir --verbose --quiet --help --version"
+            opts="-v -q -h --at --journal --json --config --state-dir --verbose --quiet --help"
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 2 ]] ; then
                 COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
                 return 0
@@ -283,7 +311,7 @@ _spad() {
             return 0
             ;;
         spad__subcmd__grants)
-            opts="-v -q -h -V --json --config --state-dir --verbose --quiet --help --version"
+            opts="-v -q -h --json --config --state-dir --verbose --quiet --help"
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 2 ]] ; then
                 COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
                 return 0
@@ -305,7 +333,7 @@ _spad() {
             return 0
             ;;
         spad__subcmd__guard)
-            opts="-v -q -h -V --config --state-dir --verbose --quiet --help --version"
+            opts="-v -q -h --config --state-dir --verbose --quiet --help"
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 2 ]] ; then
                 COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
                 return 0
@@ -327,7 +355,7 @@ _spad() {
             return 0
             ;;
         spad__subcmd__help)
-            opts="check doctor guard apply confirm status grants revoke watch audit metrics reload explain teardown help"
+            opts="check doctor guard apply confirm status grants revoke watch audit metrics clock reload explain teardown help"
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 2 ]] ; then
                 COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
                 return 0
@@ -369,6 +397,20 @@ _spad() {
             return 0
             ;;
         spad__subcmd__help__subcmd__check)
+            opts=""
+            if [[ ${cur} == -* || ${COMP_CWORD} -eq 3 ]] ; then
+                COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+                return 0
+            fi
+            case "${prev}" in
+                *)
+                    COMPREPLY=()
+                    ;;
+            esac
+            COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+            return 0
+            ;;
+        spad__subcmd__help__subcmd__clock)
             opts=""
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 3 ]] ; then
                 COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
@@ -551,7 +593,7 @@ _spad() {
             return 0
             ;;
         spad__subcmd__metrics)
-            opts="-v -q -h -V --textfile --every --listen --config --state-dir --verbose --quiet --help --version"
+            opts="-v -q -h --textfile --every --listen --config --state-dir --verbose --quiet --help"
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 2 ]] ; then
                 COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
                 return 0
@@ -585,7 +627,7 @@ _spad() {
             return 0
             ;;
         spad__subcmd__reload)
-            opts="-v -q -h -V --json --config --state-dir --verbose --quiet --help --version"
+            opts="-v -q -h --json --config --state-dir --verbose --quiet --help"
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 2 ]] ; then
                 COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
                 return 0
@@ -607,7 +649,7 @@ _spad() {
             return 0
             ;;
         spad__subcmd__revoke)
-            opts="-v -q -h -V --json --config --state-dir --verbose --quiet --help --version"
+            opts="-v -q -h --json --config --state-dir --verbose --quiet --help"
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 2 ]] ; then
                 COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
                 return 0
@@ -629,7 +671,7 @@ _spad() {
             return 0
             ;;
         spad__subcmd__status)
-            opts="-v -q -h -V --json --config --state-dir --verbose --quiet --help --version"
+            opts="-v -q -h --json --config --state-dir --verbose --quiet --help"
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 2 ]] ; then
                 COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
                 return 0
@@ -651,7 +693,7 @@ _spad() {
             return 0
             ;;
         spad__subcmd__teardown)
-            opts="-v -q -h -V --config --state-dir --verbose --quiet --help --version"
+            opts="-v -q -h --config --state-dir --verbose --quiet --help"
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 2 ]] ; then
                 COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
                 return 0
@@ -673,7 +715,7 @@ _spad() {
             return 0
             ;;
         spad__subcmd__watch)
-            opts="-v -q -h -V --json --config --state-dir --verbose --quiet --help --version"
+            opts="-v -q -h --json --config --state-dir --verbose --quiet --help"
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 2 ]] ; then
                 COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
                 return 0

@@ -132,6 +132,8 @@ pub enum Command {
         #[arg(long, value_name = "WHERE")]
         listen: Option<Listen>,
     },
+    /// Tell a daemon that may not ask the kernel whether its clock is synchronised, for as long as this runs
+    Clock,
     /// Read the files anew, and say whether they are in force
     Reload {
         /// Print the outcome as JSON

@@ -18,7 +18,7 @@ use spad::lock::Lock;
 use spad::operator::{Outlet, Target};
 use spad::role::Role;
 use spad::starter::{self, Options};
-use spad::{apply, check, doctor, explain, guard, kept, log, monitor, operator, sender, worker};
+use spad::{apply, check, doctor, explain, guard, kept, log, monitor, operator, sender, witness, worker};
 
 fn main() -> ExitCode {
     let arguments = Arguments::parse();
@@ -66,6 +66,7 @@ fn main() -> ExitCode {
             };
             operator::metrics(&options.state_dir, &outlet)
         }
+        (None, Some(Command::Clock)) => witness::vouch(),
         (None, Some(Command::Reload { json })) => operator::reload(&options.state_dir, form(json)),
         (None, Some(Command::Explain { capture, at, journal, json })) => {
             explain::run(&options, &explain::What { capture, at, journal }, form(json))

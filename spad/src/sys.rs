@@ -3,6 +3,7 @@
 
 pub mod clock;
 pub mod filter;
+pub mod lock;
 pub mod namespace;
 pub mod peer;
 pub mod signal;
