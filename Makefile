@@ -88,6 +88,7 @@ install:
 	install -d $(DESTDIR)$(UNITS) $(DESTDIR)$(SYSUSERS) $(DESTDIR)$(TMPFILES) $(DESTDIR)$(PREFIX)/share/doc/spad/drop-ins
 	sed 's|/usr/sbin/spad|$(PREFIX)/sbin/spad|' packaging/spad.service > $(DESTDIR)$(UNITS)/spad.service
 	sed 's|/usr/sbin/spad|$(PREFIX)/sbin/spad|' packaging/spad-guard.service > $(DESTDIR)$(UNITS)/spad-guard.service
+	sed 's|/usr/sbin/spad|$(PREFIX)/sbin/spad|' packaging/spad-clock.service > $(DESTDIR)$(UNITS)/spad-clock.service
 	sed 's|/usr/sbin/spad|$(PREFIX)/sbin/spad|' packaging/spad-audit.service > $(DESTDIR)$(UNITS)/spad-audit.service
 	sed 's|/usr/sbin/spad|$(PREFIX)/sbin/spad|' packaging/spad-metrics.service > $(DESTDIR)$(UNITS)/spad-metrics.service
 	sed 's|/usr/sbin/spad|$(PREFIX)/sbin/spad|' packaging/spad-runner.service > $(DESTDIR)$(UNITS)/spad-runner.service
@@ -104,7 +105,7 @@ uninstall:
 		spad-audit.service spad-metrics.service spad-runner.service
 	test -n "$(DESTDIR)" || ! test -x $(PREFIX)/sbin/spad || $(PREFIX)/sbin/spad teardown
 	rm -f $(DESTDIR)$(PREFIX)/sbin/spad $(DESTDIR)$(PREFIX)/sbin/spa-keygen $(DESTDIR)$(PREFIX)/bin/spa-client
-	rm -f $(DESTDIR)$(UNITS)/spad.service $(DESTDIR)$(UNITS)/spad-guard.service
+	rm -f $(DESTDIR)$(UNITS)/spad.service $(DESTDIR)$(UNITS)/spad-guard.service $(DESTDIR)$(UNITS)/spad-clock.service
 	rm -f $(DESTDIR)$(SYSUSERS)/spad.conf $(DESTDIR)$(TMPFILES)/spad.conf
 	rm -f $(DESTDIR)$(UNITS)/spad-audit.service $(DESTDIR)$(UNITS)/spad-metrics.service $(DESTDIR)$(UNITS)/spad-runner.service
 	rm -rf $(DESTDIR)$(PREFIX)/share/doc/spad

@@ -27,6 +27,7 @@ package() {
         turnserver) echo coturn ;;
         systemd-analyze) echo systemd ;;
         dpkg-shlibdeps) echo dpkg-dev ;;
+        readelf) echo binutils ;;
         *) echo "$1" ;;
     esac
 }

@@ -72,7 +72,6 @@ complete -c spa-client -n "__fish_spa_client_using_subcommand connect" -l json -
 complete -c spa-client -n "__fish_spa_client_using_subcommand connect" -s v -l verbose -d 'Tell the time, the size and the addresses of each datagram'
 complete -c spa-client -n "__fish_spa_client_using_subcommand connect" -s q -l quiet -d 'Say nothing unless it fails'
 complete -c spa-client -n "__fish_spa_client_using_subcommand connect" -s h -l help -d 'Print help'
-complete -c spa-client -n "__fish_spa_client_using_subcommand connect" -s V -l version -d 'Print version'
 complete -c spa-client -n "__fish_spa_client_using_subcommand ensure" -s A -l access -d 'What to open, like tcp/22 or tcp/22,udp/51820 [default: all that the profile opens]' -r
 complete -c spa-client -n "__fish_spa_client_using_subcommand ensure" -s D -l destination -d 'Name or address of the server [default: the profile\'s]' -r
 complete -c spa-client -n "__fish_spa_client_using_subcommand ensure" -l profile -d 'Name of the profile, or path of its file [default: the one for the server, or the only one]' -r -F
@@ -88,7 +87,6 @@ complete -c spa-client -n "__fish_spa_client_using_subcommand ensure" -l json -d
 complete -c spa-client -n "__fish_spa_client_using_subcommand ensure" -s v -l verbose -d 'Tell the time, the size and the addresses of each datagram'
 complete -c spa-client -n "__fish_spa_client_using_subcommand ensure" -s q -l quiet -d 'Say nothing unless it fails'
 complete -c spa-client -n "__fish_spa_client_using_subcommand ensure" -s h -l help -d 'Print help'
-complete -c spa-client -n "__fish_spa_client_using_subcommand ensure" -s V -l version -d 'Print version'
 complete -c spa-client -n "__fish_spa_client_using_subcommand run" -s A -l access -d 'What to open, like tcp/22 or tcp/22,udp/51820 [default: all that the profile opens]' -r
 complete -c spa-client -n "__fish_spa_client_using_subcommand run" -s D -l destination -d 'Name or address of the server [default: the profile\'s]' -r
 complete -c spa-client -n "__fish_spa_client_using_subcommand run" -l profile -d 'Name of the profile, or path of its file [default: the one for the server, or the only one]' -r -F
@@ -104,7 +102,6 @@ complete -c spa-client -n "__fish_spa_client_using_subcommand run" -l json -d 'P
 complete -c spa-client -n "__fish_spa_client_using_subcommand run" -s v -l verbose -d 'Tell the time, the size and the addresses of each datagram'
 complete -c spa-client -n "__fish_spa_client_using_subcommand run" -s q -l quiet -d 'Say nothing unless it fails'
 complete -c spa-client -n "__fish_spa_client_using_subcommand run" -s h -l help -d 'Print help'
-complete -c spa-client -n "__fish_spa_client_using_subcommand run" -s V -l version -d 'Print version'
 complete -c spa-client -n "__fish_spa_client_using_subcommand proxy" -l listen -d 'Where to listen: an address of this machine\'s loopback, and a port' -r
 complete -c spa-client -n "__fish_spa_client_using_subcommand proxy" -s A -l access -d 'What to open, like tcp/22 or tcp/22,udp/51820 [default: all that the profile opens]' -r
 complete -c spa-client -n "__fish_spa_client_using_subcommand proxy" -s D -l destination -d 'Name or address of the server [default: the profile\'s]' -r
@@ -122,7 +119,6 @@ complete -c spa-client -n "__fish_spa_client_using_subcommand proxy" -l json -d 
 complete -c spa-client -n "__fish_spa_client_using_subcommand proxy" -s v -l verbose -d 'Tell the time, the size and the addresses of each datagram'
 complete -c spa-client -n "__fish_spa_client_using_subcommand proxy" -s q -l quiet -d 'Say nothing unless it fails'
 complete -c spa-client -n "__fish_spa_client_using_subcommand proxy" -s h -l help -d 'Print help'
-complete -c spa-client -n "__fish_spa_client_using_subcommand proxy" -s V -l version -d 'Print version'
 complete -c spa-client -n "__fish_spa_client_using_subcommand keep" -s A -l access -d 'What to open, like tcp/22 or tcp/22,udp/51820 [default: all that the profile opens]' -r
 complete -c spa-client -n "__fish_spa_client_using_subcommand keep" -s D -l destination -d 'Name or address of the server [default: the profile\'s]' -r
 complete -c spa-client -n "__fish_spa_client_using_subcommand keep" -l profile -d 'Name of the profile, or path of its file [default: the one for the server, or the only one]' -r -F
@@ -138,23 +134,10 @@ complete -c spa-client -n "__fish_spa_client_using_subcommand keep" -l json -d '
 complete -c spa-client -n "__fish_spa_client_using_subcommand keep" -s v -l verbose -d 'Tell the time, the size and the addresses of each datagram'
 complete -c spa-client -n "__fish_spa_client_using_subcommand keep" -s q -l quiet -d 'Say nothing unless it fails'
 complete -c spa-client -n "__fish_spa_client_using_subcommand keep" -s h -l help -d 'Print help'
-complete -c spa-client -n "__fish_spa_client_using_subcommand keep" -s V -l version -d 'Print version'
-complete -c spa-client -n "__fish_spa_client_using_subcommand profiles; and not __fish_seen_subcommand_from list show import remove encrypt decrypt help" -s A -l access -d 'What to open, like tcp/22 or tcp/22,udp/51820 [default: all that the profile opens]' -r
-complete -c spa-client -n "__fish_spa_client_using_subcommand profiles; and not __fish_seen_subcommand_from list show import remove encrypt decrypt help" -s D -l destination -d 'Name or address of the server [default: the profile\'s]' -r
-complete -c spa-client -n "__fish_spa_client_using_subcommand profiles; and not __fish_seen_subcommand_from list show import remove encrypt decrypt help" -l profile -d 'Name of the profile, or path of its file [default: the one for the server, or the only one]' -r -F
 complete -c spa-client -n "__fish_spa_client_using_subcommand profiles; and not __fish_seen_subcommand_from list show import remove encrypt decrypt help" -l passphrase-file -d 'File of the profile\'s passphrase, its first line, instead of asking for it' -r -F
-complete -c spa-client -n "__fish_spa_client_using_subcommand profiles; and not __fish_seen_subcommand_from list show import remove encrypt decrypt help" -s a -l allow -d 'For whom: an address, a prefix like 192.0.2.0/24, `source` (whoever the datagram comes from), `resolve` (the own address as a STUN server sees it), `learnt` (as the server\'s last receipt told it), or `auto`' -r
-complete -c spa-client -n "__fish_spa_client_using_subcommand profiles; and not __fish_seen_subcommand_from list show import remove encrypt decrypt help" -l stun -d 'STUN server that tells the own address, for `-a resolve`; nobody is asked unless one is named' -r
-complete -c spa-client -n "__fish_spa_client_using_subcommand profiles; and not __fish_seen_subcommand_from list show import remove encrypt decrypt help" -s w -l window -d 'How long the door is to stay open, like 45s [default: as the server has it]' -r
-complete -c spa-client -n "__fish_spa_client_using_subcommand profiles; and not __fish_seen_subcommand_from list show import remove encrypt decrypt help" -s p -l port -d 'UDP port that the datagram goes to [default: the profile\'s]' -r
-complete -c spa-client -n "__fish_spa_client_using_subcommand profiles; and not __fish_seen_subcommand_from list show import remove encrypt decrypt help" -l wait -d 'Wait until the service answers, and say how long that took, or why it probably does not; 10s unless a time is given' -r
-complete -c spa-client -n "__fish_spa_client_using_subcommand profiles; and not __fish_seen_subcommand_from list show import remove encrypt decrypt help" -s 4 -l ipv4 -d 'Use the server\'s IPv4 addresses only'
-complete -c spa-client -n "__fish_spa_client_using_subcommand profiles; and not __fish_seen_subcommand_from list show import remove encrypt decrypt help" -s 6 -l ipv6 -d 'Use the server\'s IPv6 addresses only'
 complete -c spa-client -n "__fish_spa_client_using_subcommand profiles; and not __fish_seen_subcommand_from list show import remove encrypt decrypt help" -l json -d 'Print one JSON object on one line, also when it fails; for scripts'
-complete -c spa-client -n "__fish_spa_client_using_subcommand profiles; and not __fish_seen_subcommand_from list show import remove encrypt decrypt help" -s v -l verbose -d 'Tell the time, the size and the addresses of each datagram'
 complete -c spa-client -n "__fish_spa_client_using_subcommand profiles; and not __fish_seen_subcommand_from list show import remove encrypt decrypt help" -s q -l quiet -d 'Say nothing unless it fails'
 complete -c spa-client -n "__fish_spa_client_using_subcommand profiles; and not __fish_seen_subcommand_from list show import remove encrypt decrypt help" -s h -l help -d 'Print help'
-complete -c spa-client -n "__fish_spa_client_using_subcommand profiles; and not __fish_seen_subcommand_from list show import remove encrypt decrypt help" -s V -l version -d 'Print version'
 complete -c spa-client -n "__fish_spa_client_using_subcommand profiles; and not __fish_seen_subcommand_from list show import remove encrypt decrypt help" -f -a "list" -d 'One line for each profile'
 complete -c spa-client -n "__fish_spa_client_using_subcommand profiles; and not __fish_seen_subcommand_from list show import remove encrypt decrypt help" -f -a "show" -d 'All that a profile says, but its keys'
 complete -c spa-client -n "__fish_spa_client_using_subcommand profiles; and not __fish_seen_subcommand_from list show import remove encrypt decrypt help" -f -a "import" -d 'Take in a profile from a file, or from a paste'
@@ -162,101 +145,33 @@ complete -c spa-client -n "__fish_spa_client_using_subcommand profiles; and not 
 complete -c spa-client -n "__fish_spa_client_using_subcommand profiles; and not __fish_seen_subcommand_from list show import remove encrypt decrypt help" -f -a "encrypt" -d 'Put a profile under a passphrase'
 complete -c spa-client -n "__fish_spa_client_using_subcommand profiles; and not __fish_seen_subcommand_from list show import remove encrypt decrypt help" -f -a "decrypt" -d 'Take the passphrase off a profile'
 complete -c spa-client -n "__fish_spa_client_using_subcommand profiles; and not __fish_seen_subcommand_from list show import remove encrypt decrypt help" -f -a "help" -d 'Print this message or the help of the given subcommand(s)'
-complete -c spa-client -n "__fish_spa_client_using_subcommand profiles; and __fish_seen_subcommand_from list" -s A -l access -d 'What to open, like tcp/22 or tcp/22,udp/51820 [default: all that the profile opens]' -r
-complete -c spa-client -n "__fish_spa_client_using_subcommand profiles; and __fish_seen_subcommand_from list" -s D -l destination -d 'Name or address of the server [default: the profile\'s]' -r
-complete -c spa-client -n "__fish_spa_client_using_subcommand profiles; and __fish_seen_subcommand_from list" -l profile -d 'Name of the profile, or path of its file [default: the one for the server, or the only one]' -r -F
 complete -c spa-client -n "__fish_spa_client_using_subcommand profiles; and __fish_seen_subcommand_from list" -l passphrase-file -d 'File of the profile\'s passphrase, its first line, instead of asking for it' -r -F
-complete -c spa-client -n "__fish_spa_client_using_subcommand profiles; and __fish_seen_subcommand_from list" -s a -l allow -d 'For whom: an address, a prefix like 192.0.2.0/24, `source` (whoever the datagram comes from), `resolve` (the own address as a STUN server sees it), `learnt` (as the server\'s last receipt told it), or `auto`' -r
-complete -c spa-client -n "__fish_spa_client_using_subcommand profiles; and __fish_seen_subcommand_from list" -l stun -d 'STUN server that tells the own address, for `-a resolve`; nobody is asked unless one is named' -r
-complete -c spa-client -n "__fish_spa_client_using_subcommand profiles; and __fish_seen_subcommand_from list" -s w -l window -d 'How long the door is to stay open, like 45s [default: as the server has it]' -r
-complete -c spa-client -n "__fish_spa_client_using_subcommand profiles; and __fish_seen_subcommand_from list" -s p -l port -d 'UDP port that the datagram goes to [default: the profile\'s]' -r
-complete -c spa-client -n "__fish_spa_client_using_subcommand profiles; and __fish_seen_subcommand_from list" -l wait -d 'Wait until the service answers, and say how long that took, or why it probably does not; 10s unless a time is given' -r
-complete -c spa-client -n "__fish_spa_client_using_subcommand profiles; and __fish_seen_subcommand_from list" -s 4 -l ipv4 -d 'Use the server\'s IPv4 addresses only'
-complete -c spa-client -n "__fish_spa_client_using_subcommand profiles; and __fish_seen_subcommand_from list" -s 6 -l ipv6 -d 'Use the server\'s IPv6 addresses only'
 complete -c spa-client -n "__fish_spa_client_using_subcommand profiles; and __fish_seen_subcommand_from list" -l json -d 'Print one JSON object on one line, also when it fails; for scripts'
-complete -c spa-client -n "__fish_spa_client_using_subcommand profiles; and __fish_seen_subcommand_from list" -s v -l verbose -d 'Tell the time, the size and the addresses of each datagram'
 complete -c spa-client -n "__fish_spa_client_using_subcommand profiles; and __fish_seen_subcommand_from list" -s q -l quiet -d 'Say nothing unless it fails'
 complete -c spa-client -n "__fish_spa_client_using_subcommand profiles; and __fish_seen_subcommand_from list" -s h -l help -d 'Print help'
-complete -c spa-client -n "__fish_spa_client_using_subcommand profiles; and __fish_seen_subcommand_from list" -s V -l version -d 'Print version'
-complete -c spa-client -n "__fish_spa_client_using_subcommand profiles; and __fish_seen_subcommand_from show" -s A -l access -d 'What to open, like tcp/22 or tcp/22,udp/51820 [default: all that the profile opens]' -r
-complete -c spa-client -n "__fish_spa_client_using_subcommand profiles; and __fish_seen_subcommand_from show" -s D -l destination -d 'Name or address of the server [default: the profile\'s]' -r
 complete -c spa-client -n "__fish_spa_client_using_subcommand profiles; and __fish_seen_subcommand_from show" -l passphrase-file -d 'File of the profile\'s passphrase, its first line, instead of asking for it' -r -F
-complete -c spa-client -n "__fish_spa_client_using_subcommand profiles; and __fish_seen_subcommand_from show" -s a -l allow -d 'For whom: an address, a prefix like 192.0.2.0/24, `source` (whoever the datagram comes from), `resolve` (the own address as a STUN server sees it), `learnt` (as the server\'s last receipt told it), or `auto`' -r
-complete -c spa-client -n "__fish_spa_client_using_subcommand profiles; and __fish_seen_subcommand_from show" -l stun -d 'STUN server that tells the own address, for `-a resolve`; nobody is asked unless one is named' -r
-complete -c spa-client -n "__fish_spa_client_using_subcommand profiles; and __fish_seen_subcommand_from show" -s w -l window -d 'How long the door is to stay open, like 45s [default: as the server has it]' -r
-complete -c spa-client -n "__fish_spa_client_using_subcommand profiles; and __fish_seen_subcommand_from show" -s p -l port -d 'UDP port that the datagram goes to [default: the profile\'s]' -r
-complete -c spa-client -n "__fish_spa_client_using_subcommand profiles; and __fish_seen_subcommand_from show" -l wait -d 'Wait until the service answers, and say how long that took, or why it probably does not; 10s unless a time is given' -r
-complete -c spa-client -n "__fish_spa_client_using_subcommand profiles; and __fish_seen_subcommand_from show" -s 4 -l ipv4 -d 'Use the server\'s IPv4 addresses only'
-complete -c spa-client -n "__fish_spa_client_using_subcommand profiles; and __fish_seen_subcommand_from show" -s 6 -l ipv6 -d 'Use the server\'s IPv6 addresses only'
 complete -c spa-client -n "__fish_spa_client_using_subcommand profiles; and __fish_seen_subcommand_from show" -l json -d 'Print one JSON object on one line, also when it fails; for scripts'
-complete -c spa-client -n "__fish_spa_client_using_subcommand profiles; and __fish_seen_subcommand_from show" -s v -l verbose -d 'Tell the time, the size and the addresses of each datagram'
 complete -c spa-client -n "__fish_spa_client_using_subcommand profiles; and __fish_seen_subcommand_from show" -s q -l quiet -d 'Say nothing unless it fails'
 complete -c spa-client -n "__fish_spa_client_using_subcommand profiles; and __fish_seen_subcommand_from show" -s h -l help -d 'Print help'
-complete -c spa-client -n "__fish_spa_client_using_subcommand profiles; and __fish_seen_subcommand_from show" -s V -l version -d 'Print version'
 complete -c spa-client -n "__fish_spa_client_using_subcommand profiles; and __fish_seen_subcommand_from import" -l name -d 'What to call it here [default: the profile\'s own name]' -r
-complete -c spa-client -n "__fish_spa_client_using_subcommand profiles; and __fish_seen_subcommand_from import" -s A -l access -d 'What to open, like tcp/22 or tcp/22,udp/51820 [default: all that the profile opens]' -r
-complete -c spa-client -n "__fish_spa_client_using_subcommand profiles; and __fish_seen_subcommand_from import" -s D -l destination -d 'Name or address of the server [default: the profile\'s]' -r
-complete -c spa-client -n "__fish_spa_client_using_subcommand profiles; and __fish_seen_subcommand_from import" -l profile -d 'Name of the profile, or path of its file [default: the one for the server, or the only one]' -r -F
 complete -c spa-client -n "__fish_spa_client_using_subcommand profiles; and __fish_seen_subcommand_from import" -l passphrase-file -d 'File of the profile\'s passphrase, its first line, instead of asking for it' -r -F
-complete -c spa-client -n "__fish_spa_client_using_subcommand profiles; and __fish_seen_subcommand_from import" -s a -l allow -d 'For whom: an address, a prefix like 192.0.2.0/24, `source` (whoever the datagram comes from), `resolve` (the own address as a STUN server sees it), `learnt` (as the server\'s last receipt told it), or `auto`' -r
-complete -c spa-client -n "__fish_spa_client_using_subcommand profiles; and __fish_seen_subcommand_from import" -l stun -d 'STUN server that tells the own address, for `-a resolve`; nobody is asked unless one is named' -r
-complete -c spa-client -n "__fish_spa_client_using_subcommand profiles; and __fish_seen_subcommand_from import" -s w -l window -d 'How long the door is to stay open, like 45s [default: as the server has it]' -r
-complete -c spa-client -n "__fish_spa_client_using_subcommand profiles; and __fish_seen_subcommand_from import" -s p -l port -d 'UDP port that the datagram goes to [default: the profile\'s]' -r
-complete -c spa-client -n "__fish_spa_client_using_subcommand profiles; and __fish_seen_subcommand_from import" -l wait -d 'Wait until the service answers, and say how long that took, or why it probably does not; 10s unless a time is given' -r
 complete -c spa-client -n "__fish_spa_client_using_subcommand profiles; and __fish_seen_subcommand_from import" -l force -d 'Put it in place of one that has the name already'
-complete -c spa-client -n "__fish_spa_client_using_subcommand profiles; and __fish_seen_subcommand_from import" -s 4 -l ipv4 -d 'Use the server\'s IPv4 addresses only'
-complete -c spa-client -n "__fish_spa_client_using_subcommand profiles; and __fish_seen_subcommand_from import" -s 6 -l ipv6 -d 'Use the server\'s IPv6 addresses only'
 complete -c spa-client -n "__fish_spa_client_using_subcommand profiles; and __fish_seen_subcommand_from import" -l json -d 'Print one JSON object on one line, also when it fails; for scripts'
-complete -c spa-client -n "__fish_spa_client_using_subcommand profiles; and __fish_seen_subcommand_from import" -s v -l verbose -d 'Tell the time, the size and the addresses of each datagram'
 complete -c spa-client -n "__fish_spa_client_using_subcommand profiles; and __fish_seen_subcommand_from import" -s q -l quiet -d 'Say nothing unless it fails'
 complete -c spa-client -n "__fish_spa_client_using_subcommand profiles; and __fish_seen_subcommand_from import" -s h -l help -d 'Print help'
-complete -c spa-client -n "__fish_spa_client_using_subcommand profiles; and __fish_seen_subcommand_from import" -s V -l version -d 'Print version'
-complete -c spa-client -n "__fish_spa_client_using_subcommand profiles; and __fish_seen_subcommand_from remove" -s A -l access -d 'What to open, like tcp/22 or tcp/22,udp/51820 [default: all that the profile opens]' -r
-complete -c spa-client -n "__fish_spa_client_using_subcommand profiles; and __fish_seen_subcommand_from remove" -s D -l destination -d 'Name or address of the server [default: the profile\'s]' -r
 complete -c spa-client -n "__fish_spa_client_using_subcommand profiles; and __fish_seen_subcommand_from remove" -l passphrase-file -d 'File of the profile\'s passphrase, its first line, instead of asking for it' -r -F
-complete -c spa-client -n "__fish_spa_client_using_subcommand profiles; and __fish_seen_subcommand_from remove" -s a -l allow -d 'For whom: an address, a prefix like 192.0.2.0/24, `source` (whoever the datagram comes from), `resolve` (the own address as a STUN server sees it), `learnt` (as the server\'s last receipt told it), or `auto`' -r
-complete -c spa-client -n "__fish_spa_client_using_subcommand profiles; and __fish_seen_subcommand_from remove" -l stun -d 'STUN server that tells the own address, for `-a resolve`; nobody is asked unless one is named' -r
-complete -c spa-client -n "__fish_spa_client_using_subcommand profiles; and __fish_seen_subcommand_from remove" -s w -l window -d 'How long the door is to stay open, like 45s [default: as the server has it]' -r
-complete -c spa-client -n "__fish_spa_client_using_subcommand profiles; and __fish_seen_subcommand_from remove" -s p -l port -d 'UDP port that the datagram goes to [default: the profile\'s]' -r
-complete -c spa-client -n "__fish_spa_client_using_subcommand profiles; and __fish_seen_subcommand_from remove" -l wait -d 'Wait until the service answers, and say how long that took, or why it probably does not; 10s unless a time is given' -r
 complete -c spa-client -n "__fish_spa_client_using_subcommand profiles; and __fish_seen_subcommand_from remove" -l force -d 'Do not ask'
-complete -c spa-client -n "__fish_spa_client_using_subcommand profiles; and __fish_seen_subcommand_from remove" -s 4 -l ipv4 -d 'Use the server\'s IPv4 addresses only'
-complete -c spa-client -n "__fish_spa_client_using_subcommand profiles; and __fish_seen_subcommand_from remove" -s 6 -l ipv6 -d 'Use the server\'s IPv6 addresses only'
 complete -c spa-client -n "__fish_spa_client_using_subcommand profiles; and __fish_seen_subcommand_from remove" -l json -d 'Print one JSON object on one line, also when it fails; for scripts'
-complete -c spa-client -n "__fish_spa_client_using_subcommand profiles; and __fish_seen_subcommand_from remove" -s v -l verbose -d 'Tell the time, the size and the addresses of each datagram'
 complete -c spa-client -n "__fish_spa_client_using_subcommand profiles; and __fish_seen_subcommand_from remove" -s q -l quiet -d 'Say nothing unless it fails'
 complete -c spa-client -n "__fish_spa_client_using_subcommand profiles; and __fish_seen_subcommand_from remove" -s h -l help -d 'Print help'
-complete -c spa-client -n "__fish_spa_client_using_subcommand profiles; and __fish_seen_subcommand_from remove" -s V -l version -d 'Print version'
-complete -c spa-client -n "__fish_spa_client_using_subcommand profiles; and __fish_seen_subcommand_from encrypt" -s A -l access -d 'What to open, like tcp/22 or tcp/22,udp/51820 [default: all that the profile opens]' -r
-complete -c spa-client -n "__fish_spa_client_using_subcommand profiles; and __fish_seen_subcommand_from encrypt" -s D -l destination -d 'Name or address of the server [default: the profile\'s]' -r
 complete -c spa-client -n "__fish_spa_client_using_subcommand profiles; and __fish_seen_subcommand_from encrypt" -l passphrase-file -d 'File of the profile\'s passphrase, its first line, instead of asking for it' -r -F
-complete -c spa-client -n "__fish_spa_client_using_subcommand profiles; and __fish_seen_subcommand_from encrypt" -s a -l allow -d 'For whom: an address, a prefix like 192.0.2.0/24, `source` (whoever the datagram comes from), `resolve` (the own address as a STUN server sees it), `learnt` (as the server\'s last receipt told it), or `auto`' -r
-complete -c spa-client -n "__fish_spa_client_using_subcommand profiles; and __fish_seen_subcommand_from encrypt" -l stun -d 'STUN server that tells the own address, for `-a resolve`; nobody is asked unless one is named' -r
-complete -c spa-client -n "__fish_spa_client_using_subcommand profiles; and __fish_seen_subcommand_from encrypt" -s w -l window -d 'How long the door is to stay open, like 45s [default: as the server has it]' -r
-complete -c spa-client -n "__fish_spa_client_using_subcommand profiles; and __fish_seen_subcommand_from encrypt" -s p -l port -d 'UDP port that the datagram goes to [default: the profile\'s]' -r
-complete -c spa-client -n "__fish_spa_client_using_subcommand profiles; and __fish_seen_subcommand_from encrypt" -l wait -d 'Wait until the service answers, and say how long that took, or why it probably does not; 10s unless a time is given' -r
-complete -c spa-client -n "__fish_spa_client_using_subcommand profiles; and __fish_seen_subcommand_from encrypt" -s 4 -l ipv4 -d 'Use the server\'s IPv4 addresses only'
-complete -c spa-client -n "__fish_spa_client_using_subcommand profiles; and __fish_seen_subcommand_from encrypt" -s 6 -l ipv6 -d 'Use the server\'s IPv6 addresses only'
 complete -c spa-client -n "__fish_spa_client_using_subcommand profiles; and __fish_seen_subcommand_from encrypt" -l json -d 'Print one JSON object on one line, also when it fails; for scripts'
-complete -c spa-client -n "__fish_spa_client_using_subcommand profiles; and __fish_seen_subcommand_from encrypt" -s v -l verbose -d 'Tell the time, the size and the addresses of each datagram'
 complete -c spa-client -n "__fish_spa_client_using_subcommand profiles; and __fish_seen_subcommand_from encrypt" -s q -l quiet -d 'Say nothing unless it fails'
 complete -c spa-client -n "__fish_spa_client_using_subcommand profiles; and __fish_seen_subcommand_from encrypt" -s h -l help -d 'Print help'
-complete -c spa-client -n "__fish_spa_client_using_subcommand profiles; and __fish_seen_subcommand_from encrypt" -s V -l version -d 'Print version'
-complete -c spa-client -n "__fish_spa_client_using_subcommand profiles; and __fish_seen_subcommand_from decrypt" -s A -l access -d 'What to open, like tcp/22 or tcp/22,udp/51820 [default: all that the profile opens]' -r
-complete -c spa-client -n "__fish_spa_client_using_subcommand profiles; and __fish_seen_subcommand_from decrypt" -s D -l destination -d 'Name or address of the server [default: the profile\'s]' -r
 complete -c spa-client -n "__fish_spa_client_using_subcommand profiles; and __fish_seen_subcommand_from decrypt" -l passphrase-file -d 'File of the profile\'s passphrase, its first line, instead of asking for it' -r -F
-complete -c spa-client -n "__fish_spa_client_using_subcommand profiles; and __fish_seen_subcommand_from decrypt" -s a -l allow -d 'For whom: an address, a prefix like 192.0.2.0/24, `source` (whoever the datagram comes from), `resolve` (the own address as a STUN server sees it), `learnt` (as the server\'s last receipt told it), or `auto`' -r
-complete -c spa-client -n "__fish_spa_client_using_subcommand profiles; and __fish_seen_subcommand_from decrypt" -l stun -d 'STUN server that tells the own address, for `-a resolve`; nobody is asked unless one is named' -r
-complete -c spa-client -n "__fish_spa_client_using_subcommand profiles; and __fish_seen_subcommand_from decrypt" -s w -l window -d 'How long the door is to stay open, like 45s [default: as the server has it]' -r
-complete -c spa-client -n "__fish_spa_client_using_subcommand profiles; and __fish_seen_subcommand_from decrypt" -s p -l port -d 'UDP port that the datagram goes to [default: the profile\'s]' -r
-complete -c spa-client -n "__fish_spa_client_using_subcommand profiles; and __fish_seen_subcommand_from decrypt" -l wait -d 'Wait until the service answers, and say how long that took, or why it probably does not; 10s unless a time is given' -r
-complete -c spa-client -n "__fish_spa_client_using_subcommand profiles; and __fish_seen_subcommand_from decrypt" -s 4 -l ipv4 -d 'Use the server\'s IPv4 addresses only'
-complete -c spa-client -n "__fish_spa_client_using_subcommand profiles; and __fish_seen_subcommand_from decrypt" -s 6 -l ipv6 -d 'Use the server\'s IPv6 addresses only'
 complete -c spa-client -n "__fish_spa_client_using_subcommand profiles; and __fish_seen_subcommand_from decrypt" -l json -d 'Print one JSON object on one line, also when it fails; for scripts'
-complete -c spa-client -n "__fish_spa_client_using_subcommand profiles; and __fish_seen_subcommand_from decrypt" -s v -l verbose -d 'Tell the time, the size and the addresses of each datagram'
 complete -c spa-client -n "__fish_spa_client_using_subcommand profiles; and __fish_seen_subcommand_from decrypt" -s q -l quiet -d 'Say nothing unless it fails'
 complete -c spa-client -n "__fish_spa_client_using_subcommand profiles; and __fish_seen_subcommand_from decrypt" -s h -l help -d 'Print help'
-complete -c spa-client -n "__fish_spa_client_using_subcommand profiles; and __fish_seen_subcommand_from decrypt" -s V -l version -d 'Print version'
 complete -c spa-client -n "__fish_spa_client_using_subcommand profiles; and __fish_seen_subcommand_from help" -f -a "list" -d 'One line for each profile'
 complete -c spa-client -n "__fish_spa_client_using_subcommand profiles; and __fish_seen_subcommand_from help" -f -a "show" -d 'All that a profile says, but its keys'
 complete -c spa-client -n "__fish_spa_client_using_subcommand profiles; and __fish_seen_subcommand_from help" -f -a "import" -d 'Take in a profile from a file, or from a paste'
@@ -266,23 +181,11 @@ complete -c spa-client -n "__fish_spa_client_using_subcommand profiles; and __fi
 complete -c spa-client -n "__fish_spa_client_using_subcommand profiles; and __fish_seen_subcommand_from help" -f -a "help" -d 'Print this message or the help of the given subcommand(s)'
 complete -c spa-client -n "__fish_spa_client_using_subcommand enrol" -l name -d 'What the profile is to be called [default: this machine\'s name]' -r
 complete -c spa-client -n "__fish_spa_client_using_subcommand enrol" -l finish -d 'The line with which the server answered, or - to paste it' -r
-complete -c spa-client -n "__fish_spa_client_using_subcommand enrol" -s A -l access -d 'What to open, like tcp/22 or tcp/22,udp/51820 [default: all that the profile opens]' -r
-complete -c spa-client -n "__fish_spa_client_using_subcommand enrol" -s D -l destination -d 'Name or address of the server [default: the profile\'s]' -r
-complete -c spa-client -n "__fish_spa_client_using_subcommand enrol" -l profile -d 'Name of the profile, or path of its file [default: the one for the server, or the only one]' -r -F
 complete -c spa-client -n "__fish_spa_client_using_subcommand enrol" -l passphrase-file -d 'File of the profile\'s passphrase, its first line, instead of asking for it' -r -F
-complete -c spa-client -n "__fish_spa_client_using_subcommand enrol" -s a -l allow -d 'For whom: an address, a prefix like 192.0.2.0/24, `source` (whoever the datagram comes from), `resolve` (the own address as a STUN server sees it), `learnt` (as the server\'s last receipt told it), or `auto`' -r
-complete -c spa-client -n "__fish_spa_client_using_subcommand enrol" -l stun -d 'STUN server that tells the own address, for `-a resolve`; nobody is asked unless one is named' -r
-complete -c spa-client -n "__fish_spa_client_using_subcommand enrol" -s w -l window -d 'How long the door is to stay open, like 45s [default: as the server has it]' -r
-complete -c spa-client -n "__fish_spa_client_using_subcommand enrol" -s p -l port -d 'UDP port that the datagram goes to [default: the profile\'s]' -r
-complete -c spa-client -n "__fish_spa_client_using_subcommand enrol" -l wait -d 'Wait until the service answers, and say how long that took, or why it probably does not; 10s unless a time is given' -r
 complete -c spa-client -n "__fish_spa_client_using_subcommand enrol" -l force -d 'Begin anew where one is pending'
-complete -c spa-client -n "__fish_spa_client_using_subcommand enrol" -s 4 -l ipv4 -d 'Use the server\'s IPv4 addresses only'
-complete -c spa-client -n "__fish_spa_client_using_subcommand enrol" -s 6 -l ipv6 -d 'Use the server\'s IPv6 addresses only'
 complete -c spa-client -n "__fish_spa_client_using_subcommand enrol" -l json -d 'Print one JSON object on one line, also when it fails; for scripts'
-complete -c spa-client -n "__fish_spa_client_using_subcommand enrol" -s v -l verbose -d 'Tell the time, the size and the addresses of each datagram'
 complete -c spa-client -n "__fish_spa_client_using_subcommand enrol" -s q -l quiet -d 'Say nothing unless it fails'
 complete -c spa-client -n "__fish_spa_client_using_subcommand enrol" -s h -l help -d 'Print help'
-complete -c spa-client -n "__fish_spa_client_using_subcommand enrol" -s V -l version -d 'Print version'
 complete -c spa-client -n "__fish_spa_client_using_subcommand help; and not __fish_seen_subcommand_from connect ensure run proxy keep profiles enrol help" -f -a "connect" -d 'Knock unless the door is open, connect, and relay standard input and output: for ssh\'s ProxyCommand'
 complete -c spa-client -n "__fish_spa_client_using_subcommand help; and not __fish_seen_subcommand_from connect ensure run proxy keep profiles enrol help" -f -a "ensure" -d 'Knock unless a window is believed open, and wait until the service answers: for ssh\'s `Match exec`'
 complete -c spa-client -n "__fish_spa_client_using_subcommand help; and not __fish_seen_subcommand_from connect ensure run proxy keep profiles enrol help" -f -a "run" -d 'Knock, wait until the service answers, and run a command that finds it in SPA_ADDRESS and SPA_PORT'

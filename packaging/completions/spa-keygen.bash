@@ -115,7 +115,7 @@ _spa__keygen() {
             return 0
             ;;
         spa__keygen__subcmd__accept)
-            opts="-h -V --name --server --yes --json --open --port --config-dir --state-dir --suite --window --max-window --expires --freshness --receipt --help --version"
+            opts="-h --name --server --yes --json --open --port --config-dir --state-dir --suite --window --max-window --expires --freshness --receipt --help"
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 2 ]] ; then
                 COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
                 return 0
@@ -257,7 +257,7 @@ _spa__keygen() {
             return 0
             ;;
         spa__keygen__subcmd__list)
-            opts="-h -V --json --config-dir --state-dir --help --version"
+            opts="-h --json --config-dir --state-dir --help"
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 2 ]] ; then
                 COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
                 return 0
@@ -279,7 +279,7 @@ _spa__keygen() {
             return 0
             ;;
         spa__keygen__subcmd__revoke)
-            opts="-h -V --json --config-dir --state-dir --help --version"
+            opts="-h --json --config-dir --state-dir --help"
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 2 ]] ; then
                 COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
                 return 0
@@ -301,7 +301,7 @@ _spa__keygen() {
             return 0
             ;;
         spa__keygen__subcmd__rotate)
-            opts="-h -V --site --finish --server --overlap --out --json --config-dir --state-dir --help --version"
+            opts="-h --site --finish --server --overlap --out --json --config-dir --state-dir --help"
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 2 ]] ; then
                 COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
                 return 0

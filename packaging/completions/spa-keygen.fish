@@ -62,7 +62,6 @@ complete -c spa-keygen -n "__fish_spa_keygen_using_subcommand accept" -l yes -d 
 complete -c spa-keygen -n "__fish_spa_keygen_using_subcommand accept" -l json -d 'Print one JSON object on one line, also when it fails; for scripts'
 complete -c spa-keygen -n "__fish_spa_keygen_using_subcommand accept" -l receipt -d 'The server tells the client what became of each knock, if spad.toml allows receipts'
 complete -c spa-keygen -n "__fish_spa_keygen_using_subcommand accept" -s h -l help -d 'Print help'
-complete -c spa-keygen -n "__fish_spa_keygen_using_subcommand accept" -s V -l version -d 'Print version'
 complete -c spa-keygen -n "__fish_spa_keygen_using_subcommand rotate" -l server -d 'Name or address of this server, as its clients reach it' -r
 complete -c spa-keygen -n "__fish_spa_keygen_using_subcommand rotate" -l overlap -d 'For how long the present key still works, beside the new one: a time, or `until-used`; 0s ends it at once' -r
 complete -c spa-keygen -n "__fish_spa_keygen_using_subcommand rotate" -l out -d 'File of the client\'s half, or a folder for it [default: ./NAME.spa.toml]' -r -F
@@ -72,17 +71,14 @@ complete -c spa-keygen -n "__fish_spa_keygen_using_subcommand rotate" -l site -d
 complete -c spa-keygen -n "__fish_spa_keygen_using_subcommand rotate" -l finish -d 'End the validity of the site\'s key before the present one'
 complete -c spa-keygen -n "__fish_spa_keygen_using_subcommand rotate" -l json -d 'Print one JSON object on one line, also when it fails; for scripts'
 complete -c spa-keygen -n "__fish_spa_keygen_using_subcommand rotate" -s h -l help -d 'Print help'
-complete -c spa-keygen -n "__fish_spa_keygen_using_subcommand rotate" -s V -l version -d 'Print version'
 complete -c spa-keygen -n "__fish_spa_keygen_using_subcommand revoke" -l config-dir -d 'Folder of site.toml and profiles' -r -F
 complete -c spa-keygen -n "__fish_spa_keygen_using_subcommand revoke" -l state-dir -d 'Folder of the replay journal' -r -F
 complete -c spa-keygen -n "__fish_spa_keygen_using_subcommand revoke" -l json -d 'Print one JSON object on one line, also when it fails; for scripts'
 complete -c spa-keygen -n "__fish_spa_keygen_using_subcommand revoke" -s h -l help -d 'Print help'
-complete -c spa-keygen -n "__fish_spa_keygen_using_subcommand revoke" -s V -l version -d 'Print version'
 complete -c spa-keygen -n "__fish_spa_keygen_using_subcommand list" -l config-dir -d 'Folder of site.toml and profiles' -r -F
 complete -c spa-keygen -n "__fish_spa_keygen_using_subcommand list" -l state-dir -d 'Folder of the replay journal' -r -F
 complete -c spa-keygen -n "__fish_spa_keygen_using_subcommand list" -l json -d 'Print it as JSON'
 complete -c spa-keygen -n "__fish_spa_keygen_using_subcommand list" -s h -l help -d 'Print help'
-complete -c spa-keygen -n "__fish_spa_keygen_using_subcommand list" -s V -l version -d 'Print version'
 complete -c spa-keygen -n "__fish_spa_keygen_using_subcommand help; and not __fish_seen_subcommand_from accept rotate revoke list help" -f -a "accept" -d 'Answer the line that spa-client enrol printed: makes the server\'s half, and prints a line for the client'
 complete -c spa-keygen -n "__fish_spa_keygen_using_subcommand help; and not __fish_seen_subcommand_from accept rotate revoke list help" -f -a "rotate" -d 'Give a profile, or the site, a new key; the one before works for a while'
 complete -c spa-keygen -n "__fish_spa_keygen_using_subcommand help; and not __fish_seen_subcommand_from accept rotate revoke list help" -f -a "revoke" -d 'Take profiles away: the running spad closes their doors at once'

@@ -25,6 +25,9 @@ _spad() {
             spad,check)
                 cmd="spad__subcmd__check"
                 ;;
+            spad,clock)
+                cmd="spad__subcmd__clock"
+                ;;
             spad,confirm)
                 cmd="spad__subcmd__confirm"
                 ;;
@@ -73,6 +76,9 @@ _spad() {
             spad__subcmd__help,check)
                 cmd="spad__subcmd__help__subcmd__check"
                 ;;
+            spad__subcmd__help,clock)
+                cmd="spad__subcmd__help__subcmd__clock"
+                ;;
             spad__subcmd__help,confirm)
                 cmd="spad__subcmd__help__subcmd__confirm"
                 ;;
@@ -119,7 +125,7 @@ _spad() {
 
     case "${cmd}" in
         spad)
-            opts="-v -q -h -V --config --state-dir --verbose --quiet --observe --help --version check doctor guard apply confirm status grants revoke watch audit metrics runner reload explain teardown help"
+            opts="-v -q -h -V --config --state-dir --verbose --quiet --observe --help --version check doctor guard apply confirm status grants revoke watch audit metrics runner clock reload explain teardown help"
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 1 ]] ; then
                 COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
                 return 0
@@ -141,7 +147,7 @@ _spad() {
             return 0
             ;;
         spad__subcmd__apply)
-            opts="-v -q -h -V --confirm --config --state-dir --verbose --quiet --help --version"
+            opts="-v -q -h --confirm --config --state-dir --verbose --quiet --help"
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 2 ]] ; then
                 COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
                 return 0
@@ -167,7 +173,7 @@ _spad() {
             return 0
             ;;
         spad__subcmd__audit)
-            opts="-v -q -h -V --file --journald --config --state-dir --verbose --quiet --help --version"
+            opts="-v -q -h --file --journald --config --state-dir --verbose --quiet --help"
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 2 ]] ; then
                 COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
                 return 0
@@ -193,7 +199,29 @@ _spad() {
             return 0
             ;;
         spad__subcmd__check)
-            opts="-v -q -h -V --config --state-dir --verbose --quiet --help --version"
+            opts="-v -q -h --config --state-dir --verbose --quiet --help"
+            if [[ ${cur} == -* || ${COMP_CWORD} -eq 2 ]] ; then
+                COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+                return 0
+            fi
+            case "${prev}" in
+                --config)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --state-dir)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                *)
+                    COMPREPLY=()
+                    ;;
+            esac
+            COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+            return 0
+            ;;
+        spad__subcmd__clock)
+            opts="-v -q -h --config --state-dir --verbose --quiet --help"
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 2 ]] ; then
                 COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
                 return 0
@@ -215,7 +243,7 @@ _spad() {
             return 0
             ;;
         spad__subcmd__confirm)
-            opts="-v -q -h -V --config --state-dir --verbose --quiet --help --version"
+            opts="-v -q -h --config --state-dir --verbose --quiet --help"
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 2 ]] ; then
                 COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
                 return 0
@@ -237,7 +265,7 @@ _spad() {
             return 0
             ;;
         spad__subcmd__doctor)
-            opts="-v -q -h -V --json --self-test --config --state-dir --verbose --quiet --help --version"
+            opts="-v -q -h --json --self-test --config --state-dir --verbose --quiet --help"
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 2 ]] ; then
                 COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
                 return 0
@@ -259,7 +287,7 @@ _spad() {
             return 0
             ;;
         spad__subcmd__explain)
-            opts="-v -q -h -V --at --journal --json --config --state-dir --verbose --quiet --help --version"
+            opts="-v -q -h --at --journal --json --config --state-dir --verbose --quiet --help"
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 2 ]] ; then
                 COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
                 return 0
@@ -289,7 +317,7 @@ _spad() {
             return 0
             ;;
         spad__subcmd__grants)
-            opts="-v -q -h -V --json --config --state-dir --verbose --quiet --help --version"
+            opts="-v -q -h --json --config --state-dir --verbose --quiet --help"
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 2 ]] ; then
                 COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
                 return 0
@@ -311,7 +339,7 @@ _spad() {
             return 0
             ;;
         spad__subcmd__guard)
-            opts="-v -q -h -V --config --state-dir --verbose --quiet --help --version"
+            opts="-v -q -h --config --state-dir --verbose --quiet --help"
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 2 ]] ; then
                 COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
                 return 0
@@ -333,7 +361,7 @@ _spad() {
             return 0
             ;;
         spad__subcmd__help)
-            opts="check doctor guard apply confirm status grants revoke watch audit metrics runner reload explain teardown help"
+            opts="check doctor guard apply confirm status grants revoke watch audit metrics runner clock reload explain teardown help"
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 2 ]] ; then
                 COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
                 return 0
@@ -375,6 +403,20 @@ _spad() {
             return 0
             ;;
         spad__subcmd__help__subcmd__check)
+            opts=""
+            if [[ ${cur} == -* || ${COMP_CWORD} -eq 3 ]] ; then
+                COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+                return 0
+            fi
+            case "${prev}" in
+                *)
+                    COMPREPLY=()
+                    ;;
+            esac
+            COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+            return 0
+            ;;
+        spad__subcmd__help__subcmd__clock)
             opts=""
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 3 ]] ; then
                 COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
@@ -571,7 +613,7 @@ _spad() {
             return 0
             ;;
         spad__subcmd__metrics)
-            opts="-v -q -h -V --textfile --every --listen --config --state-dir --verbose --quiet --help --version"
+            opts="-v -q -h --textfile --every --listen --config --state-dir --verbose --quiet --help"
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 2 ]] ; then
                 COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
                 return 0
@@ -605,7 +647,7 @@ _spad() {
             return 0
             ;;
         spad__subcmd__reload)
-            opts="-v -q -h -V --json --config --state-dir --verbose --quiet --help --version"
+            opts="-v -q -h --json --config --state-dir --verbose --quiet --help"
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 2 ]] ; then
                 COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
                 return 0
@@ -627,7 +669,7 @@ _spad() {
             return 0
             ;;
         spad__subcmd__revoke)
-            opts="-v -q -h -V --json --config --state-dir --verbose --quiet --help --version"
+            opts="-v -q -h --json --config --state-dir --verbose --quiet --help"
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 2 ]] ; then
                 COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
                 return 0
@@ -649,7 +691,7 @@ _spad() {
             return 0
             ;;
         spad__subcmd__runner)
-            opts="-v -q -h -V --config --state-dir --verbose --quiet --help --version"
+            opts="-v -q -h --config --state-dir --verbose --quiet --help"
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 2 ]] ; then
                 COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
                 return 0
@@ -671,7 +713,7 @@ _spad() {
             return 0
             ;;
         spad__subcmd__status)
-            opts="-v -q -h -V --json --config --state-dir --verbose --quiet --help --version"
+            opts="-v -q -h --json --config --state-dir --verbose --quiet --help"
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 2 ]] ; then
                 COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
                 return 0
@@ -693,7 +735,7 @@ _spad() {
             return 0
             ;;
         spad__subcmd__teardown)
-            opts="-v -q -h -V --config --state-dir --verbose --quiet --help --version"
+            opts="-v -q -h --config --state-dir --verbose --quiet --help"
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 2 ]] ; then
                 COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
                 return 0
@@ -715,7 +757,7 @@ _spad() {
             return 0
             ;;
         spad__subcmd__watch)
-            opts="-v -q -h -V --json --config --state-dir --verbose --quiet --help --version"
+            opts="-v -q -h --json --config --state-dir --verbose --quiet --help"
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 2 ]] ; then
                 COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
                 return 0

@@ -138,6 +138,8 @@ pub enum Command {
     },
     /// Run what spad.toml names when a door opens, shuts, or somebody asks for it
     Runner,
+    /// Tell a daemon that may not ask the kernel whether its clock is synchronised, for as long as this runs
+    Clock,
     /// Read the files anew, and say whether they are in force
     Reload {
         /// Print the outcome as JSON

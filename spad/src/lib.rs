@@ -41,4 +41,5 @@ pub mod surroundings;
 #[allow(unsafe_code)]
 pub mod sys;
 mod wire;
+pub mod witness;
 pub mod worker;

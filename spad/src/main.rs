@@ -18,7 +18,9 @@ use spad::lock::Lock;
 use spad::operator::{Outlet, Target};
 use spad::role::Role;
 use spad::starter::{self, Options};
-use spad::{actions, apply, check, doctor, explain, guard, kept, log, monitor, operator, sender, worker};
+use spad::{
+    actions, apply, check, doctor, explain, guard, kept, log, monitor, operator, sender, witness, worker,
+};
 
 fn main() -> ExitCode {
     let arguments = Arguments::parse();
@@ -69,6 +71,7 @@ fn main() -> ExitCode {
             operator::metrics(&options.state_dir, &outlet)
         }
         (None, Some(Command::Runner)) => actions::runner(&options),
+        (None, Some(Command::Clock)) => witness::vouch(),
         (None, Some(Command::Reload { json })) => operator::reload(&options.state_dir, form(json)),
         (None, Some(Command::Explain { capture, at, journal, json })) => {
             explain::run(&options, &explain::What { capture, at, journal }, form(json))

@@ -4,6 +4,7 @@
 pub mod clock;
 pub mod descriptors;
 pub mod filter;
+pub mod lock;
 pub mod namespace;
 pub mod peer;
 pub mod signal;

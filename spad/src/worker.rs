@@ -36,6 +36,7 @@ use crate::socketpair::{ChannelError, Seqpacket};
 use crate::starter::Options;
 use crate::surroundings::{Routes, Surroundings};
 use crate::sys::clock;
+use crate::witness::Witness;
 
 /// Where a reboot clears what is written.
 const RUN_DIR: &str = "/run/spad";
@@ -107,7 +108,8 @@ struct Worker<'c> {
     settling: Option<Settling>,
     skew: Duration,
     clock_trusted: bool,
-    /// When the kernel was last asked whether its clock is synchronised, and what it said.
+    witness: Witness,
+    /// When it was last asked whether the clock is synchronised, and what it said.
     asked: Option<(BootTime, bool)>,
     reporter: Reporter,
     /// For how long frames gather before the next look; `None` to be woken by the next one.
@@ -157,7 +159,7 @@ fn prepare<'c>(options: &Options, channel: &'c Seqpacket) -> Result<Worker<'c>, 
     let captures: Vec<BorrowedFd<'_>> = listeners.iter().map(AsFd::as_fd).collect();
     let writable: Vec<BorrowedFd<'_>> = opened.descriptors().map(AsFd::as_fd).collect();
     let descriptors = Descriptors { captures: &captures, channel: channel.as_fd(), writable: &writable };
-    let swaps = swaps();
+    let (swaps, witness) = (swaps(), Witness::find());
     let report = sandbox::seal_worker(descriptors)?;
     debug!("worker {report}");
 
@@ -195,6 +197,7 @@ fn prepare<'c>(options: &Options, channel: &'c Seqpacket) -> Result<Worker<'c>, 
         .with_actions(config.table.to_invoke()),
         skew: config.skew,
         clock_trusted: config.clock_trusted,
+        witness,
         asked: None,
         reporter: Reporter::default(),
         gather: None,
@@ -435,12 +438,12 @@ impl Worker<'_> {
         info!("settled: knocks sealed after {} open, that is in {wait} s", write_moment(floor));
     }
 
-    /// Both clocks, and what the kernel said of the one within the last second: a system call that not every frame
+    /// Both clocks, and what was said of the one within the last second: a system call that not every frame
     /// has to pay.
     fn now(&mut self) -> Now {
         let boot = BootTime::new(clock::boottime());
         if self.asked.is_none_or(|(at, _)| boot.since(at) >= Duration::from_secs(1)) {
-            self.asked = Some((boot, self.clock_trusted || clock::synchronised().unwrap_or(false)));
+            self.asked = Some((boot, self.clock_trusted || self.witness.vouches()));
         }
         Now { wall: wall(), boot, synchronised: self.asked.is_some_and(|(_, synchronised)| synchronised) }
     }

@@ -379,6 +379,11 @@ fn what_is_no_fault_is_a_warning() {
     let _spad = lab.spad_by(&clock);
     let out = doctor_by(&lab, &clock);
     assert!(out.contains("ok    clock: "), "{out}");
+    // Who passes it on to a spad that may not ask was there, and is gone.
+    lab.sh(SERVER, "install -d -m 700 /run/spad-clock; touch /run/spad-clock/lock");
+    let out = doctor_by(&lab, &clock);
+    assert!(out.contains("warn  clock: the kernel calls its clock synchronised, but `spad clock`"), "{out}");
+    assert!(out.contains("(fix: systemctl start spad-clock)"), "{out}");
     clock.kernel_says(Synchronised::No);
     // The default gateway itself has knocked, or hides who did.
     lab.sh(SERVER, "nft add element inet spad grants4 '{ 10.77.0.254 . tcp . 22 timeout 1m }'");

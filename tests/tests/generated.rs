@@ -155,20 +155,28 @@ fn completion_file(shell: Shell, program: &str) -> String {
     }
 }
 
-/// The same command without hidden options, which the completions of some shells would offer.
+/// A built command as its help shows it: without hidden options, which the completions of some shells would offer, and with
+/// those of the whole program only where they are of use.
 fn visible(command: &Command) -> Command {
-    let arguments = command.get_arguments().filter(|one| !one.is_hide_set());
-    let inner = command.get_subcommands().filter(|one| !one.is_hide_set());
-    let copy = Command::new(&*command.get_name().to_owned().leak())
-        .about(command.get_about().cloned().unwrap_or_default())
-        .version(env!("CARGO_PKG_VERSION"));
-    copy.args(arguments.cloned()).subcommands(inner.map(visible))
+    // Those two come by themselves.
+    let is_own = |name: &str| !["help", "version"].contains(&name);
+    let arguments = command.get_arguments().filter(|one| !one.is_hide_set() && is_own(one.get_id().as_str()));
+    let inner = command.get_subcommands().filter(|one| !one.is_hide_set() && is_own(one.get_name()));
+    let mut copy = Command::new(&*command.get_name().to_owned().leak())
+        .about(command.get_about().cloned().unwrap_or_default());
+    if let Some(version) = command.get_version() {
+        copy = copy.version(&*version.to_owned().leak());
+    }
+    copy.args(arguments.map(|one| one.clone().global(false))).subcommands(inner.map(visible))
 }
 
 #[test]
 fn completions_are_what_the_parsers_make() {
     for shell in [Shell::Bash, Shell::Zsh, Shell::Fish] {
-        for (command, _) in programs() {
+        let [client, keygen, spad] = programs().map(|(command, _)| command);
+        for mut command in [spa_client::client::helping(client), keygen, spad] {
+            // Only then does each command have the options that hold everywhere.
+            command.build();
             let (mut command, name) = (visible(&command), command.get_name().to_owned());
             let mut text = Vec::new();
             clap_complete::generate(shell, &mut command, &name, &mut text);
@@ -208,12 +216,16 @@ fn offered(words: &[&str]) -> Vec<String> {
 #[test]
 fn a_real_bash_completes_commands_and_options() {
     #[rustfmt::skip]
-    let rows: [(&[&str], &[&str]); 7] = [
+    let rows: [(&[&str], &[&str]); 10] = [
         // typed, offered
         (&["spa-client", "con"],                  &["connect"]),
         (&["spa-client", "ens"],                  &["ensure"]),
         (&["spa-client", "--dest"],               &["--destination"]),
         (&["spa-client", "connect", "--prof"],    &["--profile"]),
+        (&["spa-client", "keep", "--wind"],       &["--window"]),
+        // These do not knock.
+        (&["spa-client", "profiles", "--"],       &["--passphrase-file", "--json", "--quiet", "--help"]),
+        (&["spa-client", "enrol", "--w"],         &[]),
         (&["spa-keygen", "--fresh"],              &["--freshness"]),
         (&["spad", "tear"],                       &["teardown"]),
         (&["spad", "doctor", "--self"],           &["--self-test"]),

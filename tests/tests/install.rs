@@ -39,6 +39,7 @@ fn installing_guards_nothing_and_uninstalling_takes_the_guard_away() {
         "doc/spad/spad.rules.yml",
         "doc/spad/spad.json",
         "units/spad-guard.service",
+        "units/spad-clock.service",
         "units/spad.service",
         "sbin/spad",
         "sysusers/spad.conf",
@@ -57,6 +58,8 @@ fn installing_guards_nothing_and_uninstalling_takes_the_guard_away() {
     assert_eq!(status, Some(0), "{said}");
     let unit = lab.read("units/spad-guard.service");
     assert!(unit.contains("\nExecStart=/run/lab/usr/sbin/spad guard\n"), "{unit}");
+    // Every unit starts the program where it was put.
+    assert!(!lab.sh(SERVER, "cat /run/lab/units/*.service").contains("=/usr/sbin/spad"));
     assert_eq!(lab.sh(SERVER, "nft list ruleset"), "");
     lab.opens(A, SSH);
 

@@ -142,6 +142,31 @@ fn when_all_of_it_was_frozen_nobody_is_taken_to_hang() {
     lab.opens(A, SSH);
 }
 
+/// The daemon opens the lock before it gives up everything, and can find it nowhere else.
+#[test]
+fn the_units_agree_about_who_vouches_for_the_clock() {
+    let unit =
+        |name: &str| fs::read_to_string(repository().join("packaging").join(name)).expect("it is there");
+    let (spad, clock) = (unit("spad.service"), unit("spad-clock.service"));
+    let folder = std::path::Path::new(spad::witness::LOCK).parent().and_then(|folder| folder.file_name());
+    let folder = folder.and_then(|name| name.to_str()).expect("a folder in /run");
+    for (text, line) in [
+        (&clock, format!("RuntimeDirectory={folder}")),
+        (&clock, format!("ExecStartPre=/usr/bin/touch {}", spad::witness::LOCK)),
+        (&clock, "ExecStart=/usr/sbin/spad clock".to_owned()),
+        (&clock, "User=spad".to_owned()),
+        (&clock, "PartOf=spad.service".to_owned()),
+        // What spad may not ask.
+        (&spad, "ProtectClock=yes".to_owned()),
+    ] {
+        assert!(text.lines().any(|found| found == line), "no {line}");
+    }
+    for word in ["Wants=", "After="] {
+        let named = |line: &str| line.starts_with(word) && line.ends_with(" spad-clock.service");
+        assert!(spad.lines().any(named), "{word}");
+    }
+}
+
 /// The overall exposure of a unit with these drop-ins, in tenths.
 fn exposure(unit: &str, drop_ins: &[&str]) -> Option<u32> {
     let packaging = repository().join("packaging");
@@ -167,14 +192,14 @@ fn the_units_expose_little() {
     #[rustfmt::skip]
     let rows = [
         // unit, drop-ins, most, why not less
-        ("spad.service",       &[][..],                  17, "the kernel is asked whether its clock is synchronised"),
-        ("spad.service",       &["trusted-clock.conf"],  15, "captures and the firewall of the host"),
+        ("spad.service",       &[][..],                  15, "captures and the firewall of the host"),
+        ("spad-clock.service", &[],                       7, "the question to the clock is that which sets it"),
         ("spad-guard.service", &[],                      11, "the firewall of the host"),
         ("spad-audit.service", &[],                       8, "the sockets of the daemon and of the kernel"),
         ("spad-metrics.service", &[],                    11, "IP sockets of this host"),
         ("spad-runner.service", &[],                     20, "it becomes other users, whose commands speak to other hosts"),
-        ("spad.service",       &["receipts.conf"],       21, "and IP sockets"),
-        ("spad.service",       &["iptables.conf"],       28, "its programs want to be root"),
+        ("spad.service",       &["receipts.conf"],       18, "and IP sockets"),
+        ("spad.service",       &["iptables.conf"],       26, "its programs want to be root"),
     ];
     for (unit, drop_ins, most, why) in rows {
         let Some(exposure) = exposure(unit, drop_ins) else {

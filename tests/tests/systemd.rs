@@ -80,7 +80,7 @@ fn the_units_serve_guard_watch_and_are_started_again_under_systemd() {
 
     // Enabled units serve, with the confinement that they ask for, and nothing failed.
     assert_eq!(booted.run("systemctl --failed --plain --no-legend").out, "");
-    for unit in ["spad", "spad-audit", "spad-metrics"] {
+    for unit in ["spad", "spad-clock", "spad-audit", "spad-metrics"] {
         assert_eq!(
             booted.property(unit, "ActiveState"),
             "active",
@@ -155,6 +155,62 @@ fn the_units_serve_guard_watch_and_are_started_again_under_systemd() {
     lab.opens(B, SSH);
     let left = booted.sh("systemctl list-units --all --plain --no-legend 'spad*'");
     assert!(!left.contains("active "), "{left}");
+}
+
+#[test]
+fn under_systemd_spad_may_not_touch_a_clock_and_relies_on_the_unit_that_may_ask() {
+    let Some(lab) = Lab::new() else { return };
+    let Some(machine) = installed(&lab) else { return };
+    machine.sh(SERVER, "sed -i '/^clock = \"trusted\"$/d' /etc/spad/spad.toml; spad check");
+    let drop_in = repository().join("packaging/drop-ins/iptables.conf");
+    fs::copy(drop_in, lab.path("root/var/tmp/iptables.conf")).expect("there is room");
+    let booted = machine.boot(SERVER);
+    assert_eq!(
+        booted.property("spad-clock", "ActiveState"),
+        "active",
+        "{}",
+        booted.sh("journalctl --no-pager")
+    );
+    assert!(up(&booted, "spad-clock") <= up(&booted, "spad"), "the daemon opens the lock as it starts");
+    let vouched = || booted.sh("spad metrics").contains("\nspad_clock_vouched 1\n");
+
+    // Whatever this kernel says, the daemon hears it through the lock.
+    let kernel = spad::sys::clock::synchronised().expect("anybody may ask");
+    let says = if kernel { "the kernel calls its clock" } else { "the kernel does not call its clock" };
+    assert!(booted.sh("journalctl -u spad-clock --no-pager").contains(says));
+    eventually("the daemon knows", SOON, || vouched() == kernel);
+    let file = booted.sh("stat -c '%i %U %a' /run/spad-clock /run/spad-clock/lock");
+    assert!(file.contains(" spad 700\n") && file.contains(" spad 600\n"), "{file}");
+    booted.sh("systemctl stop spad-clock");
+    eventually("nobody vouches", SOON, || !vouched());
+    let status = booted.run("spad status").text();
+    assert!(status.contains("or spad-clock.service does not run"), "it asks nobody else: {status}");
+
+    // Somebody in its place, whose clock is right.
+    let hold = "systemd-run --quiet --collect --unit=holder python3 -c 'import fcntl, time
+with open(\"/run/spad-clock/lock\", \"r+\") as lock:
+    fcntl.lockf(lock, fcntl.LOCK_EX)
+    time.sleep(600)'";
+    booted.sh(hold);
+    eventually("it is vouched for", SOON, vouched);
+    booted.sh("systemctl kill -s KILL holder");
+    eventually("no word outlives who gave it", SOON, || !vouched());
+
+    // The file stays the same, as the daemon has it open; and the unit goes as spad does.
+    booted.sh("systemctl start spad-clock");
+    assert_eq!(booted.sh("stat -c '%i %U %a' /run/spad-clock /run/spad-clock/lock"), file);
+    booted.sh("systemctl kill -s KILL spad-clock");
+    eventually("it is started again", SOON, || booted.property("spad-clock", "ActiveState") == "active");
+    booted.sh("systemctl stop spad");
+    assert_eq!(booted.property("spad-clock", "ActiveState"), "inactive");
+
+    // The same where the daemon is root's, who may read what is not his.
+    booted.sh(&format!("{hold}; mkdir -p /run/systemd/system/spad.service.d
+        cp /var/tmp/iptables.conf /run/systemd/system/spad.service.d; systemctl daemon-reload; systemctl start spad"));
+    assert_eq!(booted.property("spad", "User"), "root");
+    eventually("it is vouched for", SOON, vouched);
+    booted.sh("systemctl kill -s KILL holder; systemctl stop spad-clock");
+    eventually("nobody vouches", SOON, || !vouched());
 }
 
 #[test]

@@ -4,22 +4,14 @@ use std::net::TcpListener;
 
 use serde_json::{Value, json};
 
-use crate::scratch::{Done, Scratch};
-
-/// The one line that was printed, and that its status is the program's.
-fn object(done: &Done) -> Value {
-    assert_eq!(done.out.lines().count(), 1, "{}{}", done.out, done.err);
-    let object: Value = serde_json::from_str(&done.out).unwrap();
-    assert_eq!(object["status"], done.status, "{object}");
-    object
-}
+use crate::scratch::Scratch;
 
 #[test]
 fn a_knock_says_what_it_asked_of_whom() {
     let scratch = Scratch::new();
     let listener = scratch.profile("laptop", "--open tcp/22,udp/53 --window 45s");
     let server = format!("127.0.0.1:{}", listener.port());
-    let mut object = object(&scratch.client("--json -A tcp/22"));
+    let mut object = scratch.client("--json -A tcp/22").object();
     let time = object.as_object_mut().unwrap().remove("time").unwrap();
     assert!(time.as_str().unwrap().ends_with('Z'), "{time}");
     let expected = json!({
@@ -34,7 +26,7 @@ fn a_knock_says_what_it_asked_of_whom() {
 fn a_close_has_no_window_and_all_is_an_empty_list() {
     let scratch = Scratch::new();
     let _listener = scratch.profile("laptop", "--open tcp/22");
-    let object = object(&scratch.client("--json --close"));
+    let object = scratch.client("--json --close").object();
     assert_eq!((&object["request"], &object["services"]), (&json!("close"), &json!([])));
     assert_eq!(object.get("window"), None);
 }
@@ -44,10 +36,10 @@ fn a_dry_run_says_where_to_and_for_whom() {
     let scratch = Scratch::new();
     let listener = scratch.profile("laptop", "--open tcp/22");
     let server = format!("127.0.0.1:{}", listener.port());
-    let said = object(&scratch.client("--json --dry-run -a source"));
+    let said = scratch.client("--json --dry-run -a source").object();
     assert_eq!(said["would_send"], json!([{ "to": server, "for": "source" }]));
     assert_eq!(said.get("sent_to"), None);
-    let said = object(&scratch.client("--json --dry-run -a 192.0.2.0/24 --save-packet packet"));
+    let said = scratch.client("--json --dry-run -a 192.0.2.0/24 --save-packet packet").object();
     assert_eq!(said["would_send"], json!([{ "to": server, "for": "192.0.2.0/24" }]));
     assert!(scratch.path("packet").exists());
     assert!(listener.heard().is_empty(), "nothing was sent");
@@ -59,16 +51,16 @@ fn a_wait_and_ensure_say_who_answered_and_when() {
     let service = TcpListener::bind("127.0.0.1:0").unwrap();
     let at = service.local_addr().unwrap();
     let _listener = scratch.profile("laptop", &format!("--open tcp/{}", at.port()));
-    let waited = object(&scratch.client("--json --wait"));
+    let waited = scratch.client("--json --wait").object();
     assert_eq!(waited["answered"], json!(at.to_string()));
     assert!(waited["milliseconds"].as_f64().is_some_and(|took| (0.0..10_000.0).contains(&took)), "{waited}");
-    let believed = object(&scratch.client("--json ensure"));
+    let believed = scratch.client("--json ensure").object();
     assert_eq!((&believed["believed_open"], believed.get("answered")), (&json!(true), None));
     drop(service);
     let refused = scratch.client("--json --wait=1s");
-    assert_eq!(object(&refused)["status"], 8);
+    assert_eq!(refused.object()["status"], 8);
     let service = TcpListener::bind(at).unwrap();
-    let anew = object(&scratch.client("--json ensure"));
+    let anew = scratch.client("--json ensure").object();
     assert_eq!((&anew["believed_open"], &anew["answered"]), (&json!(false), &json!(at.to_string())));
     drop(service);
 }
@@ -77,7 +69,7 @@ fn a_wait_and_ensure_say_who_answered_and_when() {
 fn a_failure_is_an_object_with_status_error_and_hint_beside_the_lines_for_people() {
     let scratch = Scratch::new();
     let done = scratch.client("--json --profile nobody");
-    let object = object(&done);
+    let object = done.object();
     let keys: Vec<&String> = object.as_object().unwrap().keys().collect();
     assert_eq!(keys, ["error", "hint", "status"]);
     assert_eq!(object["status"], 3);

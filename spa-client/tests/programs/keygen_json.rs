@@ -2,21 +2,14 @@
 
 use serde_json::{Value, json};
 
-use crate::scratch::{Done, Scratch};
-
-fn object(done: &Done) -> Value {
-    assert_eq!(done.out.lines().count(), 1, "{}{}", done.out, done.err);
-    let object: Value = serde_json::from_str(&done.out).unwrap();
-    assert_eq!(object["status"], done.status, "{object}");
-    object
-}
+use crate::scratch::Scratch;
 
 #[test]
 fn what_was_made_is_told_with_its_files_and_no_key() {
     let scratch = Scratch::new();
     let made = "--server 192.0.2.1 --open tcp/22 --freshness clock --port 23571 --json";
     let first = scratch.keygen(&format!("anna ben --out keys {made}")).ok();
-    let told = object(&first);
+    let told = first.object();
     assert_eq!((&told["made_site"], &told["port"]), (&json!(true), &json!(23571)), "{told}");
     let profiles = told["profiles"].as_array().unwrap();
     let names: Vec<&Value> = profiles.iter().map(|one| &one["profile"]).collect();
@@ -31,9 +24,9 @@ fn what_was_made_is_told_with_its_files_and_no_key() {
         assert!(!first.out.contains(&key[..20]) && !first.err.contains(&key[..20]));
     }
     let again = scratch.keygen(&format!("carl {made}")).ok();
-    assert_eq!(object(&again)["made_site"], json!(false));
+    assert_eq!(again.object()["made_site"], json!(false));
     let failed = scratch.keygen(&format!("carl {made}"));
-    let told = object(&failed);
+    let told = failed.object();
     let keys: Vec<&String> = told.as_object().unwrap().keys().collect();
     assert_eq!(keys, ["error", "hint", "status"], "{told}");
     assert_eq!(failed.status, 3);
@@ -47,19 +40,19 @@ fn an_enrolment_that_nobody_is_asked_about_is_told_with_its_line_and_fingerprint
     let accept = format!("accept {} --open tcp/22 --freshness clock --json", line.trim());
     let done = scratch.keygen(&accept);
     assert_eq!((done.status, done.out.as_str()), (2, ""), "{}", done.err);
-    let told = object(&scratch.keygen(&format!("{accept} --yes")).ok());
+    let told = scratch.keygen(&format!("{accept} --yes")).ok().object();
     assert_eq!(told["profiles"][0]["profile"], "laptop", "{told}");
     assert_eq!(told["profiles"][0].get("client_half"), None, "{told}");
     let answer = told["answer"].as_str().unwrap();
     let finished = scratch.client(&format!("enrol --finish {answer}")).ok();
     assert!(finished.out.contains(told["fingerprint"].as_str().unwrap()), "{}{}", finished.out, finished.err);
-    let refused = object(&scratch.keygen(&format!("{accept} --yes")));
+    let refused = scratch.keygen(&format!("{accept} --yes")).object();
     assert_eq!(refused["status"], 3);
 }
 
 #[test]
 fn a_list_that_cannot_be_made_is_an_object_too() {
     let scratch = Scratch::new();
-    let told = object(&scratch.keygen("list --json"));
+    let told = scratch.keygen("list --json").object();
     assert!(told["error"].as_str().unwrap().contains("site.toml"), "{told}");
 }

@@ -37,6 +37,14 @@ impl Done {
         self
     }
 
+    /// The one line that `--json` printed; its status is the program's.
+    pub(crate) fn object(&self) -> serde_json::Value {
+        assert_eq!(self.out.lines().count(), 1, "{}{}", self.out, self.err);
+        let object: serde_json::Value = serde_json::from_str(&self.out).unwrap();
+        assert_eq!(object["status"], self.status, "{object}");
+        object
+    }
+
     /// That it failed as the man page says: one sentence that holds `part`, and one hint.
     pub(crate) fn failed(self, status: i32, part: &str) -> Self {
         assert_eq!(self.status, status, "{}{}", self.out, self.err);

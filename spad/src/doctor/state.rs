@@ -5,6 +5,7 @@ use std::path::Path;
 use super::finding::Finding;
 use crate::config::Config;
 use crate::sys::clock;
+use crate::witness;
 
 /// Below this a lost journal could not be begun anew.
 const ROOM: u64 = 8 * 1024 * 1024;
@@ -55,6 +56,14 @@ pub fn clock(config: &Config) -> Finding {
         return Finding::ok(ID, "the clock is trusted, as spad.toml says");
     }
     if clock::synchronised().unwrap_or(false) {
+        if witness::is_missed() {
+            return Finding::warning(
+                ID,
+                "the kernel calls its clock synchronised, but `spad clock`, from whom a spad that may not ask the kernel \
+                 learns of it, has ended; after a loss of the journal nothing opens until it runs",
+                "systemctl start spad-clock",
+            );
+        }
         return Finding::ok(ID, "the kernel calls its clock synchronised");
     }
     Finding::warning(

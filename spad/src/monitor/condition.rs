@@ -70,7 +70,7 @@ impl Monitor<'_> {
                 .as_ref()
                 .map(|firewall| Place { place: firewall.to_string(), why: self.why.clone() }),
             doors: self.leases.len(),
-            clock: serving.map_or("unsynchronised", clock_of).to_owned(),
+            clock: serving.map_or("unsynchronised", |serving| self.clock_of(serving)).to_owned(),
             admitted: tally.counters.admitted,
             refused: Reject::NAMES
                 .iter()
@@ -156,11 +156,7 @@ impl Monitor<'_> {
                         "interfaces where the kernel takes no filter, so that strangers wake the worker: {unfiltered}"
                     )
                 });
-                say(
-                    Part::Clock,
-                    clock_of(serving) == "unsynchronised",
-                    &fixed("nobody vouches for the clock"),
-                );
+                say(Part::Clock, self.clock_of(serving) == "unsynchronised", &fixed(self.witness.doubt()));
             }
         }
         say(
@@ -204,6 +200,16 @@ impl Monitor<'_> {
         (parts, all)
     }
 
+    fn clock_of(&self, serving: &Serving) -> &'static str {
+        if serving.config.clock_trusted {
+            "trusted"
+        } else if self.witness.vouches() {
+            "synchronised"
+        } else {
+            "unsynchronised"
+        }
+    }
+
     /// A lease in words and numbers.
     pub(super) fn grant(&self, held: &Held, now: BootTime) -> Grant {
         let &Held { door, holder, asked, since, until, on_close, forward } = held;
@@ -232,16 +238,6 @@ impl Monitor<'_> {
             cut: on_close == OnClose::Cut,
             through: None,
         }
-    }
-}
-
-fn clock_of(serving: &Serving) -> &'static str {
-    if serving.config.clock_trusted {
-        "trusted"
-    } else if clock::synchronised().unwrap_or(false) {
-        "synchronised"
-    } else {
-        "unsynchronised"
     }
 }
 

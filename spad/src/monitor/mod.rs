@@ -52,6 +52,7 @@ use crate::socketpair::{Received, Seqpacket};
 use crate::starter::Options;
 use crate::surroundings::{Routes, Watcher};
 use crate::sys::clock;
+use crate::witness::Witness;
 
 /// Several changes of the surroundings come together: a link, its addresses, its routes.
 const COMES_TO_REST: Duration = Duration::from_millis(300);
@@ -128,6 +129,7 @@ struct Monitor<'o> {
     desk: Desk,
     /// When the daemon was started.
     begun: BootTime,
+    witness: Witness,
     reporter: Reporter,
     /// When to look at the surroundings again.
     look: Option<BootTime>,
@@ -162,7 +164,7 @@ impl<'o> Monitor<'o> {
             );
         }
         let keeper = keeper.and_then(Result::ok);
-        let (desk, begun) = (Desk::open(options), condition::begun());
+        let (desk, begun, witness) = (Desk::open(options), condition::begun(), Witness::find());
         // Afterwards no program can be started.
         let loader = Loader::start(&options.log).map_err(failed)?;
         let timer = timerfd_create(TimerfdClockId::Boottime, TimerfdFlags::CLOEXEC)
@@ -194,6 +196,7 @@ impl<'o> Monitor<'o> {
             unkept: false,
             desk,
             begun,
+            witness,
             reporter: Reporter::default(),
             look: None,
             repair: None,

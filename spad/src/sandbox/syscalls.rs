@@ -65,7 +65,7 @@ const FREE_TO_THE_WORKER: &[c_long] = &[
     // Counters of a capture, a socket's pending error, and whether its interface is still there.
     libc::SYS_getsockopt,
     libc::SYS_getsockname,
-    // Whether the clock is synchronised. Without CAP_SYS_TIME they can only read.
+    // Whether the clock is synchronised, unless the unit forbids the question. Without CAP_SYS_TIME they can only read.
     libc::SYS_adjtimex,
     libc::SYS_clock_adjtime,
     // What a hash map's seed comes from.
@@ -181,7 +181,9 @@ pub(super) fn allow_only_the_monitors(kept: Option<RawFd>) -> Result<(), Sandbox
     conditional.push((libc::SYS_setsockopt, sets));
     conditional.push((libc::SYS_writev, equal(0, &stderr)));
     conditional.extend(kept.map(|kept| (libc::SYS_pwrite64, equal(0, &[kept]))));
-    conditional.push((libc::SYS_fcntl, equal(1, &[libc::F_GETFD, libc::F_GETFL, libc::F_SETFL])));
+    // F_OFD_GETLK: whether somebody vouches for the clock.
+    conditional
+        .push((libc::SYS_fcntl, equal(1, &[libc::F_GETFD, libc::F_GETFL, libc::F_SETFL, libc::F_OFD_GETLK])));
     install_both(FREE_TO_THE_MONITOR, REFUSED_TO_THE_MONITOR, conditional)
 }
 

@@ -22,7 +22,7 @@ fn main() -> ExitCode {
         ["probe-monitor", what] => probe::monitor(what),
         ["probe-sender", what] => sender::probe(what),
         ["--role", "monitor", ..] => roles::monitor().into(),
-        ["--role", "worker", "--config", config, "--state-dir", state, "-v"] => {
+        ["--role", "worker", "--config", config, "--state-dir", state, "-v", ..] => {
             roles::worker(config, state).into()
         }
         ["--config", config, "--state-dir", state] => {

@@ -15,6 +15,7 @@ use spad::sandbox::{Descriptors, seal_monitor, seal_worker};
 use spad::socketpair::{Received, Seqpacket};
 use spad::surroundings::{Routes, Surroundings, Watcher};
 use spad::sys;
+use spad::witness::Witness;
 
 /// A packet socket where that is permitted, else a UDP one; with a filter that drops everything, or none.
 fn capture(filtered: bool) -> OwnedFd {
@@ -46,7 +47,8 @@ pub(crate) fn worker(what: &str) -> ExitCode {
     let folder = std::env::temp_dir().join(format!("plumbing-probe-{}", std::process::id()));
     std::fs::create_dir(&folder).unwrap();
     let path = folder.join("journal");
-    let mut journal = OpenOptions::new().read(true).write(true).create_new(true).open(path).unwrap();
+    let mut journal = OpenOptions::new().read(true).write(true).create_new(true).open(&path).unwrap();
+    let witness = Witness::beside(&path);
     let (channel, mut peer) = Seqpacket::pair().unwrap();
     let capture = capture(what != "unfiltered");
     let parent = std::os::unix::process::parent_id();
@@ -66,7 +68,7 @@ pub(crate) fn worker(what: &str) -> ExitCode {
     }
     match what {
         "wait" => drop(std::io::stdin().read(&mut [0])),
-        "allowed" => allowed(&mut journal, &mut reader, &capture, &channel, &mut peer),
+        "allowed" => allowed(&mut journal, &mut reader, &capture, &channel, &mut peer, &witness),
         "open" => drop(File::open("/etc/passwd")),
         "openat2" => call(libc::SYS_openat2, [-100, c"/".as_ptr() as i64, 0, 0, 0]),
         "socket" => drop(std::net::UdpSocket::bind("127.0.0.1:0")),
@@ -120,7 +122,9 @@ fn allowed(
     capture: &OwnedFd,
     channel: &Seqpacket,
     peer: &mut Seqpacket,
+    witness: &Witness,
 ) {
+    assert!(!witness.vouches(), "nobody holds it");
     journal.write_all(b"record").unwrap();
     journal.write_all_at(b"R", 0).unwrap();
     journal.flush().unwrap();
@@ -129,13 +133,9 @@ fn allowed(
     rustix::fs::fallocate(&*journal, FallocateFlags::empty(), 0, 1 << 16).unwrap();
     rustix::fs::flock(&*journal, FlockOperation::LockExclusive).unwrap();
     for lock in [libc::F_OFD_SETLK, libc::F_OFD_SETLKW] {
-        let range = unsafe {
-            let mut range: libc::flock = std::mem::zeroed();
-            range.l_type = libc::F_WRLCK as i16;
-            range
-        };
-        assert_eq!(unsafe { libc::fcntl(journal.as_raw_fd(), lock, &raw const range) }, 0);
+        lock_whole(journal, lock);
     }
+    assert!(witness.vouches(), "another descriptor does, as another process would");
     assert_eq!(rustix::fs::fstat(&*journal).unwrap().st_size, 1 << 16);
     assert!(journal.metadata().is_ok() || journal.metadata().is_err(), "either, but no death");
     journal.rewind().unwrap();
@@ -186,12 +186,20 @@ fn allowed(
     eprintln!("all done");
 }
 
+fn lock_whole(file: &File, command: i32) {
+    let mut range: libc::flock = unsafe { std::mem::zeroed() };
+    range.l_type = libc::F_WRLCK as i16;
+    assert_eq!(unsafe { libc::fcntl(file.as_raw_fd(), command, &raw const range) }, 0);
+}
+
 pub(crate) fn monitor(what: &str) -> ExitCode {
     let routes = Routes::open().unwrap();
     let watcher = Watcher::new().unwrap();
     let (channel, _peer) = Seqpacket::pair().unwrap();
     let path = std::env::temp_dir().join(format!("plumbing-kept-{}", std::process::id()));
     let kept = OpenOptions::new().read(true).write(true).create_new(true).open(&path).unwrap();
+    let witness = Witness::beside(&path);
+    lock_whole(&kept, libc::F_OFD_SETLK);
     std::fs::remove_file(path).unwrap();
     let mut reader = File::open("/etc/passwd").unwrap();
     let parent = std::os::unix::process::parent_id();
@@ -211,6 +219,7 @@ pub(crate) fn monitor(what: &str) -> ExitCode {
             kept.sync_data().unwrap();
             reader.read_to_string(&mut String::new()).unwrap();
             assert!(sys::clock::synchronised().is_ok());
+            assert!(witness.vouches());
             for protocol in [libc::NETLINK_ROUTE, libc::NETLINK_SOCK_DIAG, libc::NETLINK_NETFILTER] {
                 let socket =
                     unsafe { libc::socket(libc::AF_NETLINK, libc::SOCK_RAW | libc::SOCK_CLOEXEC, protocol) };

@@ -1,5 +1,5 @@
 //! A wall clock that a test may step, and a disk that it may break, while programs live with them, sealed off or not
-//! (`shim/clock.c`, `shim/disk.c`).
+//! (`shim/clock.c`, `shim/disk.c`); and a program that may not ask about clocks at all (`shim/unit.c`).
 
 use std::fs::{File, OpenOptions};
 use std::os::unix::fs::FileExt as _;
@@ -108,6 +108,16 @@ impl Disk {
     pub fn environment(&self) -> Vec<String> {
         vec![format!("LD_PRELOAD={}", Lab::inside("disk.so")), format!("LAB_DISK={}", Lab::inside("disk"))]
     }
+}
+
+/// Settings for a program that the kernel tells nothing of its clock, as `ProtectClock=` of a unit wants it.
+///
+/// # Panics
+/// When the shim cannot be compiled.
+#[must_use]
+pub fn no_clock(lab: &Lab) -> Vec<String> {
+    compile(lab, "unit");
+    vec![format!("LD_PRELOAD={}", Lab::inside("unit.so"))]
 }
 
 /// Makes a shim, unless the laboratory has it already.

@@ -27,7 +27,7 @@ mod spad;
 mod waiting;
 mod watch;
 
-pub use clock::{Clock, Disk, Synchronised};
+pub use clock::{Clock, Disk, Synchronised, no_clock};
 pub use lab::{Lab, OUTPUT_LIMIT};
 pub use machine::{Booted, Machine, control_groups};
 pub use network::{A, B, BOX, Extra, Host, INNER, NAT, NAT_A, NAT_B, SERVER, SSH, SSH6};

@@ -11,9 +11,6 @@ use rustix::process::Signal;
 use crate::process::{Done, Running, children, run};
 use crate::{Host, Lab, eventually};
 
-/// Where its root is.
-const ROOT: &str = "/run/lab/root";
-
 /// The folder of control groups of version 2, if root may make some here. That is for the machine to have: nothing that a test
 /// could install brings it.
 #[must_use]
@@ -31,6 +28,9 @@ pub struct Machine<'l> {
 }
 
 impl<'l> Machine<'l> {
+    /// Where its root is.
+    pub const ROOT: &'static str = "/run/lab/root";
+
     /// A copy of this machine's, without its /etc/spad and the like.
     pub fn new(lab: &'l Lab) -> Self {
         lab.outside(&format!(
@@ -38,7 +38,8 @@ impl<'l> Machine<'l> {
              mount -t overlay -o lowerdir=/,upperdir=/run/lab/over/up,workdir=/run/lab/over/work lab {ROOT}
              mount -t proc proc {ROOT}/proc; mount --rbind /dev {ROOT}/dev; mount -t tmpfs lab {ROOT}/run
              mount -t tmpfs lab {ROOT}/tmp; rm -rf {ROOT}/etc/spad {ROOT}/var/lib/spad {ROOT}/root/.config/spa
-             mkdir -p {ROOT}/run/packages"
+             mkdir -p {ROOT}/run/packages",
+            ROOT = Self::ROOT
         ));
         Self { lab }
     }
@@ -46,7 +47,7 @@ impl<'l> Machine<'l> {
     /// Runs a few words of shell in it, on any host.
     #[must_use]
     pub fn run(&self, host: Host, script: &str) -> Done {
-        let words = [ROOT, "env", "-u", "XDG_CONFIG_HOME", "HOME=/root", "sh", "-e", "-c", script];
+        let words = [Self::ROOT, "env", "-u", "XDG_CONFIG_HOME", "HOME=/root", "sh", "-e", "-c", script];
         self.lab.run(host, "chroot", &words)
     }
 
@@ -170,6 +171,7 @@ ln -s /proc/self/fd $r/dev/fd
 rm -f $r/etc/fstab
 exec env -i container=lab PATH=/usr/sbin:/usr/bin:/sbin:/bin \
     chroot $r /lib/systemd/systemd --system --show-status=0
-"#
+"#,
+        ROOT = Machine::ROOT
     )
 }
