@@ -2,7 +2,7 @@
 
 use std::net::TcpListener;
 
-use serde_json::{Value, json};
+use serde_json::json;
 
 use crate::scratch::Scratch;
 
