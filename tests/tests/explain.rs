@@ -4,7 +4,7 @@ use std::fs;
 use std::net::IpAddr;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
-use lab::{A, B, Done, Host, Lab, SERVER, SSH};
+use lab::{A, B, Config, Done, Host, Lab, SERVER, SSH};
 use serde_json::Value;
 
 /// A file of libpcap; each packet with the second in which it came.
@@ -143,4 +143,32 @@ fn what_the_ceiling_and_the_profile_forbid_is_said_and_a_file_of_another_kind_re
     }
     let no_journal = explain(&lab, &["--journal", "/nonexistent"]);
     assert_eq!(no_journal.status, Some(3), "{}", no_journal.text());
+}
+
+#[test]
+fn an_invocation_is_explained_by_the_lists_of_profile_and_action() {
+    let Some(lab) = Lab::new() else { return };
+    lab.configure(&Config {
+        more: "[action.wake]\nargv = [\"/bin/true\"]\narguments = [\"nas1\"]\n",
+        ..Config::default()
+    });
+    lab.profile("laptop");
+    let half = lab.read("etc/profiles/laptop.toml");
+    lab.write("etc/profiles/laptop.toml", format!("{half}invoke = [\"wake\"]\n"));
+    let port = lab.spa_port();
+    let mut packets = Vec::new();
+    for (n, words) in [&["wake", "nas1"][..], &["wake"], &["wake", "nas2"], &["halt"]].iter().enumerate() {
+        let file = format!("sealed{n}");
+        lab.seal(A, &file, &[&["--invoke"], *words].concat());
+        packets.push((now(), ethernet(&udp(A, port, &lab.bytes(&file)))));
+    }
+    lab.write("knocks.pcap", pcap(1, &packets));
+    let done = explain(&lab, &["--json"]);
+    let expected = ["laptop admitted", "laptop admitted", "laptop forbidden", "laptop forbidden"];
+    assert_eq!(verdicts(&done), expected, "{}", done.text());
+    assert!(
+        done.out.contains("\"invokes wake nas1\"") && done.out.contains("\"invokes wake\""),
+        "{}",
+        done.out
+    );
 }

@@ -26,6 +26,8 @@ use crate::starter::{Options, trial_path};
 
 /// Between two calls to a daemon that is not there.
 const PAUSE: Duration = Duration::from_secs(1);
+/// Before the next call after one that ended: another monitor has nothing to tell at first.
+const BRIEFLY: Duration = Duration::from_millis(20);
 /// A call ends with its monitor; until then it may be silent for as long as nobody knocks.
 const SILENCE: Duration = Duration::from_secs(3600);
 
@@ -117,7 +119,7 @@ impl Runner<'_> {
                 return Err(error.into());
             }
             // The next call finds out how much was missed.
-            CallError::Ended => self.again = None,
+            CallError::Ended => self.again = Some(Instant::now() + BRIEFLY),
             error if !self.waits => {
                 warn!("{error}; waiting until there is one to hear");
                 self.waits = true;
