@@ -516,7 +516,7 @@ fn a_reload_changes_what_is_run_and_a_file_that_is_not_in_force_runs_nothing() {
 fn spad_check_says_what_cannot_be_run_here() {
     let Some(lab) = lab() else { return };
     script(&lab, "good", "true");
-    lab.sh(SERVER, "cp /run/actions/good /run/actions/loose && chmod 777 /run/actions/loose; mkdir -m 777 /run/open && cp /run/actions/good /run/open/good");
+    lab.sh(SERVER, "cp /run/actions/good /run/actions/loose && chmod 777 /run/actions/loose; mkdir -m 777 /run/open && cp /run/actions/good /run/open/good; ln -s /run/actions/good /run/open/link; ln -s /run/open/good /run/actions/link");
     lab.profile("laptop");
     #[rustfmt::skip]
     let rows = [
@@ -526,6 +526,8 @@ fn spad_check_says_what_cannot_be_run_here() {
         ("argv = [\"/run/actions/missing\"]\nuser = \"daemon\"",                     3, "/run/actions/missing: No such file"),
         ("argv = [\"/run/actions/loose\"]\nuser = \"daemon\"",                       3, "others may write /run/actions/loose"),
         ("argv = [\"/run/open/good\"]\nuser = \"daemon\"",                           3, "others may write /run/open"),
+        ("argv = [\"/run/open/link\"]\nuser = \"daemon\"",                           3, "others may write /run/open"),
+        ("argv = [\"/run/actions/link\"]\nuser = \"daemon\"",                        3, "others may write /run/open"),
         ("argv = [\"/run/actions\"]\nuser = \"daemon\"",                             3, "is not a program"),
         ("argv = [\"/run/actions/good\"]\nuser = \"nemo\"",                          3, "there is no user nemo"),
         ("argv = [\"/run/actions/good\"]\nuser = \"daemon\"\ngroup = \"nemo\"",      3, "there is no group nemo"),

@@ -140,8 +140,9 @@ mod tests {
     #[test]
     fn a_program_that_others_could_exchange_is_refused() {
         let uid = rustix::process::geteuid().as_raw();
-        // /tmp itself may be written by everybody; below the crate's own folder that is no part of the test.
-        let folder = std::env::current_dir().unwrap().join(format!("target-actions-{}", std::process::id()));
+        // Beside this very program: whoever may write /tmp could write what stands below it.
+        let program_of_the_test = std::env::current_exe().unwrap();
+        let folder = program_of_the_test.with_file_name(format!("actions-{}", std::process::id()));
         let make = |name: &str, mode: u32| {
             let path = folder.join(name);
             fs::create_dir_all(path.parent().unwrap()).unwrap();
