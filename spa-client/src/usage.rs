@@ -3,6 +3,7 @@
 
 use std::error::Error as _;
 use std::ffi::OsString;
+use std::fmt::Display;
 use std::num::NonZeroU16;
 use std::time::Duration;
 
@@ -131,6 +132,14 @@ pub(crate) fn duration(text: &str) -> Result<Duration, BadDuration> {
 /// A port.
 pub(crate) fn port(text: &str) -> Result<NonZeroU16, &'static str> {
     text.parse().map_err(|_| "not a port: use a number from 1 to 65535")
+}
+
+/// All as one word; `none` where there is nothing.
+pub(crate) fn listed<T: Display>(all: &[T], none: &str) -> String {
+    if all.is_empty() {
+        return none.to_owned();
+    }
+    all.iter().map(ToString::to_string).collect::<Vec<_>>().join(",")
 }
 
 /// Each once, in the order in which they were named.

@@ -48,7 +48,7 @@ pub struct Profile {
     pub key_id: KeyId,
     /// Its keys, derived for its suite.
     pub keys: SuiteKeys,
-    /// What it may open.
+    /// What it may open, if anything.
     pub open: Vec<Service>,
     /// Where a request may have a door lead, if not to the service itself.
     pub forward: Vec<Forward>,

@@ -52,6 +52,9 @@ impl Command {
             Verb::Invoke { action: action.clone(), arguments: arguments.to_vec() }
         } else {
             let services = if named.is_empty() { without_repeats(&file.open) } else { named };
+            if services.is_empty() {
+                return Err(wrong("opens nothing".to_owned(), "have an action run: --invoke NAME"));
+            }
             if services.len() > Request::MAX_SERVICES {
                 let sentence = format!("opens more than the {} services of a request", Request::MAX_SERVICES);
                 return Err(wrong(sentence, "name those that you need: -A tcp/22,…"));

@@ -18,6 +18,7 @@ use crate::new_file::NewFile;
 use crate::output::{complain, say};
 use crate::random::random;
 use crate::secret_file::{self, quoted};
+use crate::usage::listed;
 
 const ENDING: &str = ".toml";
 
@@ -109,7 +110,7 @@ fn finish(line: &str) -> Result<(), Failure> {
         let name = file.name.parse().unwrap_or_else(|_| begun.request().name().clone());
         let made = add_enrolled(&name, file, &mut random()?)?;
         let _ = fs::remove_file(&path);
-        let services = spa_core::service::list(&file.open);
+        let services = listed(&file.open, "nothing");
         say(&format!("made the profile {name}: opens {services} at {}", file.server));
         say(&format!("fingerprint: {}", finished.fingerprint));
         complain(&format!(

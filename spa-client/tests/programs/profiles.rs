@@ -98,7 +98,8 @@ fn a_profile_that_is_wrong_is_named_with_its_line_and_without_its_keys() {
         ("\nkey = \"",             "\nkey = \"A",              "not the base64 of 32 bytes"),
         ("\nkey = \"",             "\nkey = [\"",              ", line "),
         ("\nkey = \"",             "\nkey = ",                 ", line 14"),
-        ("open = [\"tcp/22\"]",    "open = []",                "at least one service"),
+        ("open = [\"tcp/22\"]",    "open = []",                "laptop.spa.toml: opens nothing"),
+        ("open = [\"tcp/22\"]\n",  "",                         "missing field `open`"),
         ("name = \"laptop\"\n",    "",                         "missing field `name`"),
     ];
     for (from, to, part) in rows {

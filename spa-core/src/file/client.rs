@@ -44,8 +44,8 @@ pub struct ClientFile {
     /// How datagrams are sealed.
     #[serde(deserialize_with = "fields::text")]
     pub suite: Suite,
-    /// What is asked for unless the command line names services.
-    #[serde(deserialize_with = "fields::services")]
+    /// What is asked for unless the command line names services. Nothing, if the profile is for invoking alone.
+    #[serde(deserialize_with = "fields::texts")]
     pub open: Vec<Service>,
     /// The profile's window at the server.
     #[serde(default = "default_window", deserialize_with = "fields::duration")]
@@ -83,7 +83,7 @@ pub struct NewClient {
     pub key: ProfileKey,
     /// How datagrams are sealed.
     pub suite: Suite,
-    /// What the profile may open.
+    /// What the profile may open, if anything.
     pub open: Vec<Service>,
     /// Its window.
     pub window: Duration,

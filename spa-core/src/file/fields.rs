@@ -11,7 +11,6 @@ use time::OffsetDateTime;
 use time::format_description::well_known::Rfc3339;
 
 use crate::crypto::key::{ProfileKey, SiteId, SiteKey, from_base64};
-use crate::service::Service;
 use crate::time::UnixMillis;
 
 /// `format = 1`, the only one.
@@ -48,15 +47,6 @@ where
     T: FromStr<Err: std::fmt::Display>,
 {
     Vec::<String>::deserialize(d)?.iter().map(|text| text.parse().map_err(D::Error::custom)).collect()
-}
-
-/// One service at least.
-pub fn services<'de, D: Deserializer<'de>>(d: D) -> Result<Vec<Service>, D::Error> {
-    let services: Vec<Service> = texts(d)?;
-    if services.is_empty() {
-        return Err(D::Error::custom("name at least one service, like [\"tcp/22\"]"));
-    }
-    Ok(services)
 }
 
 /// A key id; zero is none.

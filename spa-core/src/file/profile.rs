@@ -57,8 +57,8 @@ pub struct ProfileFile {
     /// How datagrams are sealed.
     #[serde(deserialize_with = "fields::text")]
     pub suite: Suite,
-    /// What the profile may open.
-    #[serde(deserialize_with = "fields::services")]
+    /// What the profile may open. Nothing, if it may have something run instead.
+    #[serde(default, deserialize_with = "fields::texts")]
     pub open: Vec<Service>,
     /// Services of inner hosts that the profile may reach through its doors.
     #[serde(default, deserialize_with = "fields::texts")]
@@ -212,6 +212,9 @@ impl ProfileFile {
     fn checked(self) -> Result<Self, BadFile> {
         let file = self;
         let refuse = |reason: &str| Err(BadFile { line: None, reason: reason.to_owned() });
+        if file.open.is_empty() && file.invoke.is_empty() {
+            return refuse("open: name at least one service, like [\"tcp/22\"], or in invoke an action");
+        }
         if file.window > file.max_window {
             return refuse("window is longer than max_window; shorten the one or lengthen the other");
         }

@@ -10,6 +10,7 @@ use super::super::half::Half;
 use super::super::profile::{self, Stored, place};
 use crate::failure::{Failure, Status};
 use crate::output::{complain, say};
+use crate::usage::listed;
 
 /// A profile. The fields are documented in the man page and keep their meaning; what is not known is `null`.
 #[derive(Debug, Serialize)]
@@ -84,7 +85,7 @@ impl Entry {
             (None, _, Some(true)) => "under a passphrase".to_owned(),
             _ => format!("created {}", self.created.as_deref().and_then(|at| at.get(..10)).unwrap_or("?")),
         };
-        let opens = self.opens.as_ref().map(|opens| opens.join(","));
+        let opens = self.opens.as_ref().map(|opens| listed(opens, "nothing"));
         [printable(&self.name), text(self.server.as_deref()), text(opens.as_deref()), rest]
     }
 }
@@ -128,7 +129,7 @@ pub(super) fn show(path: PathBuf, json: bool) -> Result<(), Failure> {
     match &stored.half {
         Half::Plain(file) => lines.extend([
             ("server", format!("{}, UDP port {}", printable(&file.server), file.port)),
-            ("opens", spa_core::service::list(&file.open)),
+            ("opens", listed(&file.open, "nothing")),
             ("window", format_duration(file.window).to_string()),
             ("suite", file.suite.to_string()),
             ("freshness", file.freshness.name().to_owned()),
