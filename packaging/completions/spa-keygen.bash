@@ -53,7 +53,7 @@ _spa__keygen() {
 
     case "${cmd}" in
         spa__keygen)
-            opts="-h -V --server --open --port --config-dir --state-dir --suite --window --max-window --expires --freshness --receipt --out --qr --json --help --version accept rotate revoke list help"
+            opts="-h -V --server --open --invoke --port --config-dir --state-dir --suite --window --max-window --expires --freshness --receipt --out --qr --json --help --version accept rotate revoke list help"
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 1 ]] ; then
                 COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
                 return 0
@@ -64,6 +64,10 @@ _spa__keygen() {
                     return 0
                     ;;
                 --open)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --invoke)
                     COMPREPLY=($(compgen -f "${cur}"))
                     return 0
                     ;;
@@ -115,7 +119,7 @@ _spa__keygen() {
             return 0
             ;;
         spa__keygen__subcmd__accept)
-            opts="-h --name --server --yes --json --open --port --config-dir --state-dir --suite --window --max-window --expires --freshness --receipt --help"
+            opts="-h --name --server --yes --json --open --invoke --port --config-dir --state-dir --suite --window --max-window --expires --freshness --receipt --help"
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 2 ]] ; then
                 COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
                 return 0
@@ -130,6 +134,10 @@ _spa__keygen() {
                     return 0
                     ;;
                 --open)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --invoke)
                     COMPREPLY=($(compgen -f "${cur}"))
                     return 0
                     ;;

@@ -1,6 +1,6 @@
 # Print an optspec for argparse to handle cmd's options that are independent of any subcommand.
 function __fish_spa_keygen_global_optspecs
-    string join \n server= open= port= config-dir= state-dir= suite= window= max-window= expires= freshness= receipt out= qr= json h/help V/version
+    string join \n server= open= invoke= port= config-dir= state-dir= suite= window= max-window= expires= freshness= receipt out= qr= json h/help V/version
 end
 
 function __fish_spa_keygen_needs_command
@@ -26,6 +26,7 @@ end
 
 complete -c spa-keygen -n "__fish_spa_keygen_needs_command" -l server -d 'Name or address of this server, as its clients reach it' -r
 complete -c spa-keygen -n "__fish_spa_keygen_needs_command" -l open -d 'What the profile may open, like tcp/22 or tcp/22,udp/51820' -r
+complete -c spa-keygen -n "__fish_spa_keygen_needs_command" -l invoke -d 'Actions of spad.toml that it may have run, like wake-nas or wake-nas,backup; with no --open it opens nothing' -r
 complete -c spa-keygen -n "__fish_spa_keygen_needs_command" -l port -d 'UDP port of the site, when it is made [default: a random one that is free]' -r
 complete -c spa-keygen -n "__fish_spa_keygen_needs_command" -l config-dir -d 'Folder of site.toml and profiles' -r -F
 complete -c spa-keygen -n "__fish_spa_keygen_needs_command" -l state-dir -d 'Folder of the replay journal' -r -F
@@ -49,6 +50,7 @@ complete -c spa-keygen -n "__fish_spa_keygen_needs_command" -a "help" -d 'Print 
 complete -c spa-keygen -n "__fish_spa_keygen_using_subcommand accept" -l name -d 'What the profile is called [default: as the client wishes]' -r
 complete -c spa-keygen -n "__fish_spa_keygen_using_subcommand accept" -l server -d 'Name or address of this server, as its clients reach it [default: as the client has it]' -r
 complete -c spa-keygen -n "__fish_spa_keygen_using_subcommand accept" -l open -d 'What the profile may open, like tcp/22 or tcp/22,udp/51820' -r
+complete -c spa-keygen -n "__fish_spa_keygen_using_subcommand accept" -l invoke -d 'Actions of spad.toml that it may have run, like wake-nas or wake-nas,backup; with no --open it opens nothing' -r
 complete -c spa-keygen -n "__fish_spa_keygen_using_subcommand accept" -l port -d 'UDP port of the site, when it is made [default: a random one that is free]' -r
 complete -c spa-keygen -n "__fish_spa_keygen_using_subcommand accept" -l config-dir -d 'Folder of site.toml and profiles' -r -F
 complete -c spa-keygen -n "__fish_spa_keygen_using_subcommand accept" -l state-dir -d 'Folder of the replay journal' -r -F

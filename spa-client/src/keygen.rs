@@ -2,6 +2,7 @@
 //! overwrites nothing but the server's half whose key is rotated, and what it cannot make whole it does not leave behind.
 
 mod accept;
+mod actions;
 mod args;
 mod edit;
 mod folder;

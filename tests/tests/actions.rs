@@ -174,6 +174,32 @@ fn what_a_profile_or_an_action_does_not_list_is_refused_and_a_replay_runs_nothin
     assert_eq!(events(&lab, "invoked"), 2);
 }
 
+#[test]
+fn a_profile_for_invoking_alone_runs_its_action_and_opens_nothing() {
+    let Some(lab) = lab() else { return };
+    script(&lab, "note", "echo $SPAD_PROFILE $SPAD_ARGUMENT >>/run/told/runs");
+    let more = more_as_daemon("[action.note]\nargv = [\"/run/actions/note\"]\narguments = [\"one\"]\n");
+    lab.configure(&Config { more, ..Config::default() });
+    lab.profile_with("alarm", &["--invoke", "note"]);
+    let (_service, spad) = (lab.serve(SERVER, &["tcp/22"]), lab.spad());
+    assert_eq!(lab.spad_command(&["check"]).status, Some(0));
+    let found: Value = serde_json::from_str(&lab.spad_command(&["doctor", "--json"]).out).expect("JSON");
+    let profiles = found.as_array().expect("a list").iter().find(|one| one["id"] == "profiles");
+    assert_eq!(profiles.expect("it looks")["state"], "ok", "{found}");
+    let _runner = runner(&lab, "said");
+    let words = ["-4", "--profile", "alarm"];
+    let _ = lab.client(A, &[&words[..], &["--invoke", "note", "one"]].concat()).ok();
+    assert_eq!(tells(&lab, "runs", 1), ["alarm one"]);
+    // Its client sends no knock by itself; one that is made all the same is refused.
+    let knock = lab.client(A, &words);
+    assert_eq!(knock.status, Some(3), "{}", knock.text());
+    assert!(knock.err.contains("opens nothing") && knock.err.contains("--invoke"), "{}", knock.err);
+    let _ = lab.client(A, &[&words[..], &["-A", "tcp/22"]].concat()).ok();
+    spad.says("refused profile=alarm reason=forbidden");
+    lab.stays_shut(A, SSH);
+    assert_eq!((events(&lab, "invoked"), events(&lab, "opened")), (1, 0));
+}
+
 /// Actions of the test may not run as nobody, whom the daemon itself is where there is no user spad.
 fn more_as_daemon(more: &str) -> &'static str {
     let with = |line: &str| match line.starts_with("[action.") {

@@ -5,8 +5,9 @@ use std::num::NonZeroU16;
 use std::path::PathBuf;
 use std::time::Duration;
 
-use clap::{Parser, Subcommand, ValueEnum};
+use clap::{ArgGroup, Parser, Subcommand, ValueEnum};
 use humantime::format_duration;
+use spa_core::action::ActionName;
 use spa_core::crypto::suite::Suite;
 use spa_core::file::fields::{BadDuration, BadMoment, parse_moment};
 use spa_core::name::ProfileName;
@@ -25,6 +26,7 @@ Examples, on the server:
   spa-keygen laptop --server vpn.example.org --open tcp/22
   spa-keygen anna ben --server 192.0.2.1 --open tcp/22,udp/51820 --out keys
   spa-keygen guest --server vpn.example.org --open tcp/443 --expires 2027-01-01
+  spa-keygen alarm --server vpn.example.org --invoke wake-nas
   spa-keygen accept spa-enrol:... --open tcp/22       answer the line of spa-client enrol
   spa-keygen phone --server vpn.example.org --open tcp/22 --qr
   spa-keygen list                                     what there is, and when it was last used
@@ -190,10 +192,15 @@ pub(super) struct Place {
 
 /// What a profile may do, and where its site lies.
 #[derive(Debug, clap::Args)]
+#[command(group = ArgGroup::new("what").args(["open", "invoke"]).required(true).multiple(true))]
 pub(super) struct Terms {
     /// What the profile may open, like tcp/22 or tcp/22,udp/51820
-    #[arg(long, value_name = "SERVICE", value_delimiter = ',', required = true)]
+    #[arg(long, value_name = "SERVICE", value_delimiter = ',')]
     pub(super) open: Vec<Service>,
+
+    /// Actions of spad.toml that it may have run, like wake-nas or wake-nas,backup; with no --open it opens nothing
+    #[arg(long, value_name = "ACTION", value_delimiter = ',')]
+    pub(super) invoke: Vec<ActionName>,
 
     /// UDP port of the site, when it is made [default: a random one that is free]
     #[arg(long, value_parser = usage::port)]
@@ -290,6 +297,11 @@ impl Terms {
     /// Each service once.
     pub(super) fn services(&self) -> Vec<Service> {
         usage::without_repeats(&self.open)
+    }
+
+    /// Each action once.
+    pub(super) fn actions(&self) -> Vec<ActionName> {
+        usage::without_repeats(&self.invoke)
     }
 }
 

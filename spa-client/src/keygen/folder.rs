@@ -25,6 +25,11 @@ impl Folders {
         self.config.join("site.toml")
     }
 
+    /// What the daemon goes by.
+    pub(super) fn configuration(&self) -> PathBuf {
+        self.config.join("spad.toml")
+    }
+
     /// The servers' halves.
     pub(super) fn profiles(&self) -> PathBuf {
         self.config.join("profiles")

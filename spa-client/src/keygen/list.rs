@@ -17,6 +17,7 @@ use super::site::Site;
 use crate::clock;
 use crate::failure::Failure;
 use crate::output::{complain, say};
+use crate::usage::listed;
 
 /// What `--json` prints.
 #[derive(Serialize)]
@@ -39,6 +40,7 @@ struct Line {
     /// The key before the present one.
     previous: bool,
     open: Vec<String>,
+    invoke: Vec<String>,
     freshness: &'static str,
     created: String,
     expires: Option<String>,
@@ -92,6 +94,7 @@ fn lines(name: &ProfileName, place: &Place, file: &ProfileFile, site: &Site, now
             key_id: format!("{:08x}", key_id.0),
             previous: previous.is_some(),
             open: file.open.iter().map(ToString::to_string).collect(),
+            invoke: file.invoke.iter().map(ToString::to_string).collect(),
             freshness: match file.freshness() {
                 Freshness::Clock => "clock",
                 Freshness::Monotonic(_) => "monotonic",
@@ -133,7 +136,8 @@ pub(super) fn previous(
 
 fn table(lines: &[Line]) -> String {
     const NONE: &str = "-";
-    let mut rows = vec![["PROFILE", "KEY", "OPENS", "CREATED", "EXPIRES", "LAST USED"].map(str::to_owned)];
+    let mut rows =
+        vec![["PROFILE", "KEY", "OPENS", "INVOKES", "CREATED", "EXPIRES", "LAST USED"].map(str::to_owned)];
     for line in lines {
         let until = match (&line.expires, line.expired) {
             (Some(at), true) => format!("expired {}", short(at)),
@@ -145,15 +149,16 @@ fn table(lines: &[Line]) -> String {
         rows.push([
             format!("{}{note}", line.profile),
             line.key_id.clone(),
-            line.open.join(","),
+            listed(&line.open, NONE),
+            listed(&line.invoke, NONE),
             short(&line.created).to_owned(),
             until,
             line.last_used.as_deref().map_or(NONE, short).to_owned(),
         ]);
     }
     let widths: Vec<usize> =
-        (0..6).map(|column| rows.iter().map(|row| row[column].len()).max().unwrap_or(0)).collect();
-    let text = |row: &[String; 6]| {
+        (0..7).map(|column| rows.iter().map(|row| row[column].len()).max().unwrap_or(0)).collect();
+    let text = |row: &[String; 7]| {
         let cells = row.iter().zip(&widths).map(|(cell, width)| format!("{cell:width$}"));
         cells.collect::<Vec<_>>().join("  ").trim_end().to_owned()
     };

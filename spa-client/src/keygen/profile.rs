@@ -91,6 +91,7 @@ impl Wish<'_> {
         let (terms, key) = (self.terms, ProfileKey::copy_of(pair.key));
         let (suite, services) = (terms.suite, terms.services());
         let mut file = ProfileFile::new(pair.key_id, key, suite, services, pair.created, pair.freshness);
+        file.invoke = terms.actions();
         file.window = terms.window;
         file.max_window = terms.max_window;
         file.expires = terms.expires;

@@ -15,10 +15,11 @@ use super::freshness::Choice;
 use super::profile::Wish;
 use super::site::Site;
 use super::told::{Told, Touched};
-use super::{machine, port};
+use super::{actions, machine, port};
 use crate::host::Host;
 use crate::owner::is_root;
 use crate::secret_file::shell_word;
+use crate::usage::listed;
 
 /// All that the text tells of.
 pub(super) struct Report<'a> {
@@ -38,8 +39,13 @@ impl Report<'_> {
         for (name, output) in self.wish.names.iter().zip(self.outputs) {
             lines.push(format!("On the client {name}:"));
             lines.push(format!("  {}", self.copy(name.as_str(), output)));
-            let services = service::list(&self.wish.terms.services());
-            lines.push(format!("  spa-client -A {services} -D {} --profile {name}", self.wish.server));
+            let terms = self.wish.terms;
+            let opening = (!terms.open.is_empty()).then(|| format!("-A {}", listed(&terms.services(), "")));
+            let invoking = terms.actions().into_iter().map(|action| format!("--invoke {action}"));
+            let commands = opening.into_iter().chain(invoking);
+            lines.extend(
+                commands.map(|what| format!("  spa-client {what} -D {} --profile {name}", self.wish.server)),
+            );
         }
         lines.extend(self.ends());
         lines.join("\n")
@@ -91,11 +97,21 @@ impl Report<'_> {
 
     /// One profile, and where the server's half of it lies.
     pub(super) fn profile(&self, name: &ProfileName) -> [String; 2] {
-        let services = service::list(&self.wish.terms.services());
-        let [window, longest] = [self.wish.terms.window, self.wish.terms.max_window].map(format_duration);
+        let terms = self.wish.terms;
+        let opens = match terms.services().as_slice() {
+            [] => "nothing".to_owned(),
+            services => {
+                let [window, longest] = [terms.window, terms.max_window].map(format_duration);
+                format!("{} for {window}, at most {longest}", service::list(services))
+            }
+        };
+        let invokes = match terms.actions().as_slice() {
+            [] => String::new(),
+            actions => format!("; may invoke {}", listed(actions, "")),
+        };
         let server = self.folders.profile(name.as_str());
         [
-            format!("made the profile {name}: opens {services} for {window}, at most {longest}"),
+            format!("made the profile {name}: opens {opens}{invokes}"),
             format!("  server's half {}", server.display()),
         ]
     }
@@ -128,6 +144,12 @@ impl Report<'_> {
         if self.wish.terms.receipt {
             notes.push("receipts are sent if spad.toml has `receipts = true` below [ceiling]".to_owned());
         }
+        let unknown = actions::unknown(self.folders, &self.wish.terms.actions());
+        notes.extend(unknown.iter().map(|name| {
+            format!(
+                "spad.toml does not name the action {name}; until it has [action.{name}], that is refused"
+            )
+        }));
         if self.choice != Choice::Said(Kind::Clock) && self.wish.terms.expires.is_some() {
             notes.push("--expires goes by this machine's clock, right or wrong".to_owned());
         }

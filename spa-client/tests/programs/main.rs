@@ -9,6 +9,7 @@ mod enrol;
 mod invoke;
 mod json;
 mod keygen;
+mod keygen_invoke;
 mod keygen_json;
 mod knock;
 mod man;
