@@ -54,7 +54,7 @@ impl Host {
         };
         if self.own.contains(&uid) {
             return Err(format!(
-                "user {user} is whom the daemon runs as, who can read its keys (hint: name another; without a user spad that is nobody)"
+                "user {user} is whom the daemon runs as, who can read its keys: name another (without a user spad that is nobody)"
             ));
         }
         let gid = match &action.group {

@@ -1,39 +1,33 @@
-//! What workers ask for: held against the ceiling, made leases, carried out.
+//! What workers ask for, from here on only by key ids that are served: held against the ceiling and made leases.
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
+use spa_core::action::Actions;
 use spa_core::crypto::key::KeyId;
 use spa_core::grantee::Grantee;
 use spa_core::lease::{Change, Door, Limit};
 use spa_core::policy::Effect;
 use spa_core::time::BootTime;
-use tracing::{error, info};
+use tracing::info;
 
 use super::answering::Offered;
 use super::ending::is_spent;
 use super::{Monitor, words};
-use crate::ask::{self, Ask, Message, Tally};
-use crate::control::Notice;
+use crate::ask::Ask;
 use crate::operator::event::{Cause, Facts, Kind};
-use crate::report::Refusal;
-use crate::socketpair::{Received, Seqpacket};
 use crate::sys::clock;
 
 /// What the workers asked for, to be done at once and told afterwards.
 #[derive(Default)]
-struct Work {
+pub(super) struct Work {
     /// Profiles whose requests these are.
-    admitted: Vec<Arc<str>>,
-    changes: Vec<Change>,
+    pub(super) admitted: Vec<Arc<str>>,
+    pub(super) changes: Vec<Change>,
     /// The kind of event, what the log says of it, and what is known.
-    lines: Vec<(Kind, String, Facts)>,
+    pub(super) lines: Vec<(Kind, String, Facts)>,
     /// Receipts that were offered, for whom, and whether all was granted.
-    receipts: Vec<(Offered, Vec<Grantee>, bool)>,
-    /// Somebody said something.
-    heard: bool,
-    /// It is the worker that retires who says it.
-    retires: bool,
+    pub(super) receipts: Vec<(Offered, Vec<Grantee>, bool)>,
 }
 
 /// Lines and fields; `profile` is whose doors they were, where that is known.
@@ -55,60 +49,6 @@ fn closed(changes: &[Change], cause: Cause, profile: Option<&str>) -> Vec<(Strin
 }
 
 impl Monitor<'_> {
-    /// Carries out what the workers ask, all that waits in one transaction.
-    pub(super) fn hear_workers(&mut self) {
-        let mut work = Work::default();
-        if let Some(channel) = self.retiring.take() {
-            let mut tally = std::mem::take(&mut self.retiring_tally);
-            work.retires = true;
-            self.retiring = self.hear(channel, &mut tally, &mut work);
-            self.retiring_tally = tally;
-        }
-        if let Some(channel) = self.serving.as_mut().and_then(|serving| serving.channel.take()) {
-            let mut tally =
-                self.serving.as_mut().map(|serving| std::mem::take(&mut serving.tally)).unwrap_or_default();
-            work.heard = false;
-            work.retires = false;
-            let still_open = self.hear(channel, &mut tally, &mut work);
-            if let Some(serving) = &mut self.serving {
-                serving.spoke |= work.heard;
-                serving.channel = still_open;
-                serving.tally = tally;
-            }
-        }
-        let done = work.changes.is_empty() || self.apply(&work.changes);
-        // Somebody waits for the door, nobody for the line.
-        for profile in work.admitted {
-            let text = format!("admitted a request of profile={profile}");
-            let facts = Facts { profile: Some(profile.to_string()), ..Facts::default() };
-            self.desk.tell(Kind::Admitted, &text, facts);
-        }
-        for (event, line, facts) in work.lines {
-            if done {
-                info!("{line}")
-            } else {
-                info!("after the repair: {line}")
-            }
-            self.desk.tell(event, &line, facts);
-        }
-        for refusal in self.reporter.take_said() {
-            self.tell_refusal(&refusal);
-        }
-        let now = BootTime::new(clock::boottime());
-        for (offered, grantees, granted) in work.receipts {
-            if let Some(sealed) = offered.true_one(&grantees, granted && done) {
-                self.answer(sealed, now);
-            }
-        }
-    }
-
-    /// Tells the starter that this process lives, and whether the worker has said anything since it asked last.
-    pub(super) fn answer_for_the_worker(&mut self) {
-        let there = self.serving.as_mut().filter(|serving| serving.channel.is_some());
-        let worker = there.is_none_or(|serving| std::mem::take(&mut serving.spoke));
-        self.notify(Notice::Alive { worker });
-    }
-
     /// Says what was closed, and why.
     pub(super) fn say_closed(&mut self, changes: &[Change], cause: Cause) {
         self.say_closed_of(changes, cause, None);
@@ -124,53 +64,8 @@ impl Monitor<'_> {
         }
     }
 
-    fn tell_refusal(&mut self, refusal: &Refusal) {
-        let facts = Facts {
-            profile: Some(refusal.profile.to_string()),
-            times: Some(refusal.times.into()),
-            ..Facts::because(refusal.reason)
-        };
-        self.desk.tell(Kind::Refused, &refusal.to_string(), facts);
-    }
-
-    /// Reads what waits in a channel; gives it back while its worker is there.
-    fn hear(&mut self, channel: Seqpacket, tally: &mut Tally, work: &mut Work) -> Option<Seqpacket> {
-        loop {
-            let message = match channel.receive::<{ ask::SIZE }>() {
-                Ok(Received::Nothing) => return Some(channel),
-                Ok(Received::Message(bytes)) => Message::decode(&bytes),
-                // The starter sees it as well, and starts another.
-                Ok(Received::Closed) => return None,
-                Err(_) => Err(ask::NotAMessage),
-            };
-            work.heard = true;
-            match message {
-                Ok(Message::Ask(ask)) => {
-                    let offered = self.answering.offered_for(&ask);
-                    let granted = self.carry_out(&ask, work);
-                    work.receipts.extend(offered.map(|offered| (offered, ask.grantees, granted)));
-                }
-                Ok(Message::Offer(offer)) => self.answering.offer(offer),
-                Ok(Message::Denied(sealed)) => self.answer(sealed, BootTime::new(clock::boottime())),
-                Ok(Message::Renew) => self.notify(Notice::Renew),
-                Ok(Message::Refused(refusal)) => self.tell_refusal(&refusal),
-                Ok(Message::Tally(told)) => {
-                    if told.lost > tally.lost {
-                        self.lost_at = Some(BootTime::new(clock::boottime()));
-                    }
-                    *tally = told;
-                }
-                Ok(Message::Ready { .. } | Message::Serves(_) | Message::Unfit(_))
-                | Err(ask::NotAMessage) => {
-                    error!("the worker sent what no worker sends; it is ended");
-                    return None;
-                }
-            }
-        }
-    }
-
-    /// Returns whether all of it is granted.
-    fn carry_out(&mut self, ask: &Ask, work: &mut Work) -> bool {
+    /// Adds to the work what one ask needs, of a worker that was made for those actions. Returns whether all of it is granted.
+    pub(super) fn carry_out(&mut self, ask: &Ask, of: &Actions, work: &mut Work) -> bool {
         let Some(serving) = &self.serving else { return false };
         let now = BootTime::new(clock::boottime());
         let profile = &ask.profile;
@@ -181,8 +76,7 @@ impl Monitor<'_> {
             return false;
         }
         if let Effect::Invoke(invocation) = ask.effect {
-            let of = if work.retires { self.retiring_actions.clone() } else { serving.actions.clone() };
-            return self.invoke(ask, invocation, &of, now);
+            return self.invoke(ask, invocation, of, now);
         }
         work.admitted.push(profile.clone());
         let (services, narrowing, terms) = match &ask.effect {

@@ -46,8 +46,8 @@ fn started(stat: &str) -> Option<u64> {
 impl Monitor<'_> {
     /// What the present worker and those before it counted.
     pub(super) fn tally(&self) -> Tally {
-        let mut sum = self.serving.as_ref().map(|serving| serving.tally.clone()).unwrap_or_default();
-        sum.add(&self.retiring_tally);
+        let mut sum = self.serving.as_ref().map(|serving| serving.worker.tally.clone()).unwrap_or_default();
+        sum.add(&self.retiring.tally);
         sum.add(&self.counted);
         sum
     }
@@ -116,10 +116,11 @@ impl Monitor<'_> {
                 &fixed("no worker has served yet: nothing is guarded by this configuration"),
             ),
             Some(serving) => {
-                let Tally { unfiltered, left_out, shut, unsettled, deaf, unlocked, .. } = serving.tally;
+                let Tally { unfiltered, left_out, shut, unsettled, deaf, unlocked, .. } =
+                    serving.worker.tally;
                 say(
                     Part::Worker,
-                    serving.channel.is_none(),
+                    serving.worker.channel.is_none(),
                     &fixed("the worker ended: nobody hears a knock until another serves"),
                 );
                 say(Part::Interfaces, interfaces.is_empty(), &fixed("there is no interface to listen on"));

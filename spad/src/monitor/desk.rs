@@ -374,9 +374,4 @@ impl Monitor<'_> {
         }
         self.desk.tell(Kind::Trouble, &format!("nobody serves: {reason}"), facts);
     }
-
-    /// Whether a worker serves.
-    pub(super) fn is_heard(&self) -> bool {
-        self.serving.as_ref().is_some_and(|serving| serving.channel.is_some())
-    }
 }

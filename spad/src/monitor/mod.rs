@@ -8,6 +8,7 @@ mod candidate;
 mod condition;
 mod desk;
 mod ending;
+mod hearing;
 mod preparing;
 mod revoking;
 mod running;
@@ -37,6 +38,7 @@ use self::answering::Answering;
 use self::candidate::Candidate;
 use self::desk::Desk;
 use self::ending::Cutting;
+use self::hearing::Worker;
 use self::preparing::Preparing;
 use self::served::Served;
 use crate::ask::Tally;
@@ -72,8 +74,7 @@ pub fn run(options: &Options, control: Seqpacket) -> ExitStatus {
 /// The worker that serves, and what it was made for.
 struct Serving {
     number: WorkerNumber,
-    /// `None` once the worker is gone: the guard stands whether somebody listens or not.
-    channel: Option<Seqpacket>,
+    worker: Worker,
     config: Config,
     plan: Plan,
     /// What may be invoked.
@@ -82,10 +83,6 @@ struct Serving {
     profiles: Served,
     /// When it took over.
     since: BootTime,
-    /// As it last said.
-    tally: Tally,
-    /// Whether it has said anything since the starter asked last.
-    spoke: bool,
 }
 
 impl Serving {
@@ -110,11 +107,8 @@ struct Monitor<'o> {
     /// What the firewall is being prepared for, while that takes its time. Until then the next has to wait.
     preparing: Option<Preparing>,
     serving: Option<Serving>,
-    /// Channel of the worker before: told to go, and heard until it went.
-    retiring: Option<Seqpacket>,
-    retiring_tally: Tally,
-    /// What it may invoke, by its own file.
-    retiring_actions: Actions,
+    /// The worker before: told to go, and heard until it went.
+    retiring: Worker,
     /// What workers before those two counted.
     counted: Tally,
     /// When frames were last lost.
@@ -184,9 +178,7 @@ impl<'o> Monitor<'o> {
             candidate: None,
             preparing: None,
             serving: None,
-            retiring: None,
-            retiring_tally: Tally::default(),
-            retiring_actions: Actions::default(),
+            retiring: Worker::default(),
             counted: Tally::default(),
             lost_at: None,
             leases: LeaseTable::default(),
@@ -264,8 +256,8 @@ impl<'o> Monitor<'o> {
         ];
         let channels = [
             next.map(|candidate| &candidate.channel),
-            self.serving.as_ref().and_then(|serving| serving.channel.as_ref()),
-            self.retiring.as_ref(),
+            self.serving.as_ref().and_then(|serving| serving.worker.channel.as_ref()),
+            self.retiring.channel.as_ref(),
             self.answering.sender(),
         ];
         let watch = self.firewall.as_ref().and_then(|firewall| firewall.descriptor());

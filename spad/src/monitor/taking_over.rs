@@ -10,6 +10,7 @@ use spa_core::time::BootTime;
 use tracing::{error, info, warn};
 
 use super::candidate::Candidate;
+use super::hearing::Worker;
 use super::watching::KEPT;
 use super::{COMES_TO_REST, Monitor, Serving};
 use crate::ask::{Message, Tally};
@@ -167,15 +168,18 @@ impl Monitor<'_> {
         plan.keep = firewall::sessions(&newly)?;
         let serving = Serving {
             number,
-            channel: Some(channel),
+            worker: Worker {
+                channel: Some(channel),
+                actions: config.table.to_invoke(),
+                tally: Tally::default(),
+                spoke: true,
+            },
             actions: config.table.to_invoke(),
             config,
             plan,
             surroundings,
             profiles: served,
             since: BootTime::new(clock::boottime()),
-            tally: Tally::default(),
-            spoke: true,
         };
         Ok(Successor { number, serving, newly, counts: (profiles, interfaces) })
     }
@@ -216,10 +220,9 @@ impl Monitor<'_> {
             // Said before it goes: the starter would take its end for a death.
             self.notify(Notice::Retired(old.number));
             // What it has put on disk it may still ask for: nobody else will, as it is a replay from then on.
-            self.retiring = old.channel.filter(|channel| channel.finish().is_ok());
-            self.retiring_actions = old.actions;
-            let before = std::mem::replace(&mut self.retiring_tally, old.tally);
-            self.counted.add(&before);
+            let before = std::mem::replace(&mut self.retiring, old.worker);
+            self.retiring.channel.take_if(|channel| channel.finish().is_err());
+            self.counted.add(&before.tally);
         }
         self.notify(Notice::Serving(number));
         self.desk.runner.configured(fingerprint);
