@@ -208,6 +208,10 @@ fn a_first_action_is_run_when_it_is_asked_for_and_when_a_door_opens() {
                 reader.types(&line);
                 reader.spad.says_times("serving", 2);
             }
+            making if making.starts_with("sudo spa-keygen tester ") => {
+                reader.types(&line);
+                reader.fetches("tester");
+            }
             // What the journal has, but for how long it took.
             log if log.starts_with("action=") => {
                 let words = log.replace("192.0.2.7", A.v4);
