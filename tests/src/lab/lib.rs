@@ -29,12 +29,12 @@ mod watch;
 
 pub use clock::{Clock, Disk, Synchronised, no_clock};
 pub use lab::{Lab, OUTPUT_LIMIT};
-pub use machine::{Booted, Machine, control_groups};
+pub use machine::{Booted, Machine};
 pub use network::{A, B, BOX, Extra, Host, INNER, NAT, NAT_A, NAT_B, SERVER, SSH, SSH6};
 pub use probes::{Reaction, Session};
 pub use process::{Done, Running};
 pub use programs::{helper, program, repository};
 pub use site::Config;
 pub use spad::Spad;
-pub use waiting::{eventually, skip};
+pub use waiting::{eventually, skip, untried};
 pub use watch::{Sender, Watch, longest_stretch, now};

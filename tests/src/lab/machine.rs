@@ -9,12 +9,11 @@ use std::time::Duration;
 use rustix::process::Signal;
 
 use crate::process::{Done, Running, children, run};
-use crate::{Host, Lab, eventually};
+use crate::waiting::comes_true;
+use crate::{Host, Lab};
 
-/// The folder of control groups of version 2, if root may make some here. That is for the machine to have: nothing that a test
-/// could install brings it.
-#[must_use]
-pub fn control_groups() -> Option<&'static Path> {
+/// The folder of control groups of version 2, if root may make some here.
+fn control_groups() -> Option<&'static Path> {
     let unified = ["/sys/fs/cgroup", "/sys/fs/cgroup/unified"].map(Path::new);
     let found = unified.into_iter().find(|path| path.join("cgroup.procs").exists())?;
     let probe = found.join(format!("spad-lab-probe-{}", std::process::id()));
@@ -59,8 +58,22 @@ impl<'l> Machine<'l> {
     }
 
     /// Boots it on this host, with the units that are enabled in it and systemd's own, of which none talks to hardware or to people.
+    ///
+    /// # Panics
+    /// When it does not come up.
     #[must_use]
     pub fn boot(&self, host: Host) -> Booted<'l> {
+        match self.try_boot(host) {
+            Ok(booted) => booted,
+            Err(why) => panic!("{why}"),
+        }
+    }
+
+    /// The same where it may be this machine's fault if it does not come up.
+    ///
+    /// # Errors
+    /// How far it came.
+    pub fn try_boot(&self, host: Host) -> Result<Booted<'l>, String> {
         Booted::new(self.lab, host)
     }
 }
@@ -77,11 +90,11 @@ pub struct Booted<'l> {
 }
 
 impl<'l> Booted<'l> {
-    fn new(lab: &'l Lab, host: Host) -> Self {
+    fn new(lab: &'l Lab, host: Host) -> Result<Self, String> {
         // Own control groups: those of the host, if it has any, are another systemd's.
-        let groups = control_groups().expect("control_groups() was asked before");
+        let groups = control_groups().ok_or("no control groups of version 2 can be made")?;
         let group = groups.join(format!("spad-lab-{}", lab.anchor()));
-        fs::create_dir_all(&group).expect("root may make control groups");
+        fs::create_dir_all(&group).map_err(|error| error.to_string())?;
         lab.write("boot", boot_script());
         let mut command = lab.command(host, "sh");
         // In its group first, which is then the root of all that it sees.
@@ -96,16 +109,17 @@ impl<'l> Booted<'l> {
         command.stdout(console.try_clone().expect("descriptors are left")).stderr(console);
         let outer = lab.start(command);
         let mut booted = Self { lab, outer: Some(outer), systemd: 0, group };
-        eventually("systemd is started", Duration::from_secs(10), || {
+        let is_there = comes_true(Duration::from_secs(20), || {
             let outer = booted.outer.as_ref().map_or(0, Running::pid);
             booted.systemd = children(outer).first().copied().unwrap_or_default();
             fs::read_to_string(format!("/proc/{}/comm", booted.systemd)).is_ok_and(|name| name == "systemd\n")
         });
         let state = "systemctl is-system-running --wait || true";
-        eventually("systemd has booted", Duration::from_secs(60), || {
-            ["running", "degraded"].contains(&booted.run(state).out.trim())
-        });
-        booted
+        let is_up = is_there
+            && comes_true(Duration::from_secs(60), || {
+                ["running", "degraded"].contains(&booted.run(state).out.trim())
+            });
+        if is_up { Ok(booted) } else { Err(format!("systemd does not come up: {}", lab.read("console"))) }
     }
 
     /// Runs a few words of shell beside its services.
