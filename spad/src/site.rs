@@ -59,9 +59,7 @@ impl Site {
         let (profiles, left_out) = profiles(&folder.join("profiles"), &file, now, &owners)?;
         Ok(Self { file, profiles, left_out })
     }
-}
 
-impl Site {
     /// One sentence for each action that a profile names and spad.toml does not. It is not left out for that: a name that is
     /// spelt wrong must not take its doors from anybody.
     pub fn unknown_actions<'s>(&'s self, table: &'s Table) -> impl Iterator<Item = String> + 's {

@@ -143,14 +143,20 @@ fn the_units_serve_guard_watch_and_are_started_again_under_systemd() {
     lab.opens(A, SSH);
 
     // The same version over itself: served as before, and the door that is open stays so.
-    knock(&machine);
+    machine.sh(A, "spa-client --profile laptop --window 1m");
     booted.sh("dpkg --no-triggers --install /var/tmp/spad_*.deb 2>&1");
     assert_eq!(booted.property("spad", "StatusText"), "serving");
+    lab.opens(A, SSH);
     lab.stays_shut(B, SSH);
 
     // Stopped, the guard stays; removed, nothing stays.
     booted.sh("systemctl stop spad");
     lab.stays_shut(B, SSH);
+    // The timer that the README has set before a first start.
+    booted.sh("systemd-run --unit spad-back --on-active=2s --timer-property=AccuracySec=100ms sh -c 'systemctl stop spad; spad teardown'
+        systemctl start spad");
+    lab.stays_shut(B, SSH);
+    eventually("the timer takes the guard away", SOON, || lab.probe(B, SSH) == "open");
     booted.sh("systemctl start spad; dpkg --no-triggers --remove spad 2>&1");
     assert_eq!(lab.sh(SERVER, "nft list ruleset"), "", "no table is left");
     lab.opens(B, SSH);
