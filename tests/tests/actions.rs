@@ -93,10 +93,10 @@ fn an_invocation_runs_once_as_its_user_with_its_words_and_with_nothing_of_ours()
     let more = "[action.probe]\nargv = [\"/run/actions/probe\", \"a b\", \"$HOME;id\"]\narguments = [\"nas1\", \"nas2\"]\n\
                 user = \"daemon\"\ngroup = \"mail\"\n";
     let (_service, spad) = guard(&lab, more, "[\"probe\"]");
-    // A descriptor that somebody left open, and a variable with a secret.
+    // A descriptor that somebody left open, a variable with a secret, signals that are ignored.
     let program = lab::program("spad").display().to_string();
     let script = format!(
-        "SECRET=x exec 9</etc/passwd; exec {program} --config /run/lab/etc/spad.toml --state-dir /run/lab/state runner"
+        "trap '' HUP INT QUIT USR1; exec 9</etc/passwd; exec {program} --config /run/lab/etc/spad.toml --state-dir /run/lab/state runner"
     );
     let mut command = lab.command(SERVER, "sh");
     command.args(["-c", &script]).env("SECRET", "x");

@@ -73,7 +73,7 @@ fn prepare(job: &Job) -> io::Result<()> {
     rustix::process::setsid()?;
     rustix::process::chdir("/")?;
     rustix::process::umask(Mode::from_raw_mode(0o077));
-    sys::signal::hear_requests_to_end()?;
+    sys::signal::hear_all()?;
     sys::descriptors::close_on_exec_from(3)?;
     sandbox::become_user(Identity::Become { ids: (job.uid, job.gid), own: false })
         .map_err(io::Error::other)?;

@@ -1,4 +1,4 @@
-//! Signals that a child of the starter must not hear.
+//! Signals that a child of the starter must not hear, and that a command hears again.
 
 use std::io;
 
@@ -8,23 +8,25 @@ use std::io;
 /// # Errors
 /// None in practice: all three signals may be ignored.
 pub fn ignore_requests_to_end() -> io::Result<()> {
-    set(libc::SIG_IGN)
+    [libc::SIGHUP, libc::SIGINT, libc::SIGTERM].into_iter().try_for_each(|signal| set(signal, libc::SIG_IGN))
 }
 
-/// Takes them as every program does again: what a process ignores, the program that it becomes ignores too.
+/// Takes every signal as programs do again, of those that have a name: what a process ignores, for whatever reason, the program
+/// that it becomes ignores too.
 ///
 /// # Errors
 /// None in practice, as above.
-pub fn hear_requests_to_end() -> io::Result<()> {
-    set(libc::SIG_DFL)
+pub fn hear_all() -> io::Result<()> {
+    let fixed = [libc::SIGKILL, libc::SIGSTOP];
+    (1..=libc::SIGSYS)
+        .filter(|signal| !fixed.contains(signal))
+        .try_for_each(|signal| set(signal, libc::SIG_DFL))
 }
 
-fn set(disposition: libc::sighandler_t) -> io::Result<()> {
-    for signal in [libc::SIGHUP, libc::SIGINT, libc::SIGTERM] {
-        // SAFETY: neither `SIG_IGN` nor `SIG_DFL` installs a handler, so no code of ours ever runs in signal context.
-        if unsafe { libc::signal(signal, disposition) } == libc::SIG_ERR {
-            return Err(io::Error::last_os_error());
-        }
+fn set(signal: libc::c_int, disposition: libc::sighandler_t) -> io::Result<()> {
+    // SAFETY: neither `SIG_IGN` nor `SIG_DFL` installs a handler, so no code of ours ever runs in signal context.
+    if unsafe { libc::signal(signal, disposition) } == libc::SIG_ERR {
+        return Err(io::Error::last_os_error());
     }
     Ok(())
 }
