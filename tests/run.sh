@@ -34,6 +34,8 @@ if command -v dpkg-deb >/dev/null 2>&1; then
     step sh packaging/build.sh deb debug
 fi
 
+# Most tests wait for a window to end, most of the time.
+export RUST_TEST_THREADS="${RUST_TEST_THREADS:-$((2 * $(nproc)))}"
 out=$(mktemp)
 trap 'rm -f "$out"' EXIT
 echo "== cargo test"
