@@ -106,7 +106,7 @@ fn what_the_host_begins_is_answered() {
 }
 
 fn send(from: &str, to: &str) {
-    let socket = UdpSocket::bind(from).unwrap();
+    let socket = bound(|| UdpSocket::bind(from));
     socket.set_broadcast(true).unwrap();
     socket.send_to(b"hello", to).unwrap();
 }
