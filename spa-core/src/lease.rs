@@ -84,6 +84,23 @@ pub enum Change {
     },
 }
 
+impl Change {
+    /// The door of the element.
+    pub const fn door(&self) -> Door {
+        match self {
+            Self::Set { door, .. } | Self::Remove { door } => *door,
+        }
+    }
+
+    /// The door that shuts by it, if one does.
+    pub const fn closes(&self) -> Option<Door> {
+        match self {
+            Self::Set { .. } => None,
+            Self::Remove { door } => Some(*door),
+        }
+    }
+}
+
 /// A lease that ended, for the log.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Ended {

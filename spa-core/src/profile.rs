@@ -40,6 +40,14 @@ pub struct Successor {
     pub epoch: JournalEpoch,
 }
 
+impl Successor {
+    /// Whether the key before it has ended, in this life of the journal. Another one does not know of a use that there may have
+    /// been, so the key has ended with the life that knew: a stolen one must not come back because a disk failed.
+    pub fn has_taken_over(self, epoch: JournalEpoch, was_used: impl FnOnce(KeyId) -> bool) -> bool {
+        epoch != self.epoch || was_used(self.key_id)
+    }
+}
+
 /// What the gate knows of a profile.
 pub struct Profile {
     /// File name without its ending; for the operator.

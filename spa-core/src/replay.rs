@@ -9,7 +9,7 @@ use crate::address::Bound;
 use crate::crypto::key::KeyId;
 use crate::grantee::Grantee;
 use crate::keyring::Keyring;
-use crate::profile::{Freshness, JournalEpoch, Profile, Successor};
+use crate::profile::{Freshness, JournalEpoch, Profile};
 use crate::rate::Bucket;
 use crate::reject::Reject;
 use crate::request::{Request, RequestId, Verb};
@@ -169,12 +169,10 @@ impl Replay {
         matches!(profile.freshness, Freshness::Monotonic(epoch) if epoch != self.epoch)
     }
 
-    /// Whether the profile's key has ended with the first use of its successor. A memory that was lost does not know of
-    /// that use, so the key has ended with it: a stolen one must not come back because a disk failed.
+    /// Whether the profile's key has ended with the first use of its successor.
     fn is_superseded(&self, profile: &Profile) -> bool {
-        profile.successor.is_some_and(|Successor { key_id, epoch }| {
-            epoch != self.epoch || self.memories.get(&key_id).is_some_and(|memory| memory.newest().is_some())
-        })
+        let was_used = |key_id| self.memories.get(&key_id).is_some_and(|memory| memory.newest().is_some());
+        profile.successor.is_some_and(|successor| successor.has_taken_over(self.epoch, was_used))
     }
 
     /// Steps 8 to 10: admits a request once, within the profile's rate, and remembers it.

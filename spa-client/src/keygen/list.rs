@@ -127,7 +127,7 @@ pub(super) fn previous(
     let old = file.previous_profile(name.as_str().into(), site.file.id)?;
     let superseded = |successor: Successor| {
         let ends = |journal: &Journal| {
-            journal.epoch != successor.epoch || journal.last.contains_key(&successor.key_id)
+            successor.has_taken_over(journal.epoch, |key_id| journal.last.contains_key(&key_id))
         };
         site.journal.as_ref().is_ok_and(ends)
     };

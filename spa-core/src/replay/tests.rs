@@ -1,5 +1,6 @@
 use super::*;
 use crate::fixture::*;
+use crate::profile::Successor;
 
 const CLOSE: bool = true;
 const OPEN: bool = false;
