@@ -26,6 +26,7 @@ use crate::config::{Config, ConfigError};
 use crate::doctor::Form;
 use crate::exit::ExitStatus;
 use crate::monitor::words;
+use crate::operator::say;
 use crate::site::Site;
 use crate::starter::Options;
 use crate::surroundings::{Routes, Surroundings};
@@ -120,12 +121,6 @@ fn explain(options: &Options, what: &What, form: Form) -> Result<(), Unexplained
         ));
     }
     Ok(())
-}
-
-/// For a pipe that nobody reads any more it is no fault that this cannot be written.
-fn say(line: &str) {
-    use io::Write as _;
-    let _ = writeln!(io::stdout(), "{line}");
 }
 
 /// The next packet of a file, and when it came.
@@ -244,11 +239,7 @@ impl Court {
         match admission.effect() {
             Effect::Close { services } => {
                 let changes = leases.close(admission.key_id(), services, admission.time(), now.boot);
-                let closed = changes.iter().filter_map(|change| match change {
-                    Change::Remove { door } => Some(*door),
-                    Change::Set { .. } => None,
-                });
-                let closed = words::of_doors(closed);
+                let closed = words::of_doors(changes.iter().filter_map(Change::closes));
                 if closed.is_empty() {
                     return vec!["closes nothing that is open".to_owned()];
                 }

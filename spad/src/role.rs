@@ -1,6 +1,8 @@
 //! What the starter starts, and the first steps of a process that it started.
 
 use std::io;
+use std::os::unix::process::CommandExt;
+use std::process::Command;
 
 use crate::socketpair::Seqpacket;
 use crate::sys;
@@ -33,6 +35,14 @@ impl Role {
             Self::Supervisor => "supervisor",
             Self::Command => "command",
         }
+    }
+
+    /// This very program, to be started anew in this role.
+    pub fn command(self) -> Command {
+        // Not the program's path: an update may have replaced it meanwhile.
+        let mut command = Command::new("/proc/self/exe");
+        command.arg0("spad").args(["--role", self.name()]);
+        command
     }
 
     /// The first call of a child: ignores the signals that are meant for the starter, gives the process a name

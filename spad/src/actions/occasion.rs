@@ -5,7 +5,7 @@ use std::time::Duration;
 use spa_core::action::ActionName;
 use spa_core::file::fields::{parse_moment, write_moment};
 
-use super::table::Table;
+use super::table::{Action, Table};
 use crate::operator::event::{Event, Kind};
 
 /// What causes a run.
@@ -66,9 +66,11 @@ pub(super) fn wanted(table: &Table, event: &Event) -> Vec<Wanted> {
     let argument = event.facts.argument.clone();
     let names: Vec<&ActionName> = match occasion {
         Occasion::Invoke => {
-            let (asked, actions) = (event.facts.action.as_deref().unwrap_or_default(), table.to_invoke());
-            let known = actions.find(asked, argument.as_deref()).is_some();
-            table.actions.keys().filter(|name| known && name.as_str() == asked).collect()
+            let asked = event.facts.action.as_deref().unwrap_or_default();
+            let takes =
+                |action: &Action| argument.as_ref().is_none_or(|word| action.arguments.contains(word));
+            let known = table.actions.iter().filter(|(name, action)| name.as_str() == asked && takes(action));
+            known.map(|(name, _)| name).collect()
         }
         _ => table.hooks.get(&occasion).into_iter().flatten().collect(),
     };

@@ -1,8 +1,7 @@
 //! One command while it runs, as the runner sees it: a supervisor, a channel that says how it ended, a pipe with its output.
 
 use std::io::{self, PipeReader, Read as _};
-use std::os::unix::process::CommandExt;
-use std::process::{Child, Command};
+use std::process::Child;
 use std::time::{Duration, Instant};
 
 use rustix::event::{PollFd, PollFlags};
@@ -58,13 +57,7 @@ impl Run {
             limit: u64::try_from(action.limit.as_millis()).unwrap_or(u64::MAX),
         };
         job.send(&channel).map_err(io::Error::other)?;
-        // Not the program's path: an update may have replaced it meanwhile.
-        let supervisor = Command::new("/proc/self/exe")
-            .arg0("spad")
-            .args(["--role", Role::Supervisor.name()])
-            .stdin(theirs.into_descriptor())
-            .stdout(output)
-            .spawn()?;
+        let supervisor = Role::Supervisor.command().stdin(theirs.into_descriptor()).stdout(output).spawn()?;
         let begun = Instant::now();
         Ok(Self {
             wanted,

@@ -160,13 +160,8 @@ impl Runner<'_> {
     fn begins(&mut self, watching: Watching) {
         info!("running the actions of spad from event {} on", watching.next);
         self.waits = false;
-        let missed = match self.row.replace(watching) {
-            None => 0,
-            Some(before) if before.monitor == watching.monitor => watching.next.saturating_sub(before.next),
-            // A new monitor counts anew; what the one before told last may be missing too.
-            Some(_) => watching.next.saturating_sub(1),
-        };
-        self.missed(missed);
+        self.missed(self.row.map_or(0, |before| before.missed_until(watching)));
+        self.row = Some(watching);
     }
 
     fn missed(&self, events: u64) {
@@ -206,8 +201,7 @@ impl Runner<'_> {
 
     fn happened(&mut self, event: &Event) {
         if let Some((row, number)) = self.row.as_mut().zip(event.number) {
-            let missed = number.saturating_sub(row.next);
-            row.next = number.saturating_add(1);
+            let missed = row.follow(number);
             self.missed(missed);
         }
         let Some(held) = &self.held else { return };

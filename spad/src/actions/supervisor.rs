@@ -3,8 +3,8 @@
 
 use std::io;
 use std::os::fd::AsFd;
-use std::os::unix::process::{CommandExt, ExitStatusExt};
-use std::process::{Child, Command, Stdio};
+use std::os::unix::process::ExitStatusExt;
+use std::process::{Child, Stdio};
 use std::time::{Duration, Instant};
 
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
@@ -96,13 +96,7 @@ fn start(job: &Job) -> io::Result<Child> {
     let (ours, theirs) = Seqpacket::pair()?;
     job.send(&ours).map_err(io::Error::other)?;
     let output = io::stdout().as_fd().try_clone_to_owned()?;
-    Command::new("/proc/self/exe")
-        .arg0("spad")
-        .args(["--role", Role::Command.name()])
-        .stdin(theirs.into_descriptor())
-        .stderr(output)
-        .stdout(Stdio::inherit())
-        .spawn()
+    Role::Command.command().stdin(theirs.into_descriptor()).stderr(output).stdout(Stdio::inherit()).spawn()
 }
 
 /// What is left to do is to end processes of another user.

@@ -32,10 +32,7 @@ pub(super) struct Work {
 
 /// Lines and fields; `profile` is whose doors they were, where that is known.
 fn closed(changes: &[Change], cause: Cause, profile: Option<&str>) -> Vec<(String, Facts)> {
-    let closed = changes.iter().filter_map(|change| match change {
-        Change::Remove { door } => Some(*door),
-        Change::Set { .. } => None,
-    });
+    let closed = changes.iter().filter_map(Change::closes);
     let why = match profile {
         Some(profile) if cause == Cause::Asked => format!("profile={profile} asked for it"),
         _ => cause.words().to_owned(),

@@ -109,9 +109,7 @@ impl Monitor<'_> {
     fn finish(&mut self, work: Work) {
         let done = work.changes.is_empty() || self.apply(&work.changes);
         for profile in work.admitted {
-            let text = format!("admitted a request of profile={profile}");
-            let facts = Facts { profile: Some(profile.to_string()), ..Facts::default() };
-            self.desk.tell(Kind::Admitted, &text, facts);
+            self.tell_admitted(&profile);
         }
         for (event, line, facts) in work.lines {
             if done {
@@ -130,6 +128,12 @@ impl Monitor<'_> {
                 self.answer(sealed, now);
             }
         }
+    }
+
+    pub(super) fn tell_admitted(&mut self, profile: &str) {
+        let text = format!("admitted a request of profile={profile}");
+        let facts = Facts { profile: Some(profile.to_owned()), ..Facts::default() };
+        self.desk.tell(Kind::Admitted, &text, facts);
     }
 
     fn tell_refusal(&mut self, refusal: &Refusal) {

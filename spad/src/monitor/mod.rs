@@ -26,7 +26,6 @@ use rustix::event::{PollFd, PollFlags, Timespec, poll};
 use rustix::time::{
     Itimerspec, TimerfdClockId, TimerfdFlags, TimerfdTimerFlags, timerfd_create, timerfd_settime,
 };
-use spa_core::action::Actions;
 use spa_core::crypto::key::KeyId;
 use spa_core::lease::LeaseTable;
 use spa_core::time::BootTime;
@@ -77,8 +76,6 @@ struct Serving {
     worker: Worker,
     config: Config,
     plan: Plan,
-    /// What may be invoked.
-    actions: Actions,
     surroundings: u64,
     profiles: Served,
     /// When it took over.

@@ -27,12 +27,10 @@ impl Monitor<'_> {
         };
         let done = changes.is_empty() || self.apply(&changes);
         self.say_closed_of(&changes, Cause::Operator, holder);
-        let is_closed = |change: &&Change| matches!(change, Change::Remove { .. });
-        let (closed, open): (Vec<&Change>, Vec<&Change>) = changes.iter().partition(is_closed);
+        let (closed, open): (Vec<&Change>, Vec<&Change>) =
+            changes.iter().partition(|change| change.closes().is_some());
         let [mut closed, mut still_open] = [closed, open].map(|changes| {
-            let doors = changes.iter().map(|change| match change {
-                Change::Remove { door } | Change::Set { door, .. } => *door,
-            });
+            let doors = changes.iter().map(|change| change.door());
             words::of_doors(doors).into_iter().map(|told| told.text).collect::<Vec<_>>()
         });
         let all = closed.len() + still_open.len();

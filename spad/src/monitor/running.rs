@@ -9,7 +9,7 @@ use tracing::{info, warn};
 use super::Monitor;
 use crate::ask::Ask;
 use crate::operator::answer::{Answer, Watching};
-use crate::operator::event::{Facts, Kind};
+use crate::operator::event::Facts;
 use crate::operator::question;
 use crate::socketpair::{ChannelError, Received, Seqpacket};
 
@@ -100,22 +100,21 @@ impl Monitor<'_> {
     pub(super) fn invoke(&mut self, ask: &Ask, invocation: Invocation, of: &Actions, now: BootTime) -> bool {
         let Some(serving) = &self.serving else { return false };
         let profile = &ask.profile;
-        let Some((action, argument)) = meant(of, &serving.actions, invocation) else {
+        let Some((action, argument)) = meant(of, &serving.config.table.to_invoke(), invocation) else {
             self.reporter.refused(profile, "ceiling", "not run: no such action in spad.toml", now);
             return false;
         };
         let what = argument.map_or_else(|| action.to_string(), |argument| format!("{action} {argument}"));
-        let text = format!("admitted a request of profile={profile}");
-        let facts = Facts { profile: Some(profile.to_string()), ..Facts::default() };
-        self.desk.tell(Kind::Admitted, &text, facts.clone());
+        self.tell_admitted(profile);
         let grantees: Vec<String> = ask.grantees.iter().map(ToString::to_string).collect();
         let grantee = grantees.join(" ");
         let line = format!("invoked {what} for {grantee} profile={profile}");
         let facts = Facts {
+            profile: Some(profile.to_string()),
             grantee: Some(grantee),
             action: Some(action.to_string()),
             argument: argument.map(str::to_owned),
-            ..facts
+            ..Facts::default()
         };
         let handed = self.desk.tell_of_an_invocation(&line, facts);
         if handed {

@@ -174,7 +174,6 @@ impl Monitor<'_> {
                 tally: Tally::default(),
                 spoke: true,
             },
-            actions: config.table.to_invoke(),
             config,
             plan,
             surroundings,

@@ -185,6 +185,22 @@ pub struct Watching {
     pub next: u64,
 }
 
+impl Watching {
+    /// How many events were missed since this one was to come, if another call begins there. Of a monitor that is new at least so
+    /// many: what the one before told last may be missing too.
+    pub const fn missed_until(self, begins: Self) -> u64 {
+        let heard = if self.monitor == begins.monitor { self.next } else { 1 };
+        begins.next.saturating_sub(heard)
+    }
+
+    /// Takes note of the event with that number; says how many before it were missed.
+    pub const fn follow(&mut self, number: u64) -> u64 {
+        let missed = number.saturating_sub(self.next);
+        self.next = number.saturating_add(1);
+        missed
+    }
+}
+
 /// A lease.
 #[derive(Clone, Debug, Serialize, Deserialize)]
 pub struct Grant {

@@ -115,13 +115,13 @@ impl Row {
                 vec![own(Kind::Begun, text, Facts::default())]
             }
             Some(before) if before.monitor == watching.monitor => {
-                let missed = watching.next.saturating_sub(before.next);
+                let missed = before.missed_until(watching);
                 let said = || missing(missed, "slow", "the audit did not keep up, or was not heard");
                 (missed > 0).then(said).into_iter().collect()
             }
-            Some(_) => {
+            Some(before) => {
                 let why = "of a monitor that is new; what the one before told last may be missing too";
-                vec![missing(watching.next.saturating_sub(1), "monitor", why)]
+                vec![missing(before.missed_until(watching), "monitor", why)]
             }
         }
     }
@@ -129,8 +129,7 @@ impl Row {
     /// An event came: what is to be kept of that.
     fn follows(&mut self, event: Event) -> Vec<Event> {
         let Some((at, number)) = self.at.as_mut().zip(event.number) else { return vec![event] };
-        let missed = number.saturating_sub(at.next);
-        at.next = number.saturating_add(1);
+        let missed = at.follow(number);
         let gap = (missed > 0).then(|| missing(missed, "slow", "the audit did not keep up"));
         gap.into_iter().chain([event]).collect()
     }

@@ -25,6 +25,7 @@ pub use self::audit::audit;
 pub use self::metrics::{Outlet, metrics};
 pub use self::scrape::Listen;
 pub use self::sink::Target;
+pub(crate) use self::status::say;
 pub use self::status::{grants, reload, revoke, status};
 pub use self::watch::watch;
 

@@ -20,7 +20,7 @@ pub(super) fn outcome(done: Result<ExitStatus, CallError>) -> ExitStatus {
 }
 
 /// For a pipe that nobody reads any more it is no fault that this cannot be written.
-pub(super) fn say(text: &str) {
+pub(crate) fn say(text: &str) {
     use std::io::Write as _;
     let _ = writeln!(std::io::stdout(), "{text}");
 }

@@ -3,8 +3,7 @@
 use std::fmt;
 use std::io;
 use std::os::fd::OwnedFd;
-use std::os::unix::process::CommandExt;
-use std::process::{Command, ExitStatus as Status, Stdio};
+use std::process::{ExitStatus as Status, Stdio};
 use std::time::Instant;
 
 use tracing::warn;
@@ -52,10 +51,9 @@ impl Child {
     /// Starts this very program anew in a role, with `channel` as its standard input. Standard error, the log,
     /// is shared.
     pub(super) fn start(role: Role, options: &Options, channel: OwnedFd, now: Instant) -> io::Result<Self> {
-        // Not the program's path: an update may have replaced it meanwhile.
-        let process = Command::new("/proc/self/exe")
-            .arg0("spad")
-            .args(["--role", role.name(), "--config"])
+        let process = role
+            .command()
+            .arg("--config")
             .arg(&options.config)
             .arg("--state-dir")
             .arg(&options.state_dir)

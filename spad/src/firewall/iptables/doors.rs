@@ -61,10 +61,7 @@ impl Iptables {
 
     /// Makes these changes, one after the other: what was refused does not hold up the rest.
     pub(super) fn change_doors(&mut self, changes: &[Change]) -> Result<(), FirewallError> {
-        let door_of = |change: &Change| match change {
-            Change::Set { door, .. } | Change::Remove { door } => *door,
-        };
-        let last: BTreeMap<Door, &Change> = changes.iter().map(|change| (door_of(change), change)).collect();
+        let last: BTreeMap<Door, &Change> = changes.iter().map(|change| (change.door(), change)).collect();
         let (mut messages, mut outcome) = (Vec::new(), Ok(()));
         // What leaves a set goes first: an interface made anew may have the name of one that is gone.
         let mut in_order: Vec<_> = last.iter().collect();

@@ -8,8 +8,7 @@
 use std::collections::VecDeque;
 use std::io;
 use std::os::fd::{AsFd, BorrowedFd};
-use std::os::unix::process::CommandExt;
-use std::process::{Child, Command, Stdio};
+use std::process::{Child, Stdio};
 use std::thread::sleep;
 use std::time::{Duration, Instant};
 
@@ -56,14 +55,8 @@ impl Loader {
     /// No process can be started.
     pub fn start(log: &[std::ffi::OsString]) -> io::Result<Self> {
         let (channel, theirs) = Seqpacket::pair()?;
-        // Not the program's path: an update may have replaced it meanwhile.
-        let child = Command::new("/proc/self/exe")
-            .arg0("spad")
-            .args(["--role", Role::Loader.name()])
-            .args(log)
-            .stdin(theirs.into_descriptor())
-            .stdout(Stdio::null())
-            .spawn()?;
+        let child =
+            Role::Loader.command().args(log).stdin(theirs.into_descriptor()).stdout(Stdio::null()).spawn()?;
         let (asked, ruleset) = (VecDeque::new(), None);
         Ok(Self { channel: Some(channel), child, asked, ruleset, deadline: None, displaced: false })
     }
